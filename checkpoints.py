@@ -1,0 +1,273 @@
+"""Checkpoints: strict restoring with a report, layouts, and which one is the best.
+
+    report = checkpoints.plan_restore(checkpoint, tf.trainable_variables(), config)
+    print(report.table())
+    checkpoints.apply(report)                    # the variables' initializers now read the file
+"""
+
+import collections
+import json
+import os
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import files
+from errors import UserError
+
+SLOT_SUFFIXES = ("/adam_m", "/adam_v")
+IDENTITY_FILE = "run.json"
+BEST_FILE = "best.json"
+
+# What a name in a checkpoint tells about the architecture that wrote it.
+LAYOUT_MARKS = (("bert/encoder/layer_shared/", "brightmart"),
+                ("bert/encoder/transformer/group_", "google"),
+                ("bert/encoder/layer_0/", "bert"))
+
+# One line of a restore: status is "loaded", "random" or "unused".
+Row = collections.namedtuple("Row", "status name shape reason")
+
+
+class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint rows")):
+    """What a restore does: the checkpoint's prefix and a Row a variable."""
+
+    def names(self, status):
+        """The variables of one status, in order."""
+        return [row.name for row in self.rows if row.status == status]
+
+    def table(self):
+        """The report as the text a person reads."""
+        slots = [row for row in self.rows if row.reason == "optimizer slot"]
+        lines = ["restored from %s: %d loaded, %d left random, %d unused" % (
+            (self.checkpoint,) + tuple(
+                len(self.names(status)) for status in ("loaded", "random", "unused")))]
+        for row in self.rows:
+            if row not in slots:
+                lines.append("  %-7s %-80s %-14s %s" % (
+                    row.status, row.name, "x".join(map(str, row.shape)), row.reason))
+        if slots:
+            lines.append("  unused  %d optimizer slots (adam_m, adam_v)" % len(slots))
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def resolve(path):
+    """A checkpoint prefix, one of its files, or a directory -> the prefix.
+
+    Raises:
+      UserError: there is no checkpoint at `path`.
+    """
+    if tf.gfile.IsDirectory(path):
+        latest = tf.train.latest_checkpoint(path)
+        if latest is None:
+            raise UserError("%s: no checkpoint in this directory; give the path of model.ckpt-STEP"
+                            % path)
+        return latest
+    for ending in (".index", ".meta", ".data-00000-of-00001"):
+        if path.endswith(ending):
+            path = path[:-len(ending)]
+    if not tf.gfile.Exists(path + ".index"):
+        raise UserError("%s: no such checkpoint (%s.index is missing); give the path without its "
+                        "ending, e.g. albert_model.ckpt" % (path, path))
+    return path
+
+
+def open_reader(prefix):
+    """A reader of a complete checkpoint.
+
+    Raises:
+      UserError: the index or the data is truncated or corrupt.
+    """
+    try:
+        return tf.train.load_checkpoint(prefix)
+    except (tf.errors.OpError, ValueError) as error:
+        raise _damaged(prefix, error) from None
+
+
+def read_tensor(reader, prefix, name):
+    """The values of one variable; a UserError where the file is truncated or corrupt."""
+    try:
+        return reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise _damaged(prefix, error, name) from None
+
+
+def _damaged(prefix, error, name=None):
+    reason = str(error).split("\n")[0][:160]
+    return UserError("%s: the checkpoint is truncated or corrupt%s (%s); copy or download it again"
+                     % (prefix, " at %s" % name if name else "", reason))
+
+
+def verify(prefix):
+    """Reads every tensor of a checkpoint once; returns the names that hold NaN or infinity."""
+    reader = open_reader(prefix)
+    return [name for name in sorted(reader.get_variable_to_shape_map())
+            if not np.all(np.isfinite(read_tensor(reader, prefix, name)))]
+
+
+def detect_layout(names):
+    """"google", "brightmart", "bert" (not an ALBERT), or None, from variable names."""
+    for name in names:
+        for mark, layout in LAYOUT_MARKS:
+            if name.startswith(mark):
+                return layout
+    return None
+
+
+def check_layout(prefix, names, config):
+    """Refuses a checkpoint that a config cannot load, in one sentence."""
+    layout = detect_layout(names)
+    if layout == "bert":
+        raise UserError("%s is a BERT checkpoint (bert/encoder/layer_0/...), not an ALBERT: its "
+                        "layers are not shared; take an ALBERT checkpoint" % prefix)
+    if layout is None:
+        raise UserError("%s holds no ALBERT encoder; expected variables below bert/encoder/, found "
+                        "%s" % (prefix, ", ".join(sorted(names)[:3]) or "nothing"))
+    if layout != config.layout:
+        raise UserError("%s has the %s layout, the config says %s; use the config that came with "
+                        "the checkpoint, or convert it" % (prefix, layout, config.layout))
+
+
+def plan_restore(checkpoint, variables, config, allow_partial=False):
+    """Decides what to load; nothing is loaded that does not fit, and nothing is missing silently.
+
+    Args:
+      checkpoint: prefix, file or directory of a TensorFlow checkpoint.
+      variables: the model's trainable variables. Those below bert/ and cls/ must come from the
+        checkpoint; the others are the task's own head and may stay random.
+      config: the AlbertConfig of the model.
+      allow_partial: variables below bert/ and cls/ may stay random too (--allow_partial_init).
+
+    Returns:
+      RestoreReport.
+
+    Raises:
+      UserError: no checkpoint, another layout, a shape that differs, a variable that is missing, or
+        a truncated file.
+    """
+    prefix = resolve(checkpoint)
+    reader = open_reader(prefix)
+    shapes = reader.get_variable_to_shape_map()
+    check_layout(prefix, shapes, config)
+    rows = []
+    for variable in variables:
+        name = variable.name.split(":")[0]
+        rows.append(_variable_row(prefix, name, variable.shape.as_list(), shapes, allow_partial))
+        if rows[-1].status == "loaded":
+            read_tensor(reader, prefix, name)
+    known = {row.name for row in rows}
+    for name in sorted(set(shapes) - known):
+        reason = "optimizer slot" if name.endswith(SLOT_SUFFIXES) else "not in this model"
+        rows.append(Row("unused", name, shapes[name], reason))
+    return RestoreReport(prefix, sorted(rows, key=lambda row: (row.status, row.name)))
+
+
+def _variable_row(prefix, name, shape, shapes, allow_partial):
+    """The Row of one model variable, or the reason why the restore is refused."""
+    is_head = not name.startswith(("bert/", "cls/"))
+    found = shapes.get(name)
+    if found == shape:
+        return Row("loaded", name, shape, "")
+    if found is None:
+        if is_head or allow_partial:
+            return Row("random", name, shape,
+                       "the task's own head" if is_head else "not in the checkpoint")
+        raise UserError("%s has no variable %s; expected every variable below bert/ and cls/ (pass "
+                        "--allow_partial_init to leave it random)" % (prefix, name))
+    if is_head:
+        return Row("random", name, shape, "the checkpoint's is %s" % "x".join(map(str, found)))
+    if name.endswith("word_embeddings"):
+        raise UserError("%s was trained with a vocabulary of %d tokens and embeddings of %d, the "
+                        "config says vocab_size %d and embedding_size %d; use the config and the "
+                        "vocabulary that came with it" % ((prefix,) + tuple(found) + tuple(shape)))
+    raise UserError("%s: %s is %s, the config makes it %s; use the config that came with the "
+                    "checkpoint" % (prefix, name, "x".join(map(str, found)),
+                                    "x".join(map(str, shape))))
+
+
+def apply(report):
+    """Makes the initializers of the planned variables read the checkpoint."""
+    tf.train.init_from_checkpoint(
+        report.checkpoint, {name: name for name in report.names("loaded")})
+
+
+def claim_directory(directory, identity):
+    """Says in `directory` whose checkpoints it holds; refuses one that holds another run's.
+
+    Args:
+      directory: an output directory, made when absent.
+      identity: a flat dict of what must stay the same when the run goes on: the config's keys, the
+        task, its labels.
+
+    Raises:
+      UserError: the directory holds checkpoints of a run that differs; the keys are named.
+    """
+    path = os.path.join(directory, IDENTITY_FILE)
+    latest = tf.train.latest_checkpoint(directory)
+    if latest and tf.gfile.Exists(path):
+        with tf.gfile.GFile(path) as stream:
+            found = json.load(stream)
+        differing = sorted(key for key in set(found) | set(identity)
+                           if found.get(key) != identity.get(key))
+        if differing:
+            raise UserError("--output_dir=%s holds checkpoints of another run: %s; use an empty "
+                            "directory or that run's flags" % (directory, ", ".join(
+                                "%s is %s there and %s here" % (
+                                    key, found.get(key), identity.get(key)) for key in differing)))
+    if latest:
+        verify(latest)
+    with files.replacing(path) as temporary, tf.gfile.GFile(temporary, "w") as stream:
+        stream.write(json.dumps(identity, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def last_good(directory):
+    """The newest complete checkpoint in `directory` without NaN, or None."""
+    state = tf.train.get_checkpoint_state(directory)
+    for prefix in reversed(state.all_model_checkpoint_paths if state else []):
+        if tf.gfile.Exists(prefix + ".index") and not verify(prefix):
+            return prefix
+    return None
+
+
+def checkpoint_step(prefix):
+    """The global step in a checkpoint, 0 where there is no checkpoint."""
+    if prefix is None:
+        return 0
+    return int(read_tensor(open_reader(prefix), prefix, "global_step"))
+
+
+def best(directory):
+    """The record of `keep_best`, {"checkpoint", "step", "metrics"}, or None."""
+    path = os.path.join(directory, "best", BEST_FILE)
+    if not tf.gfile.Exists(path):
+        return None
+    with tf.gfile.GFile(path) as stream:
+        record = json.load(stream)
+    return dict(record, checkpoint=os.path.join(directory, "best", record["checkpoint"]))
+
+
+def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True):
+    """Copies `checkpoint` to directory/best/ when its metrics[key] is better than all before.
+
+    Returns:
+      Whether it was. The record names the new files before the old ones are removed, so that a kill
+      at any moment leaves a usable best checkpoint.
+    """
+    before = best(directory)
+    sign = 1 if larger_is_better else -1
+    if before and before["step"] != step and (
+            sign * metrics[key] <= sign * before["metrics"].get(key, -sign * np.inf)):
+        return False
+    folder = os.path.join(directory, "best")
+    tf.gfile.MakeDirs(folder)
+    name = os.path.basename(checkpoint)
+    for path in tf.gfile.Glob(checkpoint + ".*"):
+        with files.replacing(os.path.join(folder, os.path.basename(path))) as temporary:
+            tf.gfile.Copy(path, temporary, overwrite=True)
+    record = {"checkpoint": name, "step": step, "metrics": metrics}
+    path = os.path.join(folder, BEST_FILE)
+    with files.replacing(path) as temporary, tf.gfile.GFile(temporary, "w") as stream:
+        stream.write(json.dumps(record, indent=2, sort_keys=True) + "\n")
+    if before and os.path.basename(before["checkpoint"]) != name:
+        for path in tf.gfile.Glob(before["checkpoint"] + ".*"):
+            tf.gfile.Remove(path)
+    return True

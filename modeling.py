@@ -1,0 +1,460 @@
+"""The ALBERT model: factorized embeddings, shared transformer blocks, pooler, MLM and SOP heads.
+
+Two published architectures share the name ALBERT-zh, and both are built here from one code:
+`config.layout` is "brightmart" (albert_zh) or "google" (google-research/albert). They differ in where
+the embeddings are projected from E to H, in the width of the MLM head, and in variable names.
+
+Dimensions: B batch, S sequence, H hidden, E embedding, N heads, D head size (H / N), I intermediate,
+V vocabulary, P predictions a sequence, T token types.
+"""
+
+import collections
+import json
+import math
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+
+REQUIRED = object()
+
+# Every key of a config file, declared once: name -> (type, default, smallest value or choices).
+CONFIG_KEYS = collections.OrderedDict([
+    ("vocab_size", (int, REQUIRED, 1)),
+    ("embedding_size", (int, 128, 1)),
+    ("hidden_size", (int, REQUIRED, 1)),
+    ("num_hidden_layers", (int, REQUIRED, 1)),
+    ("num_hidden_groups", (int, 1, 1)),
+    ("inner_group_num", (int, 1, 1)),
+    ("num_attention_heads", (int, REQUIRED, 1)),
+    ("intermediate_size", (int, REQUIRED, 1)),
+    ("hidden_act", (str, "gelu", ("gelu", "relu", "tanh", "linear"))),
+    ("hidden_dropout_prob", (float, 0.0, 0.0)),
+    ("attention_probs_dropout_prob", (float, 0.0, 0.0)),
+    ("max_position_embeddings", (int, 512, 1)),
+    ("type_vocab_size", (int, 2, 1)),
+    ("initializer_range", (float, 0.02, 0.0)),
+    ("ln_type", (str, "postln", ("postln", "preln"))),
+    ("layout", (str, None, ("google", "brightmart"))),
+])
+
+# Keys of the released files that never had an effect on the model.
+LEGACY_KEYS = frozenset([
+    "directionality", "down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks",
+    "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head",
+    "pooler_type"])
+
+# Where the two layouts keep the parts of a block, below the block's own scope.
+BlockNames = collections.namedtuple(
+    "BlockNames", "attention attention_norm intermediate output output_norm")
+BLOCK_NAMES = {
+    "brightmart": BlockNames("attention", "attention/output/LayerNorm", "intermediate/dense",
+                             "output/dense", "output/LayerNorm"),
+    "google": BlockNames("attention_1", "LayerNorm", "ffn_1/intermediate/dense",
+                         "ffn_1/intermediate/output/dense", "LayerNorm_1"),
+}
+
+
+class AlbertConfig(object):
+    """The hyperparameters of a model, as in the released JSON files.
+
+        config = AlbertConfig.from_json_file("albert_config/albert_config_tiny.json")
+        config.hidden_size, config.layout  # 312, "brightmart"
+
+    Attributes are the names in CONFIG_KEYS. A file that does not name its `layout` is google's when
+    it has `num_hidden_groups` and brightmart's otherwise.
+    """
+
+    def __init__(self, **values):
+        self._set(values, "config")
+
+    @classmethod
+    def from_dict(cls, values, place="config"):
+        """Builds a config from a dict; `place` names it in errors.
+
+        Raises:
+          UserError: an unknown or missing key, a wrong type or value; the key is named.
+        """
+        config = cls.__new__(cls)
+        config._set(values, place)
+        return config
+
+    @classmethod
+    def from_json_file(cls, path):
+        """Builds a config from a released JSON file; errors as `from_dict`, naming the file."""
+        if not tf.gfile.Exists(path) or tf.gfile.IsDirectory(path):
+            raise UserError("%s: no such config file; see albert_config/ for ready ones" % path)
+        with tf.gfile.GFile(path) as stream:
+            text = stream.read()
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise UserError("%s: not valid JSON (%s); expected an object of hyperparameters as in "
+                            "albert_config/" % (path, error)) from None
+        if not isinstance(values, dict):
+            raise UserError("%s: expected a JSON object, found %s" % (path, type(values).__name__))
+        return cls.from_dict(values, path)
+
+    def to_dict(self):
+        """The config as a dict that `from_dict` reads back to an equal one."""
+        return {key: getattr(self, key) for key in CONFIG_KEYS}
+
+    def __eq__(self, other):
+        return isinstance(other, AlbertConfig) and self.to_dict() == other.to_dict()
+
+    def _set(self, values, place):
+        for key in sorted(set(values) - set(CONFIG_KEYS) - LEGACY_KEYS):
+            raise UserError("%s: unknown key %r; known keys are %s"
+                            % (place, key, ", ".join(CONFIG_KEYS)))
+        for key in CONFIG_KEYS:
+            setattr(self, key, _checked_value(key, values, place))
+        if self.layout is None:
+            self.layout = "google" if "num_hidden_groups" in values else "brightmart"
+        if self.hidden_size % self.num_attention_heads:
+            raise UserError("%s: hidden_size %d is not divisible by num_attention_heads %d"
+                            % (place, self.hidden_size, self.num_attention_heads))
+        if self.layout == "brightmart" and (self.num_hidden_groups, self.inner_group_num) != (1, 1):
+            raise UserError("%s: num_hidden_groups %d and inner_group_num %d need layout google; "
+                            "brightmart's layout has one shared layer"
+                            % (place, self.num_hidden_groups, self.inner_group_num))
+        if self.num_hidden_groups > self.num_hidden_layers:
+            raise UserError("%s: num_hidden_groups %d is larger than num_hidden_layers %d"
+                            % (place, self.num_hidden_groups, self.num_hidden_layers))
+
+
+def _checked_value(key, values, place):
+    """The value of one config key, of the declared type and range."""
+    kind, default, allowed = CONFIG_KEYS[key]
+    value = values.get(key, default)
+    if value is REQUIRED:
+        raise UserError("%s: the key %r is missing" % (place, key))
+    if key not in values or (value is None and default is None):
+        return default
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise UserError("%s: %r is %r, expected %s" % (place, key, value, kind.__name__))
+    if kind is str:
+        if value not in allowed:
+            raise UserError("%s: %r is %r, expected one of %s"
+                            % (place, key, value, ", ".join(allowed)))
+    elif value < allowed or (key.endswith("dropout_prob") and value >= 1.0):
+        raise UserError("%s: %r is %r, out of range" % (place, key, value))
+    return value
+
+
+class AlbertModel(object):
+    """The encoder of ALBERT over a batch of token ids.
+
+        config = AlbertConfig.from_json_file("albert_config/albert_config_tiny.json")
+        model = AlbertModel(config, is_training=True, input_ids=input_ids, input_mask=input_mask,
+                            token_type_ids=segment_ids)
+        logits = tf.matmul(model.get_pooled_output(), output_weights)
+    """
+
+    def __init__(self, config, is_training, input_ids, input_mask=None, token_type_ids=None,
+                 use_one_hot_embeddings=False, scope=None):
+        """Builds the graph.
+
+        Args:
+          config: an AlbertConfig.
+          is_training: whether dropout is applied.
+          input_ids: int [B, S]; static sizes stay static (TPU), unknown ones are read at run time.
+          input_mask: int [B, S], 1 for tokens and 0 for padding; all ones when None.
+          token_type_ids: int [B, S], 0 for the first segment and 1 for the second; zeros when None.
+          use_one_hot_embeddings: look words up by a matrix product (faster on TPUs).
+          scope: the variable scope, "bert" when None, the name in every released checkpoint.
+
+        Raises:
+          UserError: the sequence is longer than config.max_position_embeddings.
+        """
+        self.config = config
+        self._hidden_dropout = config.hidden_dropout_prob if is_training else 0.0
+        self._attention_dropout = config.attention_probs_dropout_prob if is_training else 0.0
+        if input_mask is None:
+            input_mask = tf.ones_like(input_ids)
+        if token_type_ids is None:
+            token_type_ids = tf.zeros_like(input_ids)
+        with tf.variable_scope(scope, default_name="bert"):
+            with tf.variable_scope("embeddings"):
+                words = self._embed_words(input_ids, use_one_hot_embeddings)
+                self._embedding_output = self._add_positions_and_types(words, token_type_ids)
+            with tf.variable_scope("encoder"):
+                bias = attention_bias(input_mask)
+                self._encoder_layers = self._encode(self._embedding_output, bias)
+            with tf.variable_scope("pooler"):
+                first_token = self._encoder_layers[-1][:, 0, :]  # [B, H]
+                self._pooled_output = self._dense(
+                    first_token, config.hidden_size, "dense", activation=tf.tanh)
+
+    def get_sequence_output(self):
+        """float [B, S, H]: the last layer."""
+        return self._encoder_layers[-1]
+
+    def get_pooled_output(self):
+        """float [B, H]: tanh of a dense layer over the first token."""
+        return self._pooled_output
+
+    def get_all_encoder_layers(self):
+        """A list of float [B, S, H], one a (inner) layer, in order."""
+        return self._encoder_layers
+
+    def get_embedding_output(self):
+        """float [B, S, H] (brightmart) or [B, S, E] (google): after the embeddings' LayerNorm."""
+        return self._embedding_output
+
+    def get_embedding_table(self):
+        """float [V, E]: the word embeddings."""
+        return self._embedding_table
+
+    def get_embedding_projection(self):
+        """float [E, H]: brightmart's word_embeddings_2; None in google's layout."""
+        return self._embedding_projection
+
+    def _dense(self, x, units, name, activation=None):
+        return dense(x, units, name, self.config.initializer_range, activation)
+
+    def _variable(self, name, shape):
+        return tf.get_variable(name, shape, initializer=_initializer(self.config.initializer_range))
+
+    def _embed_words(self, input_ids, use_one_hot_embeddings):
+        """int [B, S] -> [B, S, E] (google) or [B, S, H] (brightmart, which projects at once)."""
+        config = self.config
+        self._embedding_table = self._variable(
+            "word_embeddings", [config.vocab_size, config.embedding_size])
+        self._embedding_projection = None
+        words = lookup(self._embedding_table, input_ids, use_one_hot_embeddings)  # [B, S, E]
+        if config.layout == "brightmart":
+            self._embedding_projection = self._variable(
+                "word_embeddings_2", [config.embedding_size, config.hidden_size])
+            words = matmul_last(words, self._embedding_projection)  # [B, S, H]
+        return words
+
+    def _add_positions_and_types(self, words, token_type_ids):
+        """Adds position and token-type vectors to [B, S, W], W = E or H, normalizes, drops out."""
+        config = self.config
+        length, width = shape_list(words)[1:]
+        type_table = self._variable("token_type_embeddings", [config.type_vocab_size, width])
+        position_table = self._variable(
+            "position_embeddings", [config.max_position_embeddings, width])
+        with tf.control_dependencies(_check_length(length, config.max_position_embeddings)):
+            positions = position_table[:length]  # [S, W]
+        # The table has two rows: a one-hot product is faster than a gather and its gradient.
+        types = lookup(type_table, token_type_ids, use_one_hot=True)  # [B, S, W]
+        return dropout(layer_norm(words + types + positions), self._hidden_dropout)
+
+    def _encode(self, x, bias):
+        """[B, S, E or H] -> every layer's output, each [B, S, H]."""
+        config = self.config
+        if x.shape[-1] != config.hidden_size:
+            x = self._dense(x, config.hidden_size, "embedding_hidden_mapping_in")
+        layers = []
+        for scope in block_scopes(config):
+            with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+                x = self._block(x, bias)
+            layers.append(x)
+        return layers
+
+    def _block(self, x, bias):
+        """One transformer block, [B, S, H] -> [B, S, H]; the names are the layout's."""
+        config = self.config
+        names = BLOCK_NAMES[config.layout]
+        pre_norm = config.ln_type == "preln"
+
+        attended = self._attend(layer_norm(x, names.attention_norm) if pre_norm else x,
+                                bias, names.attention)
+        x += dropout(attended, self._hidden_dropout)
+        if not pre_norm:
+            x = layer_norm(x, names.attention_norm)
+
+        inner = self._dense(layer_norm(x, names.output_norm) if pre_norm else x,
+                            config.intermediate_size, names.intermediate,
+                            activation(config.hidden_act))  # [B, S, I]
+        outer = self._dense(inner, config.hidden_size, names.output)  # [B, S, H]
+        x += dropout(outer, self._hidden_dropout)
+        return x if pre_norm else layer_norm(x, names.output_norm)
+
+    def _attend(self, x, bias, scope):
+        """Multi-head self-attention with its output product, [B, S, H] -> [B, S, H]."""
+        config = self.config
+        heads = config.num_attention_heads
+        with tf.variable_scope(scope):
+            query, key, value = (
+                split_heads(self._dense(x, config.hidden_size, "self/" + name), heads)
+                for name in ("query", "key", "value"))  # each [B, N, S, D]
+            context = attend(query, key, value, bias, self._attention_dropout)
+            return self._dense(merge_heads(context), config.hidden_size, "output/dense")
+
+
+def block_scopes(config):
+    """The variable scope of every block in order; a repeated scope is a shared block."""
+    if config.layout == "brightmart":
+        return ["layer_shared"] * config.num_hidden_layers
+    return ["transformer/group_%d/inner_group_%d" % (group, inner)
+            for group in (layer * config.num_hidden_groups // config.num_hidden_layers
+                          for layer in range(config.num_hidden_layers))
+            for inner in range(config.inner_group_num)]
+
+
+def get_masked_lm_output(config, model, positions, label_ids, label_weights):
+    """The masked-LM head over the masked positions only.
+
+    Args:
+      config: an AlbertConfig.
+      model: the AlbertModel.
+      positions: int [B, P], places in the sequence; padded with 0.
+      label_ids: int [B, P], the original tokens.
+      label_weights: float [B, P], 1 for a prediction and 0 for padding.
+
+    Returns:
+      (loss, per_example_loss, logits): a scalar, sum(w * loss) / (sum(w) + 1e-5) as the original;
+      [B*P]; [B*P, V].
+    """
+    width = config.hidden_size if config.layout == "brightmart" else config.embedding_size
+    hidden = gather_positions(model.get_sequence_output(), positions)  # [B*P, H]
+    with tf.variable_scope("cls/predictions"):
+        hidden = dense(hidden, width, "transform/dense", config.initializer_range,
+                       activation(config.hidden_act))
+        hidden = layer_norm(hidden, "transform/LayerNorm")  # [B*P, H or E]
+        if config.layout == "brightmart":
+            hidden = tf.matmul(hidden, model.get_embedding_projection(), transpose_b=True)
+        bias = tf.get_variable("output_bias", [config.vocab_size],
+                               initializer=tf.zeros_initializer())
+        logits = tf.matmul(hidden, model.get_embedding_table(), transpose_b=True) + bias
+    per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=tf.reshape(label_ids, [-1]), logits=logits)  # [B*P]
+    weights = tf.reshape(tf.cast(label_weights, tf.float32), [-1])
+    loss = tf.reduce_sum(weights * per_example_loss) / (tf.reduce_sum(weights) + 1e-5)
+    return loss, per_example_loss, logits
+
+
+def get_sentence_order_output(config, pooled_output, labels):
+    """The sentence-order head: are two consecutive segments in order (0) or swapped (1)?
+
+    Args:
+      config: an AlbertConfig.
+      pooled_output: float [B, H].
+      labels: int [B] or [B, 1].
+
+    Returns:
+      (loss, per_example_loss, logits): a scalar mean, [B], [B, 2].
+    """
+    with tf.variable_scope("cls/seq_relationship"):
+        weights = tf.get_variable("output_weights", [2, config.hidden_size],
+                                  initializer=_initializer(config.initializer_range))
+        bias = tf.get_variable("output_bias", [2], initializer=tf.zeros_initializer())
+    logits = tf.matmul(pooled_output, weights, transpose_b=True) + bias
+    per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=tf.reshape(labels, [-1]), logits=logits)
+    return tf.reduce_mean(per_example_loss), per_example_loss, logits
+
+
+def attend(query, key, value, bias, dropout_rate=0.0):
+    """[B, N, S, D] three times and an additive bias [B, 1, 1, S] -> [B, N, S, D]."""
+    head_size = shape_list(query)[-1]
+    scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(head_size))  # [B, N, S, S]
+    weights = dropout(tf.nn.softmax(scores + bias), dropout_rate)
+    return tf.matmul(weights, value)
+
+
+def attention_bias(input_mask):
+    """int [B, S] -> float [B, 1, 1, S]: 0 for tokens and -10000 for padding, as the originals."""
+    mask = tf.cast(input_mask[:, tf.newaxis, tf.newaxis, :], tf.float32)
+    return (1.0 - mask) * -10000.0
+
+
+def split_heads(x, num_heads):
+    """[B, S, H] -> [B, N, S, D]."""
+    batch, length, width = shape_list(x)
+    return tf.transpose(tf.reshape(x, [batch, length, num_heads, width // num_heads]), [0, 2, 1, 3])
+
+
+def merge_heads(x):
+    """[B, N, S, D] -> [B, S, H]."""
+    batch, heads, length, head_size = shape_list(x)
+    return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [batch, length, heads * head_size])
+
+
+def gather_positions(sequence, positions):
+    """[B, S, H] at int [B, P] -> [B*P, H]."""
+    batch, length, width = shape_list(sequence)
+    offsets = tf.range(batch, dtype=positions.dtype)[:, tf.newaxis] * tf.cast(
+        length, positions.dtype)
+    return tf.gather(tf.reshape(sequence, [-1, width]), tf.reshape(positions + offsets, [-1]))
+
+
+def lookup(table, ids, use_one_hot=False):
+    """Rows of [V, W] at int [B, S] -> [B, S, W]."""
+    if not use_one_hot:
+        return tf.gather(table, ids)
+    rows = shape_list(table)[0]
+    return matmul_last(tf.one_hot(ids, rows, dtype=table.dtype.base_dtype), table)
+
+
+def dense(x, units, name, initializer_range, activation=None):
+    """[..., W] -> [..., units], with variables `name`/kernel [W, units] and `name`/bias [units]."""
+    with tf.variable_scope(name):
+        kernel = tf.get_variable("kernel", [shape_list(x)[-1], units],
+                                 initializer=_initializer(initializer_range))
+        bias = tf.get_variable("bias", [units], initializer=tf.zeros_initializer())
+    y = matmul_last(x, kernel, bias)
+    return activation(y) if activation else y
+
+
+def matmul_last(x, matrix, bias=None):
+    """[..., W] x [W, U] -> [..., U] as one two-dimensional product."""
+    shape = shape_list(x)
+    y = tf.matmul(tf.reshape(x, [-1, shape[-1]]), matrix)
+    if bias is not None:
+        y = tf.nn.bias_add(y, bias)
+    return tf.reshape(y, shape[:-1] + [shape_list(matrix)[-1]])
+
+
+def layer_norm(x, name="LayerNorm"):
+    """Normalizes the last axis; epsilon 1e-12, as the originals' tf.contrib.layers.layer_norm."""
+    width = shape_list(x)[-1]
+    with tf.variable_scope(name):
+        beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
+        gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
+    mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
+    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-12)
+
+
+def dropout(x, rate):
+    """Dropout with probability `rate`; the tensor itself when the rate is 0."""
+    return tf.nn.dropout(x, rate=rate) if rate else x
+
+
+def gelu(x):
+    """Gaussian Error Linear Unit, the tanh form (https://arxiv.org/abs/1606.08415)."""
+    return 0.5 * x * (1.0 + tf.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * tf.pow(x, 3))))
+
+
+def activation(name):
+    """The function of a config's `hidden_act`; None for "linear"."""
+    return {"gelu": gelu, "relu": tf.nn.relu, "tanh": tf.tanh, "linear": None}[name]
+
+
+def shape_list(tensor):
+    """The shape as a list: an int where it is static, a scalar tensor where it is not."""
+    static = tensor.shape.as_list()
+    if None not in static:
+        return static
+    dynamic = tf.shape(tensor)
+    return [dynamic[axis] if size is None else size for axis, size in enumerate(static)]
+
+
+def _check_length(length, limit):
+    """Refuses a sequence longer than the position table, now or when the graph runs."""
+    if isinstance(length, int):
+        if length > limit:
+            raise UserError("sequence length %d is larger than max_position_embeddings %d; use a "
+                            "smaller max_seq_length" % (length, limit))
+        return []
+    return [tf.debugging.assert_less_equal(
+        length, limit, message="sequence is longer than max_position_embeddings")]
+
+
+def _initializer(initializer_range):
+    return tf.truncated_normal_initializer(stddev=initializer_range)
