@@ -30,11 +30,16 @@ def expand(patterns):
     return sorted(paths)
 
 
+def is_file(path):
+    """Whether `path` exists and is not a directory."""
+    return tf.gfile.Exists(path) and not tf.gfile.IsDirectory(path)
+
+
 def require_file(path, flag):
     """Returns `path` if it is a file; otherwise one sentence that names the flag."""
     if not path:
         raise UserError("--%s is missing; give the path of a file" % flag)
-    if not tf.gfile.Exists(path) or tf.gfile.IsDirectory(path):
+    if not is_file(path):
         raise UserError("--%s=%s: no such file; check the path" % (flag, path))
     return path
 

@@ -1,0 +1,317 @@
+"""Makes a vocabulary from raw text: WordPiece (vocab.txt) or SentencePiece (.model and .vocab).
+
+    python create_vocab.py --input_file=data/news_zh_1.txt --output_file=vocab.txt
+    python create_vocab.py --input_file="data/en_*.txt" --model_type=sentencepiece \
+        --vocab_size=30000 --output_file=30k
+
+WordPiece: the special tokens, then the characters by frequency (ideographs and punctuation are
+words of their own and get no ##), then pieces of the words that are left. The same input gives the
+same file.
+"""
+
+import collections
+import contextlib
+import importlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+
+import commands
+import tensorflow.compat.v1 as tf
+import tqdm
+
+import files
+import tokenization
+from errors import UserError
+
+SMALLEST, LARGEST = 100, 1000000
+# As Google trained the vocabulary of ALBERT: 10 million sentences at most, punctuation apart.
+MAX_SENTENCES = 10000000
+USER_DEFINED_SYMBOLS = ["(", ")", '"', "-", ".", "–", "£", "€"]
+# SentencePiece leaves out longer lines without a word; its own default of 4192 is 1,400 汉字.
+MAX_LINE_BYTES = 1 << 20
+# The trainer of sentencepiece crashes in a process that has loaded TensorFlow (issue 813 of
+# google/sentencepiece), so it gets one of its own: options as argument, sentences in, model out.
+TRAINER = """
+import json, sys
+import sentencepiece
+sentencepiece.SentencePieceTrainer.train(
+    sentence_iterator=(line.rstrip(b"\\n") for line in sys.stdin.buffer),
+    model_writer=sys.stdout.buffer, **json.loads(sys.argv[1]))
+"""
+
+
+def define_flags():
+    flags = tf.flags
+    flags.DEFINE_string("input_file", None, "UTF-8 text: files, globs or comma lists of them.")
+    flags.DEFINE_string("output_file", None,
+                        "The vocabulary to write; for sentencepiece a prefix, which gets .model "
+                        "and .vocab.")
+    flags.DEFINE_enum("model_type", "wordpiece", ["wordpiece", "sentencepiece"],
+                      "wordpiece for Chinese, as the released Chinese models; sentencepiece "
+                      "(unigram) for other languages, as the English ones.")
+    flags.DEFINE_integer("vocab_size", 21128,
+                         "Number of tokens at most, %d to %d; 21128 is that of the released "
+                         "Chinese models." % (SMALLEST, LARGEST))
+    flags.DEFINE_integer("min_frequency", 2,
+                         "wordpiece: a character or piece must occur this often, at least 1.")
+    flags.DEFINE_float("character_coverage", 0.9995,
+                       "sentencepiece: share of all characters to have tokens for, 0.98 to 1; "
+                       "0.9995 suits Chinese, 1 a small alphabet.")
+    flags.DEFINE_bool("do_lower_case", True,
+                      "Lower-case the text and drop accents; use the same value later on.")
+    flags.DEFINE_bool("skip_bad_lines", False,
+                      "Leave out lines that are not UTF-8 instead of stopping at the first.")
+
+
+class Corpus:
+    """The lines of the input files, read anew on every pass, never held.
+
+    Attributes:
+      skipped: number of lines that the last pass left out as not UTF-8.
+    """
+
+    def __init__(self, paths, skip_bad_lines=False):
+        self.paths = paths
+        self.skipped = 0
+        self._on_bad_line = self._skip if skip_bad_lines else None
+
+    def lines(self, title):
+        """Yields every line; a pass over a few seconds shows a progress bar named `title`."""
+        self.skipped = 0
+        with tqdm.tqdm(desc=title, unit=" lines", delay=3, disable=None) as bar:
+            for path in self.paths:
+                for _, line in files.read_lines(path, self._on_bad_line):
+                    yield line
+                    bar.update()
+
+    def _skip(self, number):
+        self.skipped += 1
+
+
+def _tails(word):
+    """The pieces of one character that a word has after its first: "abc" -> ["##b", "##c"]."""
+    return ["##" + char for char in word[1:]]
+
+
+def count_characters(corpus, do_lower_case):
+    """Counter of "a" for every place, and of "##a" inside words, as BERT splits the text."""
+    tokenize = tokenization.BasicTokenizer(do_lower_case).tokenize
+    counts = collections.Counter()
+    for line in corpus.lines("counting characters"):
+        words = tokenize(line)
+        counts.update("".join(words))
+        for word in words:
+            if len(word) > 1:
+                counts.update(_tails(word))
+    return counts
+
+
+def _words_for_pieces(corpus, known, do_lower_case):
+    """Yields lines of the words that can be cut: not of one character, none of them unknown."""
+    tokenize = tokenization.BasicTokenizer(do_lower_case).tokenize
+    for line in corpus.lines("counting words"):
+        words = [word for word in tokenize(line)
+                 if 1 < len(word) <= tokenization.MAX_WORD_CHARACTERS
+                 and word[0] in known and known.issuperset(_tails(word))]
+        if words:
+            yield " ".join(words)
+
+
+def train_wordpiece(corpus, counts, vocab_size, min_frequency, do_lower_case):
+    """Trains WordPiece as the `tokenizers` library does.
+
+    Args:
+      corpus: Corpus.
+      counts: what `count_characters` found in it.
+      vocab_size: number of tokens at most; characters come before longer pieces.
+      min_frequency: characters and pieces that occur less often are left out.
+
+    Returns:
+      list of tokens by id: special ones, characters by frequency, pieces in the order they arose.
+    """
+    import tokenizers
+
+    special = list(tokenization.WordPieceTokenizer.special_tokens)
+    frequent = [token for token, count in counts.items() if count >= min_frequency]
+    frequent.sort(key=lambda token: (-counts[token], len(token), token))
+    characters = frequent[:vocab_size - len(special)]
+    # The library numbers an alphabet that it finds itself by the order of a hash table, which
+    # breaks ties differently in every run; given as "special" it is ours, in our order.
+    trainer = tokenizers.trainers.WordPieceTrainer(
+        vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=special + characters,
+        continuing_subword_prefix="##", show_progress=sys.stderr.isatty())
+    model = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    lines = _words_for_pieces(corpus, set(characters), do_lower_case)
+    model.train_from_iterator(lines, trainer)
+    vocab = model.get_vocab()
+    return sorted(vocab, key=vocab.get)
+
+
+def train_sentencepiece(sentences, vocab_size, character_coverage):
+    """Trains a unigram model with the special tokens and options of Google's ALBERT.
+
+    Args:
+      sentences: iterable of clean text (see tokenization.SentencePieceCleaner).
+      vocab_size: number of pieces, about; fewer where the text holds no more.
+      character_coverage: share of all characters that get pieces, 0.98 to 1.
+
+    Returns:
+      bytes of the .model file.
+
+    Raises:
+      UserError: the library cannot make such a model of this text.
+    """
+    options = {
+        "model_type": "unigram", "vocab_size": vocab_size, "hard_vocab_limit": False,
+        "character_coverage": character_coverage, "user_defined_symbols": USER_DEFINED_SYMBOLS,
+        "pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1,
+        "control_symbols": ["[CLS]", "[SEP]", "[MASK]"], "input_sentence_size": MAX_SENTENCES,
+        "shuffle_input_sentence": True, "max_sentence_length": MAX_LINE_BYTES, "minloglevel": 2}
+    with tempfile.TemporaryFile() as log:
+        trainer = subprocess.Popen([sys.executable, "-c", TRAINER, json.dumps(options)],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it gave up; its log says why
+                for sentence in sentences:
+                    trainer.stdin.write(sentence.encode("utf-8") + b"\n")
+            model = trainer.communicate()[0]
+        finally:
+            trainer.kill()  # only if reading failed, otherwise it has ended
+            trainer.wait()
+        if trainer.returncode:
+            log.seek(0)
+            reason = log.read().decode("utf-8", "replace").strip().split("\n")[-1].split("] ")[-1]
+            raise UserError("sentencepiece makes no %d tokens of this text (%s); raise "
+                            "--vocab_size, lower --character_coverage or give more text"
+                            % (vocab_size, reason.rstrip(".") or "no sentence is short enough"))
+    return model
+
+
+def list_pieces(content):
+    """Bytes of a .model file -> text of the .vocab file: a piece, a tab, its log probability."""
+    import sentencepiece
+
+    model = sentencepiece.SentencePieceProcessor(model_proto=content)
+    return "".join("%s\t%g\n" % (model.id_to_piece(index), model.get_score(index))
+                   for index in range(model.get_piece_size()))
+
+
+def measure(tokenizer, corpus):
+    """Tokenizes the corpus -> Counter of what the summary says.
+
+    "tokens"; "characters" but white space; of those "unknown", in an unknown token, and
+    "uncovered", unknown by themselves.
+    """
+    total = collections.Counter()
+    for line in corpus.lines("measuring"):
+        ids, starts, ends = tokenizer.encode_with_offsets(line)
+        total["tokens"] += len(ids)
+        total["characters"] += len("".join(line.split()))
+        if tokenizer.unk_id not in ids:
+            continue
+        for index, start, end in zip(ids, starts, ends):
+            if index == tokenizer.unk_id:
+                total["unknown"] += end - start
+                total["uncovered"] += sum(
+                    tokenizer.unk_id in tokenizer.encode(char) for char in line[start:end])
+    return total
+
+
+def check_flags(flags):
+    """A flag out of its range, or a library that is not there, is one sentence before any work."""
+    if not flags.output_file:
+        raise UserError("--output_file is missing; give the name of the vocabulary to write")
+    if tf.gfile.IsDirectory(flags.output_file):
+        raise UserError("--output_file=%s is a directory; give the name of a file"
+                        % flags.output_file)
+    if not SMALLEST <= flags.vocab_size <= LARGEST:
+        raise UserError("--vocab_size=%d is out of range; give a number of tokens from %d to %d"
+                        % (flags.vocab_size, SMALLEST, LARGEST))
+    if flags.min_frequency < 1:
+        raise UserError("--min_frequency=%d is out of range; give 1 or more" % flags.min_frequency)
+    if not 0.98 <= flags.character_coverage <= 1:
+        raise UserError("--character_coverage=%g is out of range; give a share from 0.98 to 1"
+                        % flags.character_coverage)
+    library = "tokenizers" if flags.model_type == "wordpiece" else "sentencepiece"
+    try:
+        importlib.import_module(library)
+    except ImportError:
+        raise UserError("--model_type=%s needs the %s library, which is not installed; "
+                        "pip install -r requirements.txt, or pip install %s"
+                        % (flags.model_type, library, library)) from None
+
+
+def _write(path, content):
+    with tf.gfile.GFile(path, "wb") as stream:
+        stream.write(content)
+
+
+def make_wordpiece(flags, corpus, counts):
+    """Writes the vocabulary -> its tokenizer."""
+    with files.replacing(flags.output_file) as temporary:
+        _write(temporary, b"")  # a path that cannot be written fails now, not after the training
+        tokens = train_wordpiece(
+            corpus, counts, flags.vocab_size, flags.min_frequency, flags.do_lower_case)
+        _write(temporary, "".join(token + "\n" for token in tokens).encode("utf-8"))
+    return tokenization.WordPieceTokenizer(flags.output_file, flags.do_lower_case)
+
+
+def make_sentencepiece(flags, corpus):
+    """Writes PREFIX.model and, to be read by people, PREFIX.vocab -> its tokenizer."""
+    prefix = re.sub(r"\.model$", "", flags.output_file)
+    clean = tokenization.SentencePieceCleaner(flags.do_lower_case).clean
+    with files.replacing(prefix + ".model") as model, files.replacing(prefix + ".vocab") as vocab:
+        _write(model, b"")
+        sentences = filter(None, (clean(line)[0] for line in corpus.lines("reading")))
+        content = train_sentencepiece(sentences, flags.vocab_size, flags.character_coverage)
+        _write(model, content)
+        _write(vocab, list_pieces(content).encode("utf-8"))
+    return tokenization.SentencePieceTokenizer(prefix + ".model", flags.do_lower_case)
+
+
+def _summarize(flags, tokenizer, corpus):
+    """Says what was made, how well it fits its own input and what to type next."""
+    total = measure(tokenizer, corpus)
+    share = 100 / max(total["characters"], 1)
+    commands.say("%s: %d tokens", tokenizer.path, tokenizer.vocab_size)
+    if tokenizer.vocab_size < flags.vocab_size:
+        commands.say("  fewer than --vocab_size=%d: the text holds no more that occur often enough;"
+                     " set vocab_size to %d in the model's config",
+                     flags.vocab_size, tokenizer.vocab_size)
+    if corpus.skipped:
+        commands.say("  %d lines are not UTF-8 and were left out", corpus.skipped)
+    commands.say("  of the input's %d characters %.3f %% are covered and %.3f %% fall in %s; "
+                 "%.2f characters a token", total["characters"], 100 - share * total["uncovered"],
+                 share * total["unknown"], tokenizer.tokens[tokenizer.unk_id],
+                 total["characters"] / max(total["tokens"], 1))
+    flag = "vocab_file" if flags.model_type == "wordpiece" else "spm_model_file"
+    commands.say("next: python create_pretraining_data.py --input_file=%s --%s=%s%s "
+                 "--output_file=pretraining.tfrecord", flags.input_file, flag, tokenizer.path,
+                 "" if flags.do_lower_case else " --do_lower_case=False")
+
+
+def main(flags):
+    check_flags(flags)
+    corpus = Corpus(files.expand(flags.input_file), flags.skip_bad_lines)
+    # Also for sentencepiece: a bad line is found now, before its trainer has begun.
+    counts = count_characters(corpus, flags.do_lower_case)
+    if not counts:
+        raise UserError("--input_file=%s: no text in %d files; give files with a sentence a line"
+                        % (flags.input_file, len(corpus.paths)))
+    try:
+        if flags.model_type == "wordpiece":
+            tokenizer = make_wordpiece(flags, corpus, counts)
+        else:
+            tokenizer = make_sentencepiece(flags, corpus)
+    except tf.errors.OpError as error:
+        raise UserError("--output_file=%s cannot be written (%s); give another path"
+                        % (flags.output_file, error.message)) from None
+    _summarize(flags, tokenizer, corpus)
+
+
+if __name__ == "__main__":
+    commands.run(main, define_flags)

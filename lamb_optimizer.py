@@ -1,0 +1,158 @@
+"""LAMB (You et al. 2019, "Large Batch Optimization for Deep Learning"), and what it shares with
+AdamW: the moments, their names in a checkpoint, sparse gradients and which variables decay.
+
+    optimizer = LambOptimizer(learning_rate=0.00176)
+    train_op = optimizer.apply_gradients(gradients_and_variables, global_step=global_step)
+"""
+
+import re
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+NO_DECAY = ("LayerNorm", "layer_norm", "bias")
+
+
+class MomentsOptimizer(tf.train.Optimizer):
+    """Adam's two moments without bias correction, for a subclass to make a step of.
+
+    A subclass gives `_apply(gradient, variable)`. The moments m and v are the only state, kept in
+    slots named `<variable>/adam_m` and `<variable>/adam_v`, as in Google's checkpoints.
+
+    Args:
+      learning_rate: a float, a scalar tensor, or a function without arguments that gives one.
+      weight_decay_rate: added to the update as rate * variable, never to the gradient.
+      beta_1, beta_2: decay of m and of v per update.
+      epsilon: added to sqrt(v).
+      exclude_from_weight_decay: regular expressions; a variable whose name matches one of them
+        anywhere does not decay.
+      name: a name for the operations; no variable bears it.
+    """
+
+    def __init__(self, learning_rate, weight_decay_rate=0.01, beta_1=0.9, beta_2=0.999,
+                 epsilon=1e-6, exclude_from_weight_decay=NO_DECAY, name="MomentsOptimizer"):
+        super().__init__(use_locking=False, name=name)
+        self._learning_rate = learning_rate
+        self._weight_decay_rate = weight_decay_rate
+        self._beta_1 = beta_1
+        self._beta_2 = beta_2
+        self._epsilon = epsilon
+        self._exclude_from_weight_decay = tuple(exclude_from_weight_decay or ())
+
+    def _create_slots(self, var_list):
+        for variable in var_list:
+            self._zeros_slot(variable, "m", "adam_m")
+            self._zeros_slot(variable, "v", "adam_v")
+
+    def _prepare(self):
+        rate = self._call_if_callable(self._learning_rate)
+        self._rate = tf.convert_to_tensor(rate, dtype=tf.float32, name="learning_rate")
+
+    def _apply(self, gradient, variable):
+        """The operation that updates `variable` and its moments by a dense gradient."""
+        raise NotImplementedError
+
+    def _decay_of(self, variable):
+        """The weight decay rate of `variable`, 0 where it is excluded."""
+        return 0.0 if _matches(variable, self._exclude_from_weight_decay) else (
+            self._weight_decay_rate)
+
+    def _scale(self, dtype):
+        """What the step of the kernel in `_adam` is too long by, as a factor to divide it by.
+
+        The kernel computes 1 - beta_2 in the variable's type, 1.3e-5 off for 0.999 in float32. Its
+        v is therefore scale ** 2 times the true one, and rate * scale with epsilon * scale give
+        the true step.
+        """
+        rounded = float(np.array(self._beta_2, dtype.as_numpy_dtype))
+        return np.sqrt((1.0 - rounded) / (1.0 - self._beta_2))
+
+    def _adam(self, gradient, variable, rate):
+        """Updates m and v, then variable -= rate * m / (sqrt(v) + epsilon), in one kernel.
+
+        m = beta_1 * m + (1 - beta_1) * gradient and v likewise with the square. The kernel's bias
+        correction, sqrt(1 - beta2_power) / (1 - beta1_power), is 1 with both powers 0.
+        """
+        scale = self._scale(gradient.dtype)
+        numbers = {"beta1_power": 0.0, "beta2_power": 0.0, "lr": rate * scale,
+                   "beta1": self._beta_1, "beta2": self._beta_2, "epsilon": self._epsilon * scale}
+        numbers = {key: tf.cast(value, gradient.dtype) for key, value in numbers.items()}
+        state = {"var": variable, "m": self.get_slot(variable, "m"),
+                 "v": self.get_slot(variable, "v")}
+        if variable.dtype != variable.dtype.base_dtype:  # a reference, not a resource
+            return tf.raw_ops.ApplyAdam(grad=gradient, **state, **numbers)
+        state = {key: value.handle for key, value in state.items()}
+        return tf.raw_ops.ResourceApplyAdam(grad=gradient, **state, **numbers)
+
+    def _apply_slices(self, values, variable, indices):
+        # The moments of every row decay and move the row, touched or not, so a sparse gradient has
+        # no shorter way to the same result. The sum also puts repeated rows together, in one pass
+        # and without tf.unique, which XLA cannot compile.
+        rows = variable.shape.as_list()[0]
+        return self._apply(tf.unsorted_segment_sum(values, indices, rows), variable)
+
+    def _apply_dense(self, grad, var):
+        return self._apply(grad, var)
+
+    def _resource_apply_dense(self, grad, handle):
+        return self._apply(grad, handle)
+
+    def _apply_sparse(self, grad, var):
+        return self._apply_slices(grad.values, var, grad.indices)
+
+    def _resource_apply_sparse(self, grad, handle, indices):
+        return self._apply_slices(grad, handle, indices)
+
+    # TensorFlow would sum repeated rows before it calls the two above, which do that themselves.
+    _apply_sparse_duplicate_indices = _apply_sparse
+    _resource_apply_sparse_duplicate_indices = _resource_apply_sparse
+
+
+class LambOptimizer(MomentsOptimizer):
+    """LAMB without bias correction, as Google's ALBERT; with layer adaptation as asked.
+
+        update = m / (sqrt(v) + epsilon) + weight_decay_rate * variable
+        variable -= learning_rate * trust_ratio * update
+
+    Args:
+      exclude_from_layer_adaptation: regular expressions; a variable whose name matches one of them
+        has trust ratio 1. None: those of `exclude_from_weight_decay` (Google's ALBERT). Empty:
+        every variable is adapted (brightmart's albert_zh).
+      The others as in `MomentsOptimizer`.
+    """
+
+    def __init__(self, learning_rate, weight_decay_rate=0.01, beta_1=0.9, beta_2=0.999,
+                 epsilon=1e-6, exclude_from_weight_decay=NO_DECAY,
+                 exclude_from_layer_adaptation=None, name="LambOptimizer"):
+        super().__init__(learning_rate, weight_decay_rate, beta_1, beta_2, epsilon,
+                         exclude_from_weight_decay, name)
+        if exclude_from_layer_adaptation is None:
+            exclude_from_layer_adaptation = self._exclude_from_weight_decay
+        self._exclude_from_layer_adaptation = tuple(exclude_from_layer_adaptation)
+
+    def _apply(self, gradient, variable):
+        # With rate 0 the kernel is one pass that updates just the moments, measured faster than
+        # the seven passes of the same expressions; the step needs norms, so it is written out.
+        m, v = self.get_slot(variable, "m"), self.get_slot(variable, "v")
+        scale, decay = self._scale(gradient.dtype), self._decay_of(variable)
+        with tf.control_dependencies([self._adam(gradient, variable, rate=0.0)]):
+            update = m.read_value() / (tf.sqrt(v.read_value()) + self._epsilon * scale)
+            weights = variable.read_value()
+        if decay:
+            update += decay / scale * weights  # all of the update is divided by scale
+        step = tf.cast(self._rate * scale, update.dtype)
+        if not _matches(variable, self._exclude_from_layer_adaptation):
+            # tf.global_norm is one fused pass, where tf.norm writes the squares out first.
+            step *= trust_ratio(tf.global_norm([weights]), scale * tf.global_norm([update]))
+        return variable.assign_sub(step * update, read_value=False)
+
+
+def trust_ratio(weights_norm, update_norm):
+    """||weights|| / ||update|| of two scalars; 1 where either is 0 (LAMB, algorithm 2)."""
+    both = tf.logical_and(weights_norm > 0, update_norm > 0)
+    return tf.where(both, weights_norm / update_norm, tf.ones_like(update_norm))
+
+
+def _matches(variable, patterns):
+    name = variable.name.split(":")[0]
+    return any(re.search(pattern, name) for pattern in patterns)

@@ -1,0 +1,169 @@
+"""The train op: AdamW or LAMB, warmup and decay of the learning rate, clipped gradients.
+
+    train = optimization.create_train_op(
+        loss, "lamb", init_lr=0.00176, num_train_steps=125000, num_warmup_steps=12500)
+    _, rate = session.run([train.train_op, train.learning_rate])
+"""
+
+import collections
+import math
+
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+from lamb_optimizer import LambOptimizer, MomentsOptimizer
+
+# What --lamb_exclude may say: the variables that LAMB does not adapt layer by layer.
+LAMB_EXCLUDE = {
+    "no_decay": None,  # those without weight decay, as Google's ALBERT
+    "none": (),        # no variable, as brightmart's albert_zh
+}
+
+TrainOp = collections.namedtuple("TrainOp", ["train_op", "learning_rate", "gradient_norm"])
+
+
+class AdamWeightDecayOptimizer(MomentsOptimizer):
+    """Adam with decoupled weight decay and without bias correction, as BERT's.
+
+        variable -= learning_rate * (m / (sqrt(v) + epsilon) + weight_decay_rate * variable)
+
+    Arguments as in `lamb_optimizer.MomentsOptimizer`.
+    """
+
+    def _apply(self, gradient, variable):
+        before, decay = [], self._decay_of(variable)
+        if decay:
+            # Adam's part does not look at the variable, so the decay may come first; not before
+            # the gradient is there, or the loss would see a variable that has decayed already.
+            kept = 1.0 - decay * tf.cast(self._rate, gradient.dtype)
+            with tf.control_dependencies([gradient]):
+                before = [variable.assign(kept * variable.read_value(), read_value=False)]
+        with tf.control_dependencies(before):
+            return self._adam(gradient, variable, self._rate)
+
+
+def create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps, poly_power=1.0,
+                         start_warmup_step=0):
+    """The learning rate at `global_step`, a float32 scalar; as BERT and Google's ALBERT.
+
+    Linear from 0 to `init_lr` in the `num_warmup_steps` steps after `start_warmup_step`, from then
+    on init_lr * (1 - global_step / num_train_steps) ** poly_power, and 0 from `num_train_steps` on.
+    10 steps with 2 of warmup and rate 0.05 give 0, 0.025, 0.04, 0.035, ... 0.005.
+
+    Args:
+      global_step: the number of updates already made, an integer scalar or variable.
+      init_lr: the peak, above 0.
+      num_train_steps: updates in all, above 0.
+      num_warmup_steps, start_warmup_step: in updates, together at most `num_train_steps`. Up to
+        `start_warmup_step` the rate is 0.
+      poly_power: 1 for linear decay, above 0.
+
+    Raises:
+      UserError: a number out of its range.
+    """
+    _require("learning_rate", init_lr)
+    _require("num_train_steps", num_train_steps)
+    _require("poly_power", poly_power)
+    _require("num_warmup_steps", num_warmup_steps, zero=True)
+    _require("start_warmup_step", start_warmup_step, zero=True)
+    if start_warmup_step + num_warmup_steps > num_train_steps:
+        raise UserError(
+            "warmup ends at step %d (num_warmup_steps=%d after start_warmup_step=%d), expected at "
+            "most num_train_steps=%d; warm up for fewer steps or train for more"
+            % (start_warmup_step + num_warmup_steps, num_warmup_steps, start_warmup_step,
+               num_train_steps))
+    step = tf.cast(global_step, tf.float32)  # exact up to 2 ** 24 steps
+    rate = tf.train.polynomial_decay(
+        float(init_lr), step, num_train_steps, end_learning_rate=0.0, power=poly_power)
+    warmed = step - start_warmup_step
+    if num_warmup_steps:
+        # Google's ALBERT lets the rate be negative before start_warmup_step.
+        warmup = init_lr * tf.maximum(warmed, 0.0) / num_warmup_steps
+        rate = tf.where(warmed < num_warmup_steps, warmup, rate)
+    return tf.identity(rate, name="learning_rate")
+
+
+def create_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_decay"):
+    """The optimizer of a name, "lamb" or "adamw", with the constants of BERT and ALBERT.
+
+    Args:
+      learning_rate: a float or a scalar tensor.
+      weight_decay: at least 0, for everything but LayerNorm and bias.
+      lamb_exclude: a key of LAMB_EXCLUDE; "adamw" has no use for it.
+
+    Raises:
+      UserError: an unknown name or key, or a negative decay.
+    """
+    _require("weight_decay", weight_decay, zero=True)
+    if lamb_exclude not in LAMB_EXCLUDE:
+        raise UserError("lamb_exclude=%s: no such choice, expected %s"
+                        % (lamb_exclude, " or ".join(sorted(LAMB_EXCLUDE))))
+    if name == "adamw":
+        return AdamWeightDecayOptimizer(learning_rate, weight_decay, name="AdamWeightDecay")
+    if name == "lamb":
+        return LambOptimizer(
+            learning_rate, weight_decay, exclude_from_layer_adaptation=LAMB_EXCLUDE[lamb_exclude])
+    raise UserError("optimizer=%s: no such optimizer, expected adamw or lamb" % name)
+
+
+def create_train_op(loss, optimizer_name, init_lr, num_train_steps, num_warmup_steps,
+                    poly_power=1.0, weight_decay=0.01, clip_norm=1.0, use_tpu=False,
+                    lamb_exclude="no_decay", variables=None, start_warmup_step=0):
+    """One update of `variables` and of the global step, which rises by one per run.
+
+    The rate is that of the global step before the update. Gradients are clipped to a global norm of
+    `clip_norm`; as in the original codes a row of an embedding table that a batch looks up twice
+    enters that norm twice, not as the sum (so do tf.IndexedSlices in tf.global_norm). Several
+    replicas of a tf.distribute strategy make the update that one makes of the whole batch; TPU
+    cores clip each their own gradients, as Google's.
+
+    Args:
+      loss: a scalar; under a distribution strategy that of the replica's own batch.
+      variables: what to train; None for all trainable variables. Those that the loss does not
+        depend on stay as they are.
+      The others as in `create_learning_rate` and `create_optimizer`.
+
+    Returns:
+      TrainOp(train_op, learning_rate, gradient_norm); the norm is that before clipping.
+
+    Raises:
+      UserError: a number out of its range or an unknown name.
+    """
+    _require("clip_norm", clip_norm)
+    global_step = tf.train.get_or_create_global_step()
+    rate = create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps, poly_power,
+                                start_warmup_step)
+    optimizer = create_optimizer(optimizer_name, rate, weight_decay, lamb_exclude)
+    if use_tpu:
+        optimizer = tf.tpu.CrossShardOptimizer(optimizer)
+    pairs = [(gradient, variable)
+             for gradient, variable in optimizer.compute_gradients(loss, variables)
+             if gradient is not None]
+    gradients, variables = zip(*pairs)
+    # apply_gradients sums over the replicas, so each hands it an equal part of the clipped sum.
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas > 1:
+        gradients = _mean_over_replicas(gradients, variables)
+    gradients, norm = tf.clip_by_global_norm(gradients, clip_norm / replicas)
+    train_op = optimizer.apply_gradients(list(zip(gradients, variables)), global_step=global_step)
+    return TrainOp(train_op, rate, norm * replicas)
+
+
+def _mean_over_replicas(gradients, variables):
+    """Each replica's gradients -> their means, the same in every replica.
+
+    Clipping comes after it: before, the norms would be those of parts of the batch.
+    """
+    def reduce(strategy, *values):
+        pairs = list(zip(values[:len(gradients)], values[len(gradients):]))
+        return strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.MEAN, pairs)
+
+    context = tf.distribute.get_replica_context()
+    return context.merge_call(reduce, args=tuple(gradients) + tuple(variables))
+
+
+def _require(name, value, zero=False):
+    """Refuses what is not a finite number above 0, or 0 where `zero`."""
+    if value is None or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        expected = "0 or a number above it" if zero else "a number above 0"
+        raise UserError("%s=%s: expected %s" % (name, value, expected))

@@ -1,0 +1,463 @@
+"""Text -> token ids with the place of every token in the raw text: WordPiece and SentencePiece.
+
+    tokenizer = load_tokenizer(vocab_file="vocab.txt")      # or spm_model_file="30k-clean.model"
+    tokenizer.tokenize("我用iPhone")                         # ["我", "用", "iph", "##one"]
+    ids, starts, ends = tokenizer.encode_with_offsets(text)  # text[starts[i]:ends[i]] is token i
+"""
+
+import functools
+import hashlib
+import re
+import unicodedata
+
+import tensorflow.compat.v1 as tf
+
+import files
+from errors import UserError
+
+# Longer words are [UNK], as in Google's BERT; it also bounds the quadratic greedy search.
+MAX_WORD_CHARACTERS = 200
+# A word met again costs one look-up; long ones (URLs, base64) come once and would fill the memory.
+CACHED_WORDS = 1 << 16
+MAX_CACHED_CHARACTERS = 40
+
+# The blocks that BERT sets apart: ideographs, not kana, hangul or CJK punctuation.
+CJK_RANGES = (
+    ("\u4e00", "\u9fff"), ("\u3400", "\u4dbf"), ("\U00020000", "\U0002a6df"),
+    ("\U0002a700", "\U0002b73f"), ("\U0002b740", "\U0002b81f"), ("\U0002b820", "\U0002ceaf"),
+    ("\uf900", "\ufaff"), ("\U0002f800", "\U0002fa1f"))
+
+# What a character of raw text is to the WordPiece tokenizer when it is not a token by itself.
+_SPACE, _LETTER = -1, -2
+
+
+def load_tokenizer(vocab_file=None, spm_model_file=None, do_lower_case=True):
+    """The tokenizer of the file that is given; with both, SentencePiece (as Google's ALBERT).
+
+    Raises:
+      UserError: neither is given, or the file is missing or not what it should be.
+    """
+    if spm_model_file:
+        return SentencePieceTokenizer(spm_model_file, do_lower_case)
+    if vocab_file:
+        return WordPieceTokenizer(vocab_file, do_lower_case)
+    raise UserError("neither --vocab_file nor --spm_model_file is given; name the vocab.txt of a "
+                    "Chinese model or the .model file of an English one")
+
+
+class Tokenizer:
+    """What both tokenizers offer; V is the size of the vocabulary.
+
+    Attributes:
+      tokens: list [V] of the tokens by id.
+      vocab: dict from token to id.
+      is_word_start: list [V] of bool; False for a piece that continues a word.
+      pad_id, unk_id, cls_id, sep_id, mask_id: ids of the special tokens.
+      fingerprint: hex SHA-256 of vocabulary, class and lower-casing; equal means equal ids.
+    """
+
+    special_tokens = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+    def __init__(self, path, do_lower_case, content, tokens):
+        self.path = path
+        self.do_lower_case = bool(do_lower_case)
+        self.tokens = tokens
+        self.vocab = {token: index for index, token in enumerate(tokens)}
+        missing = [token for token in self.special_tokens if token not in self.vocab]
+        if missing:
+            raise UserError("%s: no %s among its %d tokens, expected %s; check that it is the file "
+                            "of a BERT or ALBERT model, or make one with create_vocab.py"
+                            % (path, " ".join(missing), len(tokens), " ".join(self.special_tokens)))
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
+            self.vocab[token] for token in self.special_tokens)
+        kind = "%s %s" % (type(self).__name__, self.do_lower_case)
+        self.fingerprint = hashlib.sha256(content + kind.encode("utf-8")).hexdigest()
+
+    def __reduce__(self):
+        # Caches and C++ objects do not pickle; a worker process reads the file again.
+        return type(self), (self.path, self.do_lower_case)
+
+    @property
+    def vocab_size(self):
+        return len(self.tokens)
+
+    def tokenize_with_offsets(self, text):
+        """str -> (tokens, starts, ends); text[starts[i]:ends[i]] is what token i was made of.
+
+        Starts never decrease. Tokens cut from one character (한 is three in WordPiece) share its
+        span; a SentencePiece "▁" that stands alone has an empty one.
+        """
+        raise NotImplementedError
+
+    def encode_with_offsets(self, text):
+        """str -> (ids, starts, ends), the ids of `tokenize_with_offsets`."""
+        raise NotImplementedError
+
+    def tokenize(self, text):
+        """str -> list of tokens."""
+        return self.tokenize_with_offsets(text)[0]
+
+    def encode(self, text):
+        """str -> list of ids, without [CLS] and [SEP]."""
+        return self.encode_with_offsets(text)[0]
+
+    def convert_tokens_to_ids(self, tokens):
+        """List of tokens -> list of ids; a token outside the vocabulary gets `unk_id`."""
+        return [self.vocab.get(token, self.unk_id) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids):
+        """List of ids in [0, V) -> list of tokens."""
+        return [self.tokens[index] for index in ids]
+
+
+def _read(path, flag):
+    """The bytes of a file that is there and not empty."""
+    with tf.gfile.GFile(files.require_file(path, flag), "rb") as stream:
+        content = stream.read()
+    if not content.strip():
+        raise UserError("--%s=%s: the file is empty; download it again" % (flag, path))
+    return content
+
+
+def _parse_vocabulary(path, content):
+    """Bytes of a vocabulary, a token a line -> list of tokens; the line number is the id."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError("%s line %d: not UTF-8, expected a token a line; convert the file "
+                        "(iconv -t utf-8)" % (path, line)) from None
+    # Not splitlines and not strip: U+2028 is a token of the released vocabulary.
+    tokens = [line.strip(" \t\r") for line in text.rstrip("\r\n").split("\n")]
+    first = {}
+    for number, token in enumerate(tokens, 1):
+        if token in first:
+            raise UserError("%s line %d: token %r stands on line %d already, expected every token "
+                            "once; remove one of the two lines (the ids after it move) or take the "
+                            "file of the released model" % (path, number, token, first[token]))
+        first[token] = number
+    return tokens
+
+
+def is_cjk(char):
+    """Whether BERT makes this character a word of its own."""
+    return any(first <= char <= last for first, last in CJK_RANGES)
+
+
+def is_punctuation(char):
+    """Unicode punctuation, and every ASCII symbol ("$", "+", "^"), as BERT has it."""
+    if char < "\x80":
+        return char.isprintable() and not char.isalnum() and char != " "
+    return unicodedata.category(char).startswith("P")
+
+
+def _is_dropped(char):
+    """NUL, the replacement character, control and format characters that are not white space."""
+    if char in "\t\n\r":
+        return False
+    return char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf")
+
+
+class _Table(dict):
+    """key -> `function(key)`, computed on first sight.
+
+    Most entries of a table of all 1,114,112 characters would stay unused; a Chinese corpus has
+    about 8,000.
+    """
+
+    def __init__(self, function):
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, key):
+        value = self[key] = self._function(key)
+        return value
+
+
+def _translation(function):
+    """A table for str.translate of `function`, str of one character -> str."""
+    return _Table(lambda code: function(chr(code)))
+
+
+class BasicTokenizer:
+    """Words as BERT defines them, before they are cut into word pieces.
+
+        BasicTokenizer(do_lower_case=True).tokenize("Müller说: OK")  # ["muller", "说", ":", "ok"]
+    """
+
+    def __init__(self, do_lower_case=True):
+        self.do_lower_case = do_lower_case
+        self._cleaned = _translation(lambda char: "" if _is_dropped(char) else char)
+        self._unmarked = _translation(
+            lambda char: "" if unicodedata.category(char) == "Mn" else char)
+        self._apart = _translation(
+            lambda char: " %s " % char if is_cjk(char) or is_punctuation(char) else char)
+
+    def normalize(self, text):
+        """Drops control characters; lower-cases and drops accents if so asked."""
+        text = text.translate(self._cleaned)
+        if self.do_lower_case:
+            text = unicodedata.normalize("NFD", text.lower()).translate(self._unmarked)
+        return text
+
+    def tokenize(self, text):
+        """str -> list of words."""
+        return self.normalize(text).translate(self._apart).split()
+
+    def settle_sigmas(self, text):
+        """Lower-cases Σ by its neighbours (ς at the end of a word); all else stays as it is.
+
+        It is the one letter whose lower case depends on its context, which punctuation does not
+        end: the first Σ of "Σ.Α" is σ.
+        """
+        kept = [index for index, char in enumerate(text) if not _is_dropped(char)]
+        # İ is the one letter that becomes two; I is cased alike.
+        lowered = "".join(text[index] for index in kept).replace("İ", "I").lower()
+        chars = list(text)
+        for index, char in zip(kept, lowered):
+            if text[index] == "Σ":
+                chars[index] = char
+        return "".join(chars)
+
+
+class WordPieceTokenizer(Tokenizer):
+    """The tokenizer of BERT and of the Chinese ALBERT models, token for token as Google's.
+
+        WordPieceTokenizer("vocab.txt").tokenize("unaffable")  # ["un", "##aff", "##able"]
+
+    A character that is a token by itself (ideographs, punctuation) costs one look-up in a table;
+    what stands between those and white space is a word, cut once and remembered.
+
+    Args:
+      vocab_file: UTF-8 text, a token a line, the line number from 0 is the id.
+      do_lower_case: lower-case and drop accents; False for a cased vocabulary.
+
+    Raises:
+      UserError: the file is missing, empty, not UTF-8, repeats a token or lacks a special one.
+    """
+
+    def __init__(self, vocab_file, do_lower_case=True):
+        content = _read(vocab_file, "vocab_file")
+        super().__init__(vocab_file, do_lower_case, content, _parse_vocabulary(vocab_file, content))
+        self.is_word_start = [not token.startswith("##") for token in self.tokens]
+        self._first = {token: index for token, index in self.vocab.items() if token[:2] != "##"}
+        self._later = {token[2:]: index for token, index in self.vocab.items() if token[:2] == "##"}
+        self._longest = max(map(len, self.tokens))
+        self._basic = BasicTokenizer(self.do_lower_case)
+        self._kinds = _Table(self._kind)
+        self._cached_cut = functools.lru_cache(CACHED_WORDS)(self._cut)
+
+    def tokenize_with_offsets(self, text):
+        ids, starts, ends = self.encode_with_offsets(text)
+        return self.convert_ids_to_tokens(ids), starts, ends
+
+    def encode_with_offsets(self, text):
+        if self.do_lower_case and "Σ" in text:
+            text = self._basic.settle_sigmas(text)
+        ids, starts, ends = [], [], []
+        kinds = self._kinds
+        begin = -1  # of the word being read; -1: between words
+        for position, char in enumerate(text):
+            kind = kinds[char]
+            if kind == _LETTER:
+                if begin < 0:
+                    begin = position
+                continue
+            if begin >= 0:
+                self._add_word(text, begin, position, ids, starts, ends)
+                begin = -1
+            if kind >= 0:
+                ids.append(kind)
+                starts.append(position)
+                ends.append(position + 1)
+        if begin >= 0:
+            self._add_word(text, begin, len(text), ids, starts, ends)
+        return ids, starts, ends
+
+    def _add_word(self, text, begin, end, ids, starts, ends):
+        cut = self._cached_cut if end - begin <= MAX_CACHED_CHARACTERS else self._cut
+        word_ids, word_starts, word_ends = cut(text[begin:end])
+        ids += word_ids
+        starts += [begin + start for start in word_starts]
+        ends += [begin + end for end in word_ends]
+
+    def _kind(self, char):
+        """The id of the token a character always is, or _SPACE, or _LETTER (of a longer word)."""
+        if _is_dropped(char):
+            return _LETTER  # of no length: "a\\u200bb" is the word "ab"
+        if char.isspace():
+            return _SPACE
+        normal = self._basic.normalize(char)
+        if len(normal) == 1 and (is_cjk(normal) or is_punctuation(normal)):
+            return self._first.get(normal, self.unk_id)
+        return _LETTER
+
+    def _cut(self, raw):
+        """A raw word -> (ids, starts, ends) of its pieces, counted from its first character."""
+        word = self._basic.normalize(raw)
+        starts, ends = [], []  # of every character of `word` in `raw`
+        for index, char in enumerate(raw):
+            length = len(self._basic.normalize(char))
+            starts += [index] * length
+            ends += [index + 1] * length
+            if not length and ends and unicodedata.category(char) == "Mn":
+                ends[-1] = index + 1  # the dropped accent belongs to its letter
+        if not word:
+            return [], [], []
+        pieces = self._pieces(word)
+        return ([piece for piece, _, _ in pieces], [starts[first] for _, first, _ in pieces],
+                [ends[last - 1] for _, _, last in pieces])
+
+    def _pieces(self, word):
+        """A word -> [(id, first character, last character + 1)], longest match first."""
+        unknown = [(self.unk_id, 0, len(word))]
+        if len(word) > MAX_WORD_CHARACTERS:
+            return unknown
+        pieces, begin, vocab = [], 0, self._first
+        while begin < len(word):
+            for end in range(min(len(word), begin + self._longest), begin, -1):
+                piece = vocab.get(word[begin:end])
+                if piece is not None:
+                    break
+            else:
+                return unknown
+            pieces.append((piece, begin, end))
+            begin, vocab = end, self._later
+        return pieces
+
+
+def _fold(char):
+    """One character as ALBERT's clean-up leaves it: NFKD without combining marks."""
+    if unicodedata.category(char) == "Cs":
+        return "\ufffd"  # half a surrogate pair, from broken JSON, is no UTF-8
+    return "".join(part for part in unicodedata.normalize("NFKD", char)
+                   if not unicodedata.combining(part))
+
+
+class SentencePieceCleaner:
+    """The clean-up of Google's ALBERT before SentencePiece, with the places it does not keep.
+
+    One space for any white space, \" for `` and '', compatibility characters taken apart (NFKD),
+    accents dropped, lower case.
+
+        SentencePieceCleaner().clean("Ｃafé")  # ("cafe", [0, 1, 2, 3, 4], [1, 2, 3, 4])
+    """
+
+    _chunks = re.compile(r"\s+|``|''|[^\s`']+|.")
+
+    def __init__(self, do_lower_case=True):
+        self.do_lower_case = do_lower_case
+        self._folded = _Table(_fold)
+
+    def clean(self, text):
+        """Raw text -> (clean text of C characters, starts, ends): where each was in `text`.
+
+        `starts` has C + 1 entries, the last is the length of `text`.
+        """
+        parts, starts, ends = [], [], []
+        for match in self._chunks.finditer(text.rstrip(), len(text) - len(text.lstrip())):
+            chunk, begin = match.group(), match.start()
+            if chunk.isspace() or chunk in ("``", "''"):
+                parts.append(" " if chunk.isspace() else "\"")
+                starts.append(begin)
+                ends.append(match.end())
+                continue
+            for index, char in enumerate(chunk, begin):
+                folded = self._folded[char]
+                parts.append(folded)
+                starts += [index] * len(folded)
+                ends += [index + 1] * len(folded)
+                if not folded and ends:
+                    ends[-1] = index + 1  # the dropped accent belongs to its letter
+        starts.append(len(text))
+        cleaned = "".join(parts)
+        return (cleaned.lower() if self.do_lower_case else cleaned), starts, ends
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """The tokenizer of Google's ALBERT, with its clean-up and its treatment of "1999,".
+
+        SentencePieceTokenizer("30k-clean.model").tokenize("Hello, 1999,")
+        # ["▁hello", ",", "▁1999", ","]
+
+    `tokenize` shows an unknown piece as it was written; its id is `unk_id`.
+
+    Args:
+      spm_model_file: a model of SentencePiece (the .model file, not .vocab).
+      do_lower_case: lower-case the text; accents are dropped in any case, as in Google's ALBERT.
+
+    Raises:
+      UserError: the file is missing or no such model, it lacks a special token, or the
+        sentencepiece library is not installed.
+    """
+
+    special_tokens = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
+    def __init__(self, spm_model_file, do_lower_case=True):
+        content = _read(spm_model_file, "spm_model_file")
+        self._model = _load_sentencepiece(spm_model_file, content)
+        size = self._model.get_piece_size()
+        super().__init__(spm_model_file, do_lower_case, content,
+                         [self._model.id_to_piece(index) for index in range(size)])
+        self.is_word_start = [token.startswith("▁") for token in self.tokens]
+        # Text never gets the id of a control symbol, even if it spells one.
+        self._text_ids = {token: index for index, token in enumerate(self.tokens)
+                          if not self._model.is_control(index)}
+        self._cleaner = SentencePieceCleaner(self.do_lower_case)
+        self._cached_split = functools.lru_cache(CACHED_WORDS)(self._split_number)
+
+    def encode_with_offsets(self, text):
+        pieces, starts, ends = self.tokenize_with_offsets(text)
+        get, unknown = self._text_ids.get, self.unk_id
+        return [get(piece, unknown) for piece in pieces], starts, ends
+
+    def tokenize_with_offsets(self, text):
+        cleaned, raw_starts, raw_ends = self._cleaner.clean(text)
+        # The model normalizes once more: character i of all pieces in a row is at offsets[i] of
+        # `cleaned`, and a piece "▁a" comes from the "a" alone.
+        offsets = self._model.normalize(cleaned, with_offsets=True)[1]
+        tokens, starts, ends = [], [], []
+        begin = 0  # of the piece among the characters of all pieces
+        for piece in self._pieces(cleaned):
+            end = begin + len(piece)
+            first = begin + (piece[0] == "▁")
+            start = raw_starts[offsets[first]]
+            tokens.append(piece)
+            starts.append(start)
+            if first == end:
+                ends.append(start)
+            else:
+                # One raw character may have become several ("㎡" -> "m2"), or several one (한).
+                ends.append(raw_ends[max(offsets[end] - 1, offsets[end - 1])])
+            begin = end
+        return tokens, starts, ends
+
+    def _pieces(self, cleaned):
+        """Clean text -> pieces; "1999," is the number and the comma, as in Google's ALBERT."""
+        pieces = []
+        for piece in self._model.encode(cleaned, out_type=str):
+            if piece[-1] == "," and piece[-2:-1].isdigit():
+                pieces += self._cached_split(piece)
+            else:
+                pieces.append(piece)
+        return pieces
+
+    def _split_number(self, piece):
+        """"▁1999," -> ("▁1999", ","); "999," -> ("999", ",")."""
+        pieces = self._model.encode(piece[:-1].replace("▁", ""), out_type=str)
+        if piece[0] != "▁" and pieces[0][0] == "▁":
+            pieces[0] = pieces[0][1:]  # the model puts it before every text, here in mid-word
+        return tuple(filter(None, pieces)) + (",",)
+
+
+def _load_sentencepiece(path, content):
+    """The bytes of a .model file -> SentencePieceProcessor."""
+    try:
+        import sentencepiece
+    except ImportError:
+        raise UserError("%s needs the sentencepiece library, which is not installed; "
+                        "pip install sentencepiece==0.2.0" % path) from None
+    try:
+        return sentencepiece.SentencePieceProcessor(model_proto=content)
+    except RuntimeError:
+        raise UserError("%s: not a SentencePiece model; give the .model file (the .vocab beside it "
+                        "is only for reading)" % path) from None
