@@ -38,7 +38,8 @@ def platform_problem(python, tensorflow):
     if wanted is None:
         return "Python %d.%d is not supported" % tuple(python[:2])
     if not tensorflow.startswith(wanted + "."):
-        return "TensorFlow %s is not supported on Python %d.%d" % ((tensorflow,) + tuple(python[:2]))
+        return "TensorFlow %s is not supported on Python %d.%d" % (
+            (tensorflow,) + tuple(python[:2]))
     return None
 
 

@@ -14,6 +14,7 @@ import contextlib
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -178,7 +179,7 @@ def train_sentencepiece(sentences, vocab_size, character_coverage):
             with contextlib.suppress(BrokenPipeError):  # it gave up; its log says why
                 for sentence in sentences:
                     trainer.stdin.write(sentence.encode("utf-8") + b"\n")
-            model = trainer.communicate()[0]
+            model = _await_output(trainer)
         finally:
             trainer.kill()  # only if reading failed, otherwise it has ended
             trainer.wait()
@@ -189,6 +190,16 @@ def train_sentencepiece(sentences, vocab_size, character_coverage):
                             "--vocab_size, lower --character_coverage or give more text"
                             % (vocab_size, reason.rstrip(".") or "no sentence is short enough"))
     return model
+
+
+def _await_output(process):
+    """All that a process writes to its standard output; a long wait shows how long it has been."""
+    with tqdm.tqdm(desc="training", bar_format="{desc}: {elapsed}", delay=3, disable=None) as bar:
+        while True:
+            try:
+                return process.communicate(timeout=1)[0]
+            except subprocess.TimeoutExpired:
+                bar.update()
 
 
 def list_pieces(content):
@@ -290,7 +301,8 @@ def _summarize(flags, tokenizer, corpus):
                  total["characters"] / max(total["tokens"], 1))
     flag = "vocab_file" if flags.model_type == "wordpiece" else "spm_model_file"
     commands.say("next: python create_pretraining_data.py --input_file=%s --%s=%s%s "
-                 "--output_file=pretraining.tfrecord", flags.input_file, flag, tokenizer.path,
+                 "--output_file=pretraining.tfrecord", shlex.quote(flags.input_file), flag,
+                 shlex.quote(tokenizer.path),
                  "" if flags.do_lower_case else " --do_lower_case=False")
 
 

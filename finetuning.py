@@ -238,7 +238,7 @@ def load(flags):
     tokenizer = tokenization.load_tokenizer(
         flags.vocab_file, flags.spm_model_file, flags.do_lower_case)
     if tokenizer.vocab_size != config.vocab_size:
-        raise UserError("%s has %d tokens, %s says vocab_size %d; use the vocabulary that the model "
+        raise UserError("%s has %d tokens, %s says vocab_size %d; use the vocabulary the model "
                         "was trained with" % (
                             flags.spm_model_file or flags.vocab_file, tokenizer.vocab_size,
                             flags.bert_config_file, config.vocab_size))

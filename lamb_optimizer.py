@@ -58,11 +58,11 @@ class MomentsOptimizer(tf.train.Optimizer):
             self._weight_decay_rate)
 
     def _scale(self, dtype):
-        """What the step of the kernel in `_adam` is too long by, as a factor to divide it by.
+        """The factor on rate and epsilon that makes the step of the kernel in `_adam` the true one.
 
         The kernel computes 1 - beta_2 in the variable's type, 1.3e-5 off for 0.999 in float32. Its
-        v is therefore scale ** 2 times the true one, and rate * scale with epsilon * scale give
-        the true step.
+        v is therefore scale ** 2 times the true one, and m / (sqrt(v) + epsilon * scale) is the
+        true m / (sqrt(v) + epsilon) divided by scale.
         """
         rounded = float(np.array(self._beta_2, dtype.as_numpy_dtype))
         return np.sqrt((1.0 - rounded) / (1.0 - self._beta_2))

@@ -1,11 +1,11 @@
 """The ALBERT model: factorized embeddings, shared transformer blocks, pooler, MLM and SOP heads.
 
 Two published architectures share the name ALBERT-zh, and both are built here from one code:
-`config.layout` is "brightmart" (albert_zh) or "google" (google-research/albert). They differ in where
-the embeddings are projected from E to H, in the width of the MLM head, and in variable names.
+`config.layout` is "brightmart" (albert_zh) or "google" (google-research/albert). They differ in
+where the embeddings are projected from E to H, in the width of the MLM head, and in variable names.
 
-Dimensions: B batch, S sequence, H hidden, E embedding, N heads, D head size (H / N), I intermediate,
-V vocabulary, P predictions a sequence, T token types.
+Dimensions: B batch, S sequence, H hidden, E embedding, N heads, D head size (H / N),
+I intermediate, V vocabulary, P predictions a sequence.
 """
 
 import collections

@@ -128,6 +128,7 @@ def create_train_op(loss, optimizer_name, init_lr, num_train_steps, num_warmup_s
 
     Raises:
       UserError: a number out of its range or an unknown name.
+      ValueError: the loss depends on none of the variables.
     """
     _require("clip_norm", clip_norm)
     global_step = tf.train.get_or_create_global_step()
@@ -139,6 +140,8 @@ def create_train_op(loss, optimizer_name, init_lr, num_train_steps, num_warmup_s
     pairs = [(gradient, variable)
              for gradient, variable in optimizer.compute_gradients(loss, variables)
              if gradient is not None]
+    if not pairs:
+        raise ValueError("the loss depends on none of the variables to train")
     gradients, variables = zip(*pairs)
     # apply_gradients sums over the replicas, so each hands it an equal part of the clipped sum.
     replicas = tf.distribute.get_strategy().num_replicas_in_sync

@@ -84,7 +84,7 @@ def document_instances(document, settings, vocabulary):
 
 
 def sentence_order_pairs(document, settings, rng):
-    """Yields pairs of consecutive segments as (begin, end) token ranges, in their order in the text.
+    """Yields pairs of consecutive segments, (begin, end) token ranges in the order of the text.
 
     Sentences are gathered up to the target length and cut in two between sentences (as BERT's and
     ALBERT's create_instances_from_document, but never with a segment of another document).
@@ -200,7 +200,7 @@ def choose_positions(word_bounds, frozen, budget, ngram, rng):
 
 
 def _free_span(taken, wanted, rng, tries=8):
-    """A random range of `wanted` words none of which is taken; an empty range when none is found."""
+    """A random range of `wanted` words that are not taken; an empty one when none is found."""
     places = len(taken) - wanted + 1
     for _ in range(tries if places > 0 else 0):
         begin = int(rng.random() * places)

@@ -1,7 +1,7 @@
 """Pre-trains an ALBERT on TFRecords: masked words and sentence order.
 
-    python3 run_pretraining.py --input_file=./data/tf*.tfrecord --eval_input_file=held_out.tfrecord \
-      --output_dir=my_new_model_path --do_train=True --do_eval=True \
+    python3 run_pretraining.py --input_file=./data/tf*.tfrecord --do_train=True --do_eval=True \
+      --eval_input_file=held_out.tfrecord --output_dir=my_new_model_path \
       --bert_config_file=albert_config/albert_config_tiny.json --train_batch_size=64 \
       --max_seq_length=128 --max_predictions_per_seq=20 --num_train_steps=2000 \
       --num_warmup_steps=200 --learning_rate=0.001

@@ -90,7 +90,7 @@ class JsonLines(collections.namedtuple("JsonLines", "columns")):
     """A JSON object a line: JsonLines({"text_a": "sentence1", "label": "label"})."""
 
     def rows(self, path, label_is_optional):
-        """Yields (place, {field: text}); a UserError for a line that is no object or lacks a key."""
+        """Yields (place, {field: text}); a UserError for a line that lacks a key."""
         for number, line in files.read_lines(path):
             if not line.strip():
                 continue

@@ -15,18 +15,19 @@ from tasks.base import JsonLines, Source, Tsv
 Dataset = collections.namedtuple("Dataset", "sources labels metric aliases")
 Dataset.__new__.__defaults__ = ("accuracy", {})
 
-_PAIR = {"text_a": 0, "text_b": 1, "label": 2}
+_PAIR = Tsv({"text_a": 0, "text_b": 1, "label": 2}, width=3)
+_XNLI_TRAIN = Tsv({"text_a": "premise", "text_b": "hypo", "label": "label"}, header=True)
 _XNLI_SPLIT = Tsv({"text_a": "sentence1", "text_b": "sentence2", "label": "gold_label"},
                   header=True, where={"language": "zh"})
 
 DATASETS = {
     "lcqmc": Dataset(
-        {split: Source((split + ".txt", split + ".tsv"), Tsv(_PAIR, width=3)) for split in base.SPLITS},
+        {split: Source((split + ".txt", split + ".tsv"), _PAIR) for split in base.SPLITS},
         labels=("0", "1")),
     "xnli": Dataset(
         {"train": Source(("multinli/multinli.train.zh.tsv",
                           "XNLI-MT-1.0/multinli/multinli.train.zh.tsv", "multinli.train.zh.tsv"),
-                         Tsv({"text_a": "premise", "text_b": "hypo", "label": "label"}, header=True)),
+                         _XNLI_TRAIN),
          "dev": Source(("xnli.dev.tsv", "XNLI-1.0/xnli.dev.tsv"), _XNLI_SPLIT),
          "test": Source(("xnli.test.tsv", "XNLI-1.0/xnli.test.tsv"), _XNLI_SPLIT)},
         labels=("contradiction", "entailment", "neutral"),

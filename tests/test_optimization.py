@@ -241,6 +241,12 @@ def test_variables_without_gradient_and_unnamed_ones_stay():
     assert values[1:].tolist() == [1.0, 1.0]
 
 
+def test_a_loss_of_constants_is_refused():
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="none of the variables"):
+        tf.get_variable("w", initializer=[1.0])
+        train_op(tf.constant(1.0))
+
+
 def values_after(build, steps=3, **config):
     """{name: its copies on all devices} after `steps` runs of what `build()` makes."""
     with tf.Graph().as_default():
