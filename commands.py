@@ -100,6 +100,11 @@ def _main_with_plain_errors(main, argv):
         if not error.strerror:
             raise
         sys.exit("error: %s: %s" % (error.filename or "writing", error.strerror))
+    except tf.errors.OpError as error:
+        if error.node_def is not None:
+            raise
+        # Not from a graph but from TensorFlow's file system: "path; No space left on device".
+        sys.exit("error: %s" % error.message.replace("; ", ": ", 1))
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from the last complete checkpoint or file")
 

@@ -129,40 +129,55 @@ def mixed(examples, seed, size=SHUFFLE_BUFFER):
 
 
 def write_examples(examples, paths):
-    """Deals examples to the output files in turn; all are complete or none has its name.
-
-    Returns a Counter of path -> records.
-    """
-    written = collections.Counter()
+    """Deals examples to the files in turn; returns the number of records in each."""
+    written = [0] * len(paths)
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(tf.python_io.TFRecordWriter(
-            stack.enter_context(files.replacing(path)))) for path in paths]
+        writers = [stack.enter_context(tf.python_io.TFRecordWriter(path)) for path in paths]
         for index, example in enumerate(examples):
             writers[index % len(paths)].write(example)
-            written[paths[index % len(paths)]] += 1
-        if sum(written.values()) < len(paths):
-            raise UserError("%d instances for %d output files; the input needs documents of two or "
-                            "more sentences, with a blank line between documents"
-                            % (sum(written.values()), len(paths)))
+            written[index % len(paths)] += 1
+    if sum(written) < len(paths):
+        raise UserError("%d instances for %d output files; the input needs documents of two or "
+                        "more sentences, with a blank line between documents"
+                        % (sum(written), len(paths)))
     return written
 
 
-def write_sidecars(written, settings, tokenizer, flags, counts):
-    """Says beside every output how it was made; run_pretraining.py compares it with its flags."""
-    description = {
+def describe(settings, tokenizer, flags, counts):
+    """How the records were made; run_pretraining.py compares it with its flags."""
+    return {
         "flags": dict(settings._asdict(), do_lower_case=flags.do_lower_case,
                       non_chinese=flags.non_chinese),
         "vocab": {"file": flags.spm_model_file or flags.vocab_file, "size": tokenizer.vocab_size,
                   "fingerprint": tokenizer.fingerprint},
         "counts": dict(counts),
     }
-    for sidecar in sorted({records.sidecar_path(path) for path in written}):
-        names = {path: count for path, count in written.items()
-                 if records.sidecar_path(path) == sidecar}
-        described = dict(description, files={
-            path.rsplit("/", 1)[-1]: count for path, count in sorted(names.items())})
-        with files.replacing(sidecar) as temporary, tf.gfile.GFile(temporary, "w") as stream:
-            stream.write(json.dumps(described, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_sidecar(path, description, written):
+    """Writes a description to `path`, with {record file: number of records} of what it is of."""
+    described = dict(description, files={
+        name.rsplit("/", 1)[-1]: count for name, count in written.items()})
+    with tf.gfile.GFile(path, "w") as stream:
+        stream.write(json.dumps(described, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_set(examples, paths, description):
+    """Writes record files and what describes them; all are complete before one has its name.
+
+    Args:
+      examples: iterable of serialized examples.
+      paths: record files.
+      description: function () -> dict, called when all examples are made.
+    """
+    sidecars = sorted({records.sidecar_path(path) for path in paths})
+    with contextlib.ExitStack() as stack:
+        temporary = {path: stack.enter_context(files.replacing(path)) for path in paths + sidecars}
+        written = write_examples(examples, [temporary[path] for path in paths])
+        for sidecar in sidecars:
+            write_sidecar(temporary[sidecar], description(), {
+                path: count for path, count in zip(paths, written)
+                if records.sidecar_path(path) == sidecar})
 
 
 def closing_table(counts, paths):
@@ -184,14 +199,25 @@ def closing_table(counts, paths):
     return "\n".join(rows)
 
 
+def output_paths(output_file, inputs):
+    """The comma list --output_file -> paths, each once and none of them an input file."""
+    paths = [path.strip() for path in (output_file or "").split(",") if path.strip()]
+    if not paths:
+        raise UserError("--output_file is missing; name a TFRecord file to write")
+    for index, path in enumerate(paths):
+        if path in inputs:
+            raise UserError("--output_file=%s is one of the input files; name another" % path)
+        if path in paths[:index]:
+            raise UserError("--output_file names %s twice; name every file once" % path)
+    return paths
+
+
 def check_flags(flags):
     """Refuses flags that contradict each other before anything is read."""
     if flags.max_predictions_per_seq >= flags.max_seq_length:
         raise UserError("--max_predictions_per_seq=%d is not below --max_seq_length=%d; usual is "
                         "max_seq_length * masked_lm_prob"
                         % (flags.max_predictions_per_seq, flags.max_seq_length))
-    if not flags.output_file:
-        raise UserError("--output_file is missing; name a TFRecord file to write")
     if flags.brightmart_labels and flags.spm_model_file:
         raise UserError("--brightmart_labels needs a WordPiece --vocab_file: a SentencePiece model "
                         "has no ##-tokens")
@@ -201,7 +227,7 @@ def main(flags):
     """Reads documents, makes instances, writes them mixed, and says what came out."""
     check_flags(flags)
     paths = files.expand(flags.input_file)
-    outputs = [path.strip() for path in flags.output_file.split(",") if path.strip()]
+    outputs = output_paths(flags.output_file, paths)
     tokenizer = tokenization.load_tokenizer(
         flags.vocab_file, flags.spm_model_file, flags.do_lower_case)
     vocabulary = pretraining_instances.Vocabulary(tokenizer)
@@ -221,8 +247,8 @@ def main(flags):
     with commands.progress(total=total, unit="B", desc="text") as bar:
         documents = read_documents(paths, counts, flags.skip_bad_lines, bar.update)
         examples = make_instances(documents, encode, settings, vocabulary, counts)
-        written = write_examples(mixed(examples, flags.random_seed), outputs)
-    write_sidecars(written, settings, tokenizer, flags, counts)
+        write_set(mixed(examples, flags.random_seed), outputs,
+                  lambda: describe(settings, tokenizer, flags, counts))
     commands.say("%s", closing_table(counts, outputs))
     commands.say("next: python3 run_pretraining.py --input_file=%s --max_seq_length=%d "
                  "--max_predictions_per_seq=%d --do_train --bert_config_file=... --output_dir=...",

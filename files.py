@@ -21,7 +21,10 @@ def expand(patterns):
     """
     paths = set()
     for pattern in filter(None, (part.strip() for part in (patterns or "").split(","))):
-        found = [path for path in tf.gfile.Glob(pattern) if not tf.gfile.IsDirectory(path)]
+        try:
+            found = [path for path in tf.gfile.Glob(pattern) if not tf.gfile.IsDirectory(path)]
+        except tf.errors.NotFoundError:  # TensorFlow 1.15, where the directory does not exist
+            found = []
         if not found:
             raise UserError("%s: no such file; check the path or glob" % pattern)
         paths.update(found)
@@ -74,8 +77,13 @@ def replacing(path):
 
         with files.replacing("vocab.txt") as temporary:
             write(temporary)
+
+    Raises:
+      UserError: `path` is a directory.
     """
     directory, name = os.path.split(path)
+    if not name or tf.gfile.IsDirectory(path):
+        raise UserError("%s: a directory, expected the name of a file to write" % path)
     if directory:
         tf.gfile.MakeDirs(directory)
     temporary = os.path.join(directory, ".%s.%d.tmp" % (name, os.getpid()))

@@ -56,12 +56,24 @@ def sidecar_path(record_path):
 
 def read_sidecars(paths):
     """{record file: its description, or None where there is none}."""
-    cache = {}
-    for path in {sidecar_path(path) for path in paths}:
-        if tf.gfile.Exists(path):
-            with tf.gfile.GFile(path) as stream:
-                cache[path] = json.load(stream)
-    return {path: cache.get(sidecar_path(path)) for path in paths}
+    cache = {path: _read_sidecar(path) for path in {sidecar_path(path) for path in paths}}
+    return {path: cache[sidecar_path(path)] for path in paths}
+
+
+def _read_sidecar(path):
+    """A description as create_pretraining_data.py wrote it, or None where there is none."""
+    if not tf.gfile.Exists(path):
+        return None
+    with tf.gfile.GFile(path) as stream:
+        text = stream.read()
+    try:
+        description = json.loads(text)
+        if {"flags", "vocab", "files"} <= set(description):
+            return description
+    except (TypeError, ValueError):
+        pass
+    raise UserError("%s: not a description that create_pretraining_data.py wrote; delete it (the "
+                    "records alone are then checked) or make the data again" % path)
 
 
 def check_pretraining_files(paths, max_seq_length, max_predictions_per_seq, vocab_size):
@@ -110,11 +122,13 @@ def _check_first_record(path, spec, vocab_size):
             raise UserError("%s: record 0 has no feature %r; expected %s"
                             % (path, name, ", ".join(spec)))
         feature = features[name]
-        length = len(feature.float_list.value or feature.int64_list.value)
+        values = feature.float_list if kind.dtype == tf.float32 else feature.int64_list
+        length = len(values.value)
         if length != kind.shape[0]:
-            raise UserError("%s: record 0 has %d values in %r, the flags say %d; pass the lengths "
-                            "the data was made with (--max_seq_length, --max_predictions_per_seq)"
-                            % (path, length, name, kind.shape[0]))
+            raise UserError("%s: record 0 has %d %s values in %r, the flags say %d; pass the "
+                            "lengths the data was made with (--max_seq_length, "
+                            "--max_predictions_per_seq)"
+                            % (path, length, kind.dtype.name, name, kind.shape[0]))
     largest = max(features["input_ids"].int64_list.value)
     if largest >= vocab_size:
         raise UserError("%s: record 0 holds token id %d, the config's vocab_size is %d; use the "

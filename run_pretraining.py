@@ -12,8 +12,8 @@ The same --output_dir again goes on where it stopped; --init_checkpoint takes we
 import collections
 import os
 
-import checkpoints
 import commands
+import checkpoints
 import estimators
 import files
 import modeling

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import flags as absl_flags
 
+import estimators
 import modeling
 import records
 
@@ -78,18 +79,16 @@ def assert_same_weights(first, second):
 
 
 class StopHere(Exception):
-    """What stands for a kill in the tests of going on."""
+    """Stands for a kill in the tests of going on."""
 
 
 def stop_at(monkeypatch, step):
-    """Kills the training right after `step`."""
-    import estimators
-    after_run = estimators._StepHook.after_run
+    """Makes training die right after `step`, before anything is saved."""
+    after_run = estimators.ProgressHook.after_run
 
     def stopping(self, run_context, run_values):
         after_run(self, run_context, run_values)
-        self.steps_here = getattr(self, "steps_here", self.first) + 1
-        if self.steps_here == step:
+        if self._step == step:
             raise StopHere
 
-    monkeypatch.setattr(estimators._StepHook, "after_run", stopping)
+    monkeypatch.setattr(estimators.ProgressHook, "after_run", stopping)
