@@ -87,7 +87,7 @@ def read_tensor(reader, prefix, name):
     """The values of one variable; a UserError where the file is truncated or corrupt."""
     try:
         return reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
         raise _damaged(prefix, error, name) from None
 
 
@@ -253,9 +253,8 @@ def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True):
       at any moment leaves a usable best checkpoint.
     """
     before = best(directory)
-    sign = 1 if larger_is_better else -1
-    if before and before["step"] != step and (
-            sign * metrics[key] <= sign * before["metrics"].get(key, -sign * np.inf)):
+    if before and before["step"] != step and not _is_better(
+            metrics[key], before["metrics"].get(key, np.nan), larger_is_better):
         return False
     folder = os.path.join(directory, "best")
     tf.gfile.MakeDirs(folder)
@@ -267,7 +266,14 @@ def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True):
     path = os.path.join(folder, BEST_FILE)
     with files.replacing(path) as temporary, tf.gfile.GFile(temporary, "w") as stream:
         stream.write(json.dumps(record, indent=2, sort_keys=True) + "\n")
-    if before and os.path.basename(before["checkpoint"]) != name:
-        for path in tf.gfile.Glob(before["checkpoint"] + ".*"):
+    for path in tf.gfile.Glob(os.path.join(folder, "model.ckpt-*")):
+        if not os.path.basename(path).startswith(name + "."):
             tf.gfile.Remove(path)
     return True
+
+
+def _is_better(value, before, larger_is_better):
+    """Whether a metric improved; any number is better than NaN."""
+    if np.isnan(before):
+        return not np.isnan(value)
+    return value > before if larger_is_better else value < before

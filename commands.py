@@ -101,10 +101,11 @@ def _main_with_plain_errors(main, argv):
             raise
         sys.exit("error: %s: %s" % (error.filename or "writing", error.strerror))
     except tf.errors.OpError as error:
-        if error.node_def is not None:
+        # Errors without a node are TensorFlow's file system's: "path; No space left on device".
+        # Out of memory and a disk that is full while a checkpoint is saved come from a node.
+        if error.node_def is not None and not isinstance(error, tf.errors.ResourceExhaustedError):
             raise
-        # Not from a graph but from TensorFlow's file system: "path; No space left on device".
-        sys.exit("error: %s" % error.message.replace("; ", ": ", 1))
+        sys.exit("error: %s" % error.message.split("\n")[0].replace("; ", ": ", 1))
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from the last complete checkpoint or file")
 

@@ -1,5 +1,6 @@
 """Estimators: running a model_fn on CPU, GPU or TPU, with progress and errors a person can read."""
 
+import contextlib
 import os
 import time
 
@@ -75,6 +76,16 @@ def create(model_fn, flags):
         predict_batch_size=flags.eval_batch_size, export_to_tpu=False)
 
 
+def begin_part(flags):
+    """Seeds the graph under construction; returns the checkpoint that training goes on from, if any.
+
+    Dropout differs between the parts of a run and is repeated when a part is.
+    """
+    trained = tf.train.latest_checkpoint(flags.output_dir)
+    tf.set_random_seed(flags.seed + checkpoints.checkpoint_step(trained))
+    return trained
+
+
 def restore_scaffold(config, checkpoint, allow_partial, use_tpu, already_trained):
     """Loads `checkpoint` into the graph under construction, with its report; returns a scaffold_fn.
 
@@ -107,31 +118,36 @@ def train(estimator, input_fn, max_steps, record_paths, hooks=()):
         return
     step = _StepHook()
     try:
-        estimator.train(input_fn, max_steps=max_steps, hooks=[step] + list(hooks))
+        with damage_named(record_paths):
+            estimator.train(input_fn, max_steps=max_steps, hooks=[step] + list(hooks))
     except tf.train.NanLossDuringTrainingError:
         good = checkpoints.last_good(estimator.model_dir)
         raise UserError(
-            "the loss is NaN at step %d; last good checkpoint: %s; go on from it with a lower "
-            "--learning_rate or more warmup" % (step.last + 1, good or "none yet")) from None
+            "the loss is NaN at step %d; last good checkpoint: %s; give it as --init_checkpoint to "
+            "a run with a new --output_dir and a lower --learning_rate or more warmup"
+            % (step.last, good or "none yet")) from None
+
+
+@contextlib.contextmanager
+def damage_named(record_paths):
+    """Turns the error of a truncated record file into a UserError with its name and place."""
+    try:
+        yield
     except tf.errors.DataLossError:
         records.find_damaged(record_paths)
         raise
 
 
 class _StepHook(tf.train.SessionRunHook):
-    """Knows the last step that was completed."""
+    """Knows the last step that was made.
 
-    def __init__(self):
-        self.last = 0
+    It asks after every run: fetched along with a step, the number is that before or after it.
+    """
 
-    def after_create_session(self, session, coord):
-        self.last = int(session.run(tf.train.get_global_step()))
-
-    def before_run(self, run_context):
-        return tf.train.SessionRunArgs(tf.train.get_global_step())
+    last = 0
 
     def after_run(self, run_context, run_values):
-        self.last = int(run_values.results)
+        self.last = int(run_context.session.run(tf.train.get_global_step()))
 
 
 class ProgressHook(tf.train.SessionRunHook):

@@ -142,9 +142,7 @@ def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
     def model_fn(features, labels, mode, params):
         del labels
         is_training = mode == tf.estimator.ModeKeys.TRAIN
-        trained = tf.train.latest_checkpoint(flags.output_dir)
-        # Dropout differs between the parts of a run and is repeated when a part is.
-        tf.set_random_seed(flags.seed + checkpoints.checkpoint_step(trained))
+        trained = estimators.begin_part(flags)
         model = modeling.AlbertModel(
             config, is_training, features["input_ids"], features["input_mask"],
             features["segment_ids"], use_one_hot_embeddings=flags.use_tpu)
@@ -154,7 +152,7 @@ def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
         loss = tf.reduce_mean(loss)
         scaffold_fn = estimators.restore_scaffold(
             config, flags.init_checkpoint, flags.allow_partial_init, flags.use_tpu,
-            trained is not None)
+            trained)
         train = optimization.create_train_op(
             loss, flags.optimizer, flags.learning_rate, num_train_steps, num_warmup_steps,
             use_tpu=flags.use_tpu, lamb_exclude=flags.lamb_exclude)

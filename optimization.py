@@ -80,7 +80,7 @@ def create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps
         # Google's ALBERT lets the rate be negative before start_warmup_step.
         warmup = init_lr * tf.maximum(warmed, 0.0) / num_warmup_steps
         rate = tf.where(warmed < num_warmup_steps, warmup, rate)
-    return tf.identity(rate, name="learning_rate")
+    return rate
 
 
 def create_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_decay"):

@@ -4,6 +4,7 @@ Dimensions: B batch, S max_seq_length, P max_predictions_per_seq.
 """
 
 import collections
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from errors import UserError
 
 # The order of a run's examples depends on (seed, epoch) alone; an epoch is never this large.
 _MAX_EPOCHS = 2 ** 31
+# What a TFRecord file adds to every record: a length and two checksums.
+_FRAME_BYTES = 16
 
 
 def pretraining_spec(max_seq_length, max_predictions_per_seq):
@@ -34,7 +37,7 @@ def pretraining_spec(max_seq_length, max_predictions_per_seq):
 
 
 def serialize(arrays):
-    """{name: int or float array} -> the bytes of a tf.train.Example."""
+    """{name: int or float array} -> the bytes of a tf.train.Example, the same in every process."""
     features = tf.train.Features()
     for name, values in arrays.items():
         values = np.asarray(values)
@@ -42,7 +45,7 @@ def serialize(arrays):
             features.feature[name].float_list.value.extend(values.tolist())
         else:
             features.feature[name].int64_list.value.extend(values.tolist())
-    return tf.train.Example(features=features).SerializeToString()
+    return tf.train.Example(features=features).SerializeToString(deterministic=True)
 
 
 def sidecar_path(record_path):
@@ -142,13 +145,15 @@ def count_records(path):
     Raises:
       UserError: the file is truncated or corrupt; says after how many records.
     """
-    count = 0
-    try:
-        for _ in tf.python_io.tf_record_iterator(path):
+    count = size = 0
+    # TensorFlow takes a header that was cut off (12 bytes) for the end of the file.
+    with contextlib.suppress(tf.errors.DataLossError):
+        for record in tf.python_io.tf_record_iterator(path):
             count += 1
-    except tf.errors.DataLossError:
+            size += len(record) + _FRAME_BYTES
+    if size != tf.gfile.Stat(path).length:
         raise UserError("%s: truncated or corrupt after %d complete records; make or copy the file "
-                        "again" % (path, count)) from None
+                        "again" % (path, count))
     return count
 
 

@@ -83,11 +83,12 @@ def evaluation_metrics(lm_example_loss, lm_logits, labels, weights, order_exampl
     }
 
 
-def model_fn_builder(config, flags, already_trained):
+def model_fn_builder(config, flags):
     """Returns the model_fn of TPUEstimator for training, evaluation and export."""
 
     def model_fn(features, labels, mode, params):
         del labels
+        trained = estimators.begin_part(flags)
         model = modeling.AlbertModel(
             config, mode == tf.estimator.ModeKeys.TRAIN, features["input_ids"],
             features["input_mask"], features["segment_ids"],
@@ -105,7 +106,7 @@ def model_fn_builder(config, flags, already_trained):
         loss = masked_lm[0] + sentence_order[0]
         scaffold_fn = estimators.restore_scaffold(
             config, flags.init_checkpoint, flags.allow_partial_init, flags.use_tpu,
-            already_trained or mode != tf.estimator.ModeKeys.TRAIN)
+            trained or mode != tf.estimator.ModeKeys.TRAIN)
         if mode == tf.estimator.ModeKeys.EVAL:
             return tf.estimator.tpu.TPUEstimatorSpec(mode, loss=loss, eval_metrics=(
                 evaluation_metrics, [masked_lm[1], masked_lm[2], lm_labels, weights,
@@ -175,9 +176,10 @@ def train_and_evaluate(estimator, flags, train_paths, eval_paths):
                 train_paths, *lengths, is_training=True, seed=flags.seed,
                 first_example=step * flags.train_batch_size), stop, train_paths)
         if eval_paths:
-            results = estimator.evaluate(
-                records.pretraining_input_fn(eval_paths, *lengths, is_training=False),
-                steps=flags.max_eval_steps)
+            with estimators.damage_named(eval_paths):
+                results = estimator.evaluate(
+                    records.pretraining_input_fn(eval_paths, *lengths, is_training=False),
+                    steps=flags.max_eval_steps)
             estimators.write_results(os.path.join(flags.output_dir, "eval_results.txt"), results)
 
 
@@ -193,11 +195,10 @@ def main(flags):
         records.check_pretraining_files(
             paths, flags.max_seq_length, flags.max_predictions_per_seq, config.vocab_size)
     checkpoints.claim_directory(flags.output_dir, config.to_dict())
-    already_trained = tf.train.latest_checkpoint(flags.output_dir) is not None
-    if not already_trained and not train_paths:
+    if not train_paths and not tf.train.latest_checkpoint(flags.output_dir):
         raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first"
                         % flags.output_dir)
-    estimator = estimators.create(model_fn_builder(config, flags, already_trained), flags)
+    estimator = estimators.create(model_fn_builder(config, flags), flags)
     train_and_evaluate(estimator, flags, train_paths, eval_paths)
     if flags.export_dir:
         path = estimator.export_saved_model(

@@ -22,7 +22,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def sample_tokens(text):
     """A small WordPiece vocabulary: specials, digits, latin pieces, every character of `text`."""
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokens += list("0123456789") + ["##%d" % digit for digit in range(10)]
+    tokens += list("0123456789,.!?-") + ["##%d" % digit for digit in range(10)]
     tokens += list("abcdefghijklmnopqrstuvwxyz") + ["the", "low", "un", "##er", "##est", "##able"]
     characters = sorted({char for char in re.sub(r"\s", "", text) if char > "\x7f"})
     ideographs = [char for char in characters if "\u4e00" <= char <= "\u9fff"]

@@ -108,7 +108,7 @@ def test_no_checkpoint(tmp_path):
                           "vocab_size 101 and embedding_size 8"),
     ({"embedding_size": 4}, "embeddings of 8, the config says vocab_size 100 and embedding_size 4"),
     ({"max_position_embeddings": 64}, "position_embeddings is 32x16, the config makes it 64x16"),
-    ({"intermediate_size": 40}, "intermediate/dense/bias is 32, the config makes it 40"),
+    ({"intermediate_size": 40}, "intermediate/dense/kernel is 16x32, the config makes it 16x40"),
 ])
 def test_a_config_that_does_not_fit(tmp_path, change, message):
     save(tmp_path / "model.ckpt", albert_arrays(tiny.config()))

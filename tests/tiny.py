@@ -12,7 +12,7 @@ import records
 
 CONFIG = {"vocab_size": 100, "embedding_size": 8, "hidden_size": 16, "num_hidden_layers": 2,
           "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32,
-          "initializer_range": 0.2}
+          "initializer_range": 0.3}
 LAYOUTS = {"brightmart": {}, "google": {"num_hidden_groups": 1}}
 CHARACTERS = [chr(0x4e00 + index) for index in range(95)]
 LENGTH, PREDICTIONS = 16, 2  # of pre-training records

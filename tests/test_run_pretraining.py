@@ -1,0 +1,238 @@
+"""run_pretraining.py on tiny models: it learns, goes on, exports, and says what is wrong."""
+
+import glob
+import json
+import logging
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import checkpoints
+import modeling
+import records
+import run_pretraining
+import tiny
+from errors import UserError
+
+METRICS = ["masked_lm_accuracy", "masked_lm_loss", "sentence_order_accuracy", "sentence_order_loss"]
+
+
+def prepare(directory):
+    """Writes train.tfrecord, dev.tfrecord and config.json; returns the directory."""
+    tiny.write_records(directory / "train.tfrecord", 256, seed=0)
+    tiny.write_records(directory / "dev.tfrecord", 64, seed=1)
+    tiny.write_config(directory / "config.json")
+    return directory
+
+
+@pytest.fixture
+def here(tmp_path):
+    return prepare(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The output directory of two steps, for tests that leave its checkpoints alone."""
+    return run(prepare(tmp_path_factory.mktemp("trained")), num_train_steps=2)
+
+
+def run(here, output="out", **changes):
+    """Runs the command, by default to train 4 steps of 8; returns its output directory."""
+    values = {"input_file": here / "train.tfrecord", "eval_input_file": here / "dev.tfrecord",
+              "bert_config_file": here / "config.json", "output_dir": here / output,
+              "do_train": True, "train_batch_size": 8, "num_train_steps": 4, "num_warmup_steps": 0,
+              "learning_rate": 0.01, "max_seq_length": tiny.LENGTH,
+              "max_predictions_per_seq": tiny.PREDICTIONS}
+    run_pretraining.main(tiny.parse(run_pretraining.define_flags, **dict(values, **changes)))
+    return here / output
+
+
+def results(output):
+    lines = (output / "eval_results.txt").read_text().splitlines()
+    return {name: float(value) for name, value in (line.split(" = ") for line in lines)}
+
+
+def summaries(output):
+    """{tag: [values]} of the event files in a directory."""
+    values = {}
+    for path in glob.glob(str(output / "events.*")):
+        for event in tf.train.summary_iterator(path):
+            for value in event.summary.value:
+                values.setdefault(value.tag, []).append(value.simple_value)
+    return values
+
+
+@pytest.mark.parametrize("layout, optimizer, rate", [
+    ("brightmart", "adamw", 0.003), ("google", "lamb", 0.01)])
+def test_learns(here, layout, optimizer, rate):
+    tiny.write_config(here / "config.json", **tiny.LAYOUTS[layout])
+    output = run(here, do_eval=True, optimizer=optimizer, learning_rate=rate, train_batch_size=32,
+                 num_train_steps=160, num_warmup_steps=20)
+    found = results(output)
+    assert set(found) == set(METRICS) | {"loss", "global_step"}
+    assert found["global_step"] == 160
+    assert found["masked_lm_accuracy"] > 0.95  # 0.25 by chance
+    assert found["sentence_order_accuracy"] > 0.95  # 0.5 by chance
+    assert found["loss"] == pytest.approx(
+        found["masked_lm_loss"] + found["sentence_order_loss"], rel=1e-3)
+    written = summaries(output)
+    for name in METRICS + ["loss", "learning_rate", "gradient_norm", "examples/sec"]:
+        assert np.all(np.isfinite(written[name])), name
+    assert written["loss"][0] > 3 and written["loss"][-1] < 1
+    assert written["learning_rate"][0] == 0.0
+    assert written["examples/sec"][0] > 1
+
+
+def test_goes_on_as_if_it_had_not_stopped(here, monkeypatch):
+    whole = run(here, "whole", num_train_steps=6, save_checkpoints_steps=3)
+    with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
+        tiny.stop_at(patched, 5)
+        run(here, "parts", num_train_steps=6, save_checkpoints_steps=3)
+    assert checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(here / "parts"))) == 3
+    parts = run(here, "parts", num_train_steps=6, save_checkpoints_steps=3)
+    tiny.assert_same_weights(whole / "model.ckpt-6", parts / "model.ckpt-6")
+    before = tiny.weights(whole / "model.ckpt-3")["bert/pooler/dense/kernel"]
+    after = tiny.weights(whole / "model.ckpt-6")["bert/pooler/dense/kernel"]
+    assert np.abs(after - before).max() > 1e-3
+
+
+def batches(paths, first_example, count, size=8):
+    """The serialized content of `count` training batches from an example on."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(12345)
+        dataset = records.pretraining_input_fn(
+            paths, tiny.LENGTH, tiny.PREDICTIONS, is_training=True, seed=12345,
+            first_example=first_example)({"batch_size": size})
+        following = tf.data.make_one_shot_iterator(dataset).get_next()
+        return [session.run(following) for _ in range(count)]
+
+
+def test_going_on_repeats_no_example(tmp_path):
+    # 24 records of 8 a batch: 3 batches an epoch; each record is known by its first id.
+    paths = []
+    for part in range(2):
+        examples = []
+        for number in range(12):
+            ids = np.full(tiny.LENGTH, 10 + 12 * part + number)
+            examples.append(dict(tiny.pretraining_example(np.random), input_ids=ids))
+        paths.append(str(tmp_path / ("%d.tfrecord" % part)))
+        records.write_records(paths[-1], map(records.serialize, examples))
+    straight = [batch["input_ids"][:, 0].tolist() for batch in batches(paths, 0, 9)]
+    for start in (1, 2, 3, 4, 7):
+        later = batches(paths, 8 * start, 9 - start)
+        assert [batch["input_ids"][:, 0].tolist() for batch in later] == straight[start:]
+    epochs = [sum(straight[first:first + 3], []) for first in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(10, 34)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_nan_is_named_with_its_step_and_the_last_good_checkpoint(here):
+    with pytest.raises(UserError, match=r"NaN at step 2; last good checkpoint: \S*/model.ckpt-0; "):
+        run(here, learning_rate=1e30)
+
+
+def truncate(path, share):
+    os.truncate(str(path), int(os.path.getsize(str(path)) * share))
+
+
+def test_truncated_records_are_named(here, trained):
+    truncate(here / "train.tfrecord", 0.51)
+    with pytest.raises(UserError, match=r"train.tfrecord: truncated or corrupt after 130 complete"):
+        run(here, num_train_steps=40)
+    tiny.write_records(here / "train.tfrecord")
+    truncate(here / "dev.tfrecord", 0.51)
+    with pytest.raises(UserError, match=r"dev.tfrecord: truncated or corrupt after 32 complete"):
+        run(here, trained, do_train=False, do_eval=True)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"do_train": False}, "nothing to do; pass --do_train, --do_eval or --export_dir"),
+    ({"input_file": "/none/*"}, "/none/.*: no such file"),
+    ({"do_eval": True, "eval_input_file": ""}, "--do_eval needs --eval_input_file, records made of "
+     r"text that is not trained on \(or --eval_on_train_data\)"),
+    ({"do_eval": True, "eval_input_file": "{here}/t*"},
+     "train.tfrecord is both in --input_file and in --eval_input_file; hold it out"),
+    ({"do_train": False, "do_eval": True}, "no checkpoint to evaluate or export; train first"),
+    ({"max_seq_length": 64}, "--max_seq_length=64 is larger than the config's "
+                             "max_position_embeddings 32"),
+    ({"max_seq_length": 32}, "16 .*values in 'input_ids', the flags say 32; pass the lengths"),
+    ({"max_predictions_per_seq": 3}, "2 .*values in 'masked_lm_positions', the flags say 3"),
+    ({"init_checkpoint": "/none/model.ckpt"}, "/none/model.ckpt: no such checkpoint"),
+    ({"num_warmup_steps": 5}, "warmup ends at step 5 .* expected at most num_train_steps=4"),
+])
+def test_refused(here, changes, message):
+    changes = {name: str(value).format(here=here) for name, value in changes.items()}
+    with pytest.raises(UserError, match=message):
+        run(here, **changes)
+
+
+def test_records_with_larger_ids_than_the_config(here):
+    tiny.write_config(here / "config.json", vocab_size=20)
+    with pytest.raises(UserError, match="holds token id 3[01], the config's vocab_size is 20"):
+        run(here)
+
+
+def test_description_beside_the_records_counts(here):
+    (here / "train.tfrecord.json").write_text(json.dumps(
+        {"flags": {"max_seq_length": 128, "max_predictions_per_seq": tiny.PREDICTIONS},
+         "vocab": {"file": "vocab.txt", "size": 100}, "files": {"train.tfrecord": 256}}))
+    with pytest.raises(UserError, match="train.tfrecord was made with --max_seq_length=128, this "
+                       "run has 16"):
+        run(here)
+
+
+def test_output_directory_of_another_config(here, trained):
+    tiny.write_config(here / "config.json", num_hidden_layers=3)
+    with pytest.raises(UserError, match="holds checkpoints of another run: num_hidden_layers is 2 "
+                       "there and 3 here"):
+        run(here, trained)
+
+
+def test_init_checkpoint_of_the_other_layout(here, trained):
+    tiny.write_config(here / "config.json", num_hidden_groups=1)
+    with pytest.raises(UserError, match="has the brightmart layout, the config says google"):
+        run(here, init_checkpoint=trained)
+
+
+def test_init_checkpoint_loads_weights_only(here, trained, caplog):
+    with caplog.at_level(logging.INFO, "albert"):
+        output = run(here, init_checkpoint=trained, do_eval=True, eval_every_steps=1,
+                     num_train_steps=2, learning_rate=1e-9)
+    first, second = tiny.weights(trained / "model.ckpt-2"), tiny.weights(output / "model.ckpt-2")
+    assert results(output)["global_step"] == second["global_step"] == 2
+    slots = [name for name in first if name.endswith(checkpoints.SLOT_SUFFIXES)]
+    for name in set(first) - set(slots):
+        np.testing.assert_allclose(second[name], first[name], atol=1e-7, err_msg=name)
+    fresh = tiny.weights(output / "model.ckpt-0")
+    assert fresh["global_step"] == 0 and not any(fresh[name].any() for name in slots)
+    # Two parts, one restore: the second part goes on from the first.
+    tables = [message for message in caplog.messages if message.startswith("restored from")]
+    assert len(tables) == 1
+    assert "%d loaded, 0 left random, %d unused" % (
+        len(first) - len(slots) - 1, len(slots) + 1) in tables[0]
+
+
+def test_evaluates_on_training_data_and_exports_later(here, trained):
+    run(here, trained, do_train=False, do_eval=True, eval_on_train_data=True, eval_input_file="",
+        export_dir=here / "export")
+    assert results(trained)["global_step"] == 2
+    exported, = glob.glob(str(here / "export" / "*"))
+    ids = np.random.RandomState(0).randint(5, 100, [3, tiny.LENGTH])
+    mask = np.array([[1] * length + [0] * (tiny.LENGTH - length) for length in (16, 9, 2)])
+    segments = np.array([[0] * 8 + [1] * 8] * 3)
+    feed = {"input_ids": ids, "input_mask": mask, "segment_ids": segments}
+    with tf.Graph().as_default(), tf.Session() as session:
+        meta = tf.saved_model.load(session, ["serve"], exported)
+        signature = meta.signature_def["serving_default"]
+        served = session.run(
+            {name: signature.outputs[name].name for name in ("pooled_output", "sequence_output")},
+            {signature.inputs[name].name: value for name, value in feed.items()})
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = modeling.AlbertModel(tiny.config(), False, *(
+            tf.constant(feed[name]) for name in ("input_ids", "input_mask", "segment_ids")))
+        tf.train.Saver(tf.trainable_variables()).restore(session, str(trained / "model.ckpt-2"))
+        pooled, sequence = session.run((model.get_pooled_output(), model.get_sequence_output()))
+    np.testing.assert_allclose(served["pooled_output"], pooled, atol=1e-6)
+    np.testing.assert_allclose(served["sequence_output"], sequence, atol=1e-6)
