@@ -14,10 +14,12 @@ import json
 import random
 
 import commands
+
+import tensorflow.compat.v1 as tf
+
 import files
 import pretraining_instances
 import records
-import tensorflow.compat.v1 as tf
 import tokenization
 from errors import UserError
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 
 import commands
+
 import tensorflow.compat.v1 as tf
 import tqdm
 

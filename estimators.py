@@ -4,10 +4,11 @@ import contextlib
 import os
 import time
 
+import commands
+
 import tensorflow.compat.v1 as tf
 
 import checkpoints
-import commands
 import records
 from errors import UserError
 
@@ -77,7 +78,7 @@ def create(model_fn, flags):
 
 
 def begin_part(flags):
-    """Seeds the graph under construction; returns the checkpoint that training goes on from, if any.
+    """Seeds the graph under construction; returns the checkpoint that training goes on from.
 
     Dropout differs between the parts of a run and is repeated when a part is.
     """

@@ -9,15 +9,17 @@ import glob
 import hashlib
 import os
 
-import checkpoints
 import commands
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import checkpoints
 import estimators
 import files
 import modeling
-import numpy as np
 import optimization
 import records
-import tensorflow.compat.v1 as tf
 import tokenization
 from errors import UserError
 

@@ -13,6 +13,8 @@ import random
 import jieba
 import numpy as np
 
+import tokenization
+
 jieba.setLogLevel(logging.WARNING)
 
 Settings = collections.namedtuple("Settings", [
@@ -110,21 +112,18 @@ def sentence_order_pairs(document, settings, rng):
 
 
 def truncate_pair(first, second, room, starts, rng):
-    """Cuts two ranges to `room` tokens together: the longer one first, ends at random (as BERT)."""
-    lengths = first[1] - first[0], second[1] - second[0]
-    if sum(lengths) > room:
-        shorter = min(min(lengths), room // 2)
-        wanted = (shorter, room - shorter) if lengths[0] < lengths[1] else (room - shorter, shorter)
-        first = _cut(first, lengths[0] - wanted[0], starts, rng)
-        second = _cut(second, lengths[1] - wanted[1], starts, rng)
-    return first, second
+    """Cuts two token ranges to `room` tokens together, each at both ends at random (as BERT)."""
+    keep = tokenization.fit_pair(first[1] - first[0], second[1] - second[0], room)
+    return tuple(_cut(segment, length, starts, rng)
+                 for segment, length in zip((first, second), keep))
 
 
-def _cut(segment, surplus, starts, rng):
-    """Removes `surplus` tokens, each from a random end, and then the rests of cut words."""
-    if surplus <= 0:
-        return segment
+def _cut(segment, length, starts, rng):
+    """Cuts a range to `length` tokens, each from a random end, and then the rests of cut words."""
     begin, end = segment
+    surplus = end - begin - length
+    if not surplus:
+        return segment
     front = bin(rng.getrandbits(surplus)).count("1")
     cut_begin, cut_end = begin + front, end - (surplus - front)
     whole_begin, whole_end = cut_begin, cut_end

@@ -12,8 +12,10 @@ Your own files (train.tsv, dev.tsv, test.tsv in --data_dir, or given by --train_
 """
 
 import commands
-import finetuning
+
 import tensorflow.compat.v1 as tf
+
+import finetuning
 from errors import UserError
 from tasks import classification
 

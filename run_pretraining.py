@@ -13,13 +13,15 @@ import collections
 import os
 
 import commands
+
+import tensorflow.compat.v1 as tf
+
 import checkpoints
 import estimators
 import files
 import modeling
 import optimization
 import records
-import tensorflow.compat.v1 as tf
 from errors import UserError
 
 
@@ -137,21 +139,30 @@ def training_spec(loss, metrics, flags, batch_size, scaffold_fn):
         training_hooks=hooks, scaffold_fn=scaffold_fn)
 
 
+def record_files(patterns):
+    """files.expand without the descriptions that a glob such as data/tf* finds beside records."""
+    return [path for path in files.expand(patterns) if not path.endswith(".json")]
+
+
 def input_files(flags):
     """(training files, evaluation files), both checked against the flags."""
     if not flags.do_train and not flags.do_eval and not flags.export_dir:
         raise UserError("nothing to do; pass --do_train, --do_eval or --export_dir")
-    train_paths = files.expand(flags.input_file) if flags.do_train else []
+    train_paths = record_files(flags.input_file) if flags.do_train else []
+    held_out = flags.eval_input_file or (flags.input_file if flags.eval_on_train_data else None)
     eval_paths = []
-    if flags.do_eval:
-        if not flags.eval_input_file and not flags.eval_on_train_data:
-            raise UserError("--do_eval needs --eval_input_file, records made of text that is not "
-                            "trained on (or --eval_on_train_data)")
-        eval_paths = files.expand(flags.eval_input_file or flags.input_file)
+    if flags.do_eval and held_out:
+        eval_paths = record_files(held_out)
         both = sorted(set(train_paths) & set(eval_paths))
         if both and flags.eval_input_file:
             raise UserError("%s is both in --input_file and in --eval_input_file; hold it out of "
                             "the training data" % both[0])
+    elif flags.do_eval:
+        advice = ("--do_eval needs --eval_input_file, records made of text that is not trained on "
+                  "(or --eval_on_train_data)")
+        if not flags.do_train:
+            raise UserError(advice)
+        commands.say("no evaluation: %s", advice)
     return train_paths, eval_paths
 
 

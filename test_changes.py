@@ -6,10 +6,12 @@
 """
 
 import commands
-import modeling
+
 import numpy as np
-import pretraining_instances
 import tensorflow.compat.v1 as tf
+
+import modeling
+import pretraining_instances
 
 LARGE = {"vocab_size": 30000, "embedding_size": 128, "hidden_size": 1024, "num_hidden_layers": 12,
          "num_attention_heads": 16, "intermediate_size": 3072}

@@ -45,6 +45,17 @@ def load_tokenizer(vocab_file=None, spm_model_file=None, do_lower_case=True):
                     "Chinese model or the .model file of an English one")
 
 
+def fit_pair(first_length, second_length, room):
+    """How many tokens of two texts to keep so that both fit: the longer one is cut first (as BERT).
+
+    fit_pair(70, 20, 61) -> (41, 20); fit_pair(70, 60, 61) -> (31, 30)
+    """
+    if first_length + second_length <= room:
+        return first_length, second_length
+    second = min(second_length, max(room // 2, room - first_length))
+    return room - second, second
+
+
 class Tokenizer:
     """What both tokenizers offer; V is the size of the vocabulary.
 

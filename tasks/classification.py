@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import files
+import tokenization
 from errors import UserError
 from tasks import base, metrics
 from tasks.base import JsonLines, Source, Tsv
@@ -171,13 +172,10 @@ def pack(first, second, tokenizer, max_seq_length):
     """
     second = second or []
     room = max_seq_length - (3 if second else 2)
-    if len(first) + len(second) > room:
-        shorter = min(min(len(first), len(second)), room // 2)
-        keep = (shorter, room - shorter) if len(first) < len(second) else (room - shorter, shorter)
-        first, second = first[:keep[0]], second[:keep[1]]
-    ids = [tokenizer.cls_id] + list(first) + [tokenizer.sep_id]
+    keep_first, keep_second = tokenization.fit_pair(len(first), len(second), room)
+    ids = [tokenizer.cls_id] + list(first[:keep_first]) + [tokenizer.sep_id]
     segments = [0] * len(ids)
     if second:
-        ids += list(second) + [tokenizer.sep_id]
-        segments += [1] * (len(second) + 1)
+        ids += list(second[:keep_second]) + [tokenizer.sep_id]
+        segments += [1] * (keep_second + 1)
     return np.array(ids, np.int32), np.array(segments, np.int32)

@@ -2,9 +2,10 @@
 
 import os
 
+import commands
+
 import pytest
 
-import commands
 from errors import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -8,12 +8,13 @@ import shutil
 import signal
 import subprocess
 
+import commands
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from absl import flags as absl_flags
 
-import commands
 import create_pretraining_data as command
 import pretraining_instances
 import records

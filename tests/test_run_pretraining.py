@@ -150,8 +150,8 @@ def test_truncated_records_are_named(here, trained):
 @pytest.mark.parametrize("changes, message", [
     ({"do_train": False}, "nothing to do; pass --do_train, --do_eval or --export_dir"),
     ({"input_file": "/none/*"}, "/none/.*: no such file"),
-    ({"do_eval": True, "eval_input_file": ""}, "--do_eval needs --eval_input_file, records made of "
-     r"text that is not trained on \(or --eval_on_train_data\)"),
+    ({"do_train": False, "do_eval": True, "eval_input_file": ""},
+     r"needs --eval_input_file, records made of text that is not trained on \(or --eval_on_train"),
     ({"do_eval": True, "eval_input_file": "{here}/t*"},
      "train.tfrecord is both in --input_file and in --eval_input_file; hold it out"),
     ({"do_train": False, "do_eval": True}, "no checkpoint to evaluate or export; train first"),
@@ -166,6 +166,14 @@ def test_refused(here, changes, message):
     changes = {name: str(value).format(here=here) for name, value in changes.items()}
     with pytest.raises(UserError, match=message):
         run(here, **changes)
+
+
+def test_seeds_command_without_held_out_records_trains_and_says_so(here, caplog):
+    train = str(here / "train.tfrecord")
+    flags = tiny.parse(run_pretraining.define_flags, do_train=True, do_eval=True, input_file=train)
+    with caplog.at_level(logging.INFO, "albert"):
+        assert run_pretraining.input_files(flags) == ([train], [])
+    assert caplog.messages[0].startswith("no evaluation: --do_eval needs --eval_input_file")
 
 
 def test_records_with_larger_ids_than_the_config(here):

@@ -1,0 +1,251 @@
+"""Reading data sets: tables, labels, every bad file; the bundled ones; packing of pairs."""
+
+import collections
+import json
+
+import numpy as np
+import pytest
+
+import tokenization
+from errors import UserError
+from tasks import classification, metrics
+from tasks.base import JsonLines, Source, Tsv
+
+PAIR = {"text_a": 0, "text_b": 1, "label": 2}
+NAMED = {"text_a": "premise", "label": "gold"}
+
+
+def rows(table, path, text, label_is_optional=False):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
+    return [row for _, row in table.rows(str(path), label_is_optional)]
+
+
+@pytest.mark.parametrize("table, text", [
+    (Tsv({"text_a": 1, "label": 0}), "x\ta b\ny\tc\n"),
+    (Tsv({"text_a": 1, "label": 2}, header=False), "1\ta b\tx\n\n2\tc \ty\n"),
+    (Tsv({"text_a": 0, "label": 1}), "text\tlabel\na b\tx\nc\ty\n"),  # a header is recognised
+    (Tsv({"text_a": 0, "label": 1}), "\ufefftext\tlabel\r\na b\tx\r\nc\ty\r\n"),
+    (Tsv(NAMED, header=True), "id\tgold\tpremise\n7\tx\ta b\n8\ty\tc\n"),
+    (Tsv(NAMED, header=True, where={"language": "zh"}),
+     "language\tgold\tpremise\nzh\tx\ta b\nfr\ty\tz\nzh\ty\tc\n"),
+    (JsonLines(NAMED), '{"premise": "a b", "gold": "x"}\n\n{"gold": "y", "premise": "c"}\n'),
+])
+def test_tables(tmp_path, table, text):
+    assert rows(table, tmp_path / "f", text) == [
+        {"text_a": "a b", "label": "x"}, {"text_a": "c", "label": "y"}]
+
+
+def test_json_values_that_are_no_text(tmp_path):
+    assert rows(JsonLines(NAMED), tmp_path / "f", '{"premise": 7, "gold": 0}') == [
+        {"text_a": "7", "label": "0"}]
+
+
+@pytest.mark.parametrize("table, text", [
+    (Tsv(PAIR, width=3), "a\tb\nc\td\n"),
+    (Tsv({"text_a": 0, "text_b": 1, "label": 2}), "a\tb\nc\td\n"),
+    (Tsv({"text_a": "one", "text_b": "two", "label": "gold"}, header=True),
+     "one\ttwo\na\tb\nc\td\n"),
+    (JsonLines({"text_a": "one", "text_b": "two", "label": "gold"}),
+     '{"one": "a", "two": "b"}\n{"one": "c", "two": "d"}\n'),
+])
+def test_a_test_file_may_lack_labels(tmp_path, table, text):
+    assert rows(table, tmp_path / "f", text, label_is_optional=True) == [
+        {"text_a": "a", "text_b": "b"}, {"text_a": "c", "text_b": "d"}]
+    with pytest.raises(UserError, match="f line 1: (2 columns, expected 3|no (column|key) 'gold')"):
+        rows(table, tmp_path / "f", text)
+
+
+@pytest.mark.parametrize("table, text, message", [
+    (Tsv(PAIR, width=3), "a\tb\t1\nc\td\n", r"f line 2: 2 columns, expected 3 \(tab-separated\)"),
+    (Tsv(PAIR, width=3), "a\tb\t1\tx\n", "f line 1: 4 columns, expected 3"),
+    (Tsv({"text_a": 0}), "a\n\nb\tc\n", "f line 3: 2 columns, expected 1"),
+    (Tsv(NAMED, header=True), "gold\ttext\n1\ta\n", "f line 1: no column 'premise' in the header, "
+                                                    "found gold, text"),
+    (Tsv(NAMED, header=True), "gold\tpremise\n1\n", "f line 2: 1 columns, expected 2"),
+    (Tsv(PAIR), b"a\tb\t1\nc\t\xff\t0\n", "f line 2: byte 3 is not UTF-8; convert the file"),
+    (JsonLines(NAMED), "{", "f line 1: not JSON .* expected one object a line"),
+    (JsonLines(NAMED), "[1]", "f line 1: expected a JSON object, found list"),
+    (JsonLines(NAMED), '{"gold": "1", "text": "a"}', "f line 1: no key 'premise', found gold, text"),
+])
+def test_bad_lines_are_named(tmp_path, table, text, message):
+    with pytest.raises(UserError, match=message):
+        rows(table, tmp_path / "f", text)
+
+
+def lcqmc(tmp_path, text, split="dev"):
+    (tmp_path / (split + ".txt")).write_text(text, encoding="utf-8")
+    task = classification.Classification("lcqmc", classification.DATASETS["lcqmc"], str(tmp_path))
+    return task.examples(split)
+
+
+def test_examples(tmp_path):
+    first, second = lcqmc(tmp_path, "你好\t您好\t1\n\n再见\t你好\t0\n")
+    assert first == ("dev-1", "%s/dev.txt line 1" % tmp_path, "你好", "您好", 1)
+    assert second == ("dev-2", "%s/dev.txt line 3" % tmp_path, "再见", "你好", 0)
+    assert lcqmc(tmp_path, "你好\t您好\n", "test")[0].label is None
+
+
+@pytest.mark.parametrize("text, message", [
+    ("a\tb\t2\n", "dev.txt line 1: unknown label '2', expected one of 0, 1"),
+    ("a\tb\t1\na\tb\t\n", "dev.txt line 2: unknown label ''"),
+    ("a\t \t1\n", "dev.txt line 1: an empty text; every line needs all its texts"),
+    ("", "dev.txt: no examples in this file"),
+    ("a\tb\tlabel\n\n", "dev.txt: no examples in this file"),
+])
+def test_bad_examples(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        lcqmc(tmp_path, text)
+
+
+def test_missing_files(tmp_path):
+    dataset = classification.DATASETS["lcqmc"]
+    with pytest.raises(UserError, match="no dev data: none of %s/dev.txt, %s/dev.tsv exists; check "
+                       "--data_dir" % (tmp_path, tmp_path)):
+        classification.Classification("lcqmc", dataset, str(tmp_path)).path("dev")
+    with pytest.raises(UserError, match="--data_dir is missing; .* or give --dev_file"):
+        classification.Classification("lcqmc", dataset, None).path("dev")
+    with pytest.raises(UserError, match="--dev_file=/none: no such file"):
+        classification.Classification("lcqmc", dataset, None, {"dev": "/none"}).path("dev")
+
+
+def test_the_first_name_that_exists_counts(tmp_path):
+    source = Source(("a/dev.tsv", "dev.tsv"), Tsv(PAIR))
+    (tmp_path / "dev.tsv").write_text("x")
+    assert source.find(str(tmp_path), "dev") == str(tmp_path / "dev.tsv")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "dev.tsv").write_text("x")
+    assert source.find(str(tmp_path), "dev") == str(tmp_path / "a" / "dev.tsv")
+
+
+def test_xnli_spelling_of_contradiction_and_languages(tmp_path):
+    (tmp_path / "multinli.train.zh.tsv").write_text(
+        "premise\thypo\tlabel\na\tb\tcontradictory\nc\td\tentailment\n")
+    (tmp_path / "xnli.dev.tsv").write_text(
+        "language\tgold_label\tsentence1\tsentence2\nfr\tneutral\ta\tb\nzh\tcontradiction\tc\td\n")
+    task = classification.Classification("xnli", classification.DATASETS["xnli"], str(tmp_path))
+    assert [example.label for example in task.examples("train")] == [0, 1]
+    assert [example[2:] for example in task.examples("dev")] == [("c", "d", 0)]
+
+
+@pytest.mark.parametrize("name, counts", [
+    ("lcqmc", {"train": [1168, 1167], "dev": [96, 96], "test": [95, 96]}),
+    ("xnli", {"train": [60, 60, 60], "dev": [20, 20, 20], "test": [20, 20, 20]}),
+])
+def test_bundled_data(name, counts):
+    task = classification.Classification(name, classification.DATASETS[name], "data/" + name)
+    texts = {}
+    for split, expected in counts.items():
+        examples = task.examples(split)
+        found = collections.Counter(example.label for example in examples)
+        assert [found[label] for label in range(len(task.labels))] == expected
+        texts[split] = {(example.text_a, example.text_b) for example in examples}
+    assert not texts["train"] & (texts["dev"] | texts["test"]) and not texts["dev"] & texts["test"]
+
+
+def own(tmp_path, text, kind="tsv", text_b=None, columns=("0", "1"), labels=None, header=False):
+    (tmp_path / ("train." + kind)).write_text(text, encoding="utf-8")
+    dataset = classification.own_dataset(kind, columns[0], text_b, columns[1], labels, header)
+    return classification.Classification(kind, dataset, str(tmp_path))
+
+
+def test_labels_of_own_files_are_those_of_the_training_file(tmp_path):
+    task = own(tmp_path, "a\tsport\nb\teconomy\nc\tsport\n")
+    assert task.labels == ("economy", "sport")
+    assert [example.label for example in task.examples("train")] == [1, 0, 1]
+    assert task.identity() == {"task": "tsv", "labels": "economy,sport"}
+    assert own(tmp_path, "a\tx\n", labels=["y", "x"]).examples("train")[0].label == 1
+
+
+@pytest.mark.parametrize("options, text", [
+    ({}, "a\tx\nb\ty\n"),
+    ({"header": True, "columns": ("title", "topic")}, "id\ttopic\ttitle\n1\tx\ta\n2\ty\tb\n"),
+    ({"kind": "jsonl", "columns": ("title", "topic")},
+     "".join(json.dumps({"title": title, "topic": topic}) + "\n" for title, topic in ("ax", "by"))),
+])
+def test_own_files(tmp_path, options, text):
+    task = own(tmp_path, text, **options)
+    assert task.labels == ("x", "y")
+    assert [example[2:] for example in task.examples("train")] == [("a", None, 0), ("b", None, 1)]
+
+
+def test_own_pairs(tmp_path):
+    example, _ = own(tmp_path, "x\tb\ta\ny\td\tc\n", text_b="1", columns=("2", "0")).examples("train")
+    assert example[2:] == ("a", "b", 0)
+
+
+def test_own_files_that_do_not_fit(tmp_path):
+    with pytest.raises(UserError, match="--text_a_column=title: not a number; without a header"):
+        own(tmp_path, "", columns=("title", "1"))
+    with pytest.raises(UserError, match="train.tsv: the label column holds 'x'; expected two labels"):
+        own(tmp_path, "a\tx\nb\tx\n")
+    with pytest.raises(UserError, match="the label column holds nothing"):
+        own(tmp_path, "")
+
+
+class Tokenizer(object):
+    cls_id, sep_id = 2, 3
+
+    @staticmethod
+    def encode(text):
+        return [ord(char) for char in text]
+
+
+def test_pack():
+    ids, segments = classification.pack([5, 6], [7], Tokenizer, 8)
+    assert (ids.tolist(), segments.tolist()) == ([2, 5, 6, 3, 7, 3], [0, 0, 0, 0, 1, 1])
+    ids, segments = classification.pack([5, 6, 7], None, Tokenizer, 4)
+    assert (ids.tolist(), segments.tolist()) == ([2, 5, 6, 3], [0, 0, 0, 0])
+    ids, segments = classification.pack([5] * 9, [6] * 3, Tokenizer, 10)
+    assert (ids.tolist(), segments.tolist()) == ([2, 5, 5, 5, 5, 3, 6, 6, 6, 3], [0] * 6 + [1] * 4)
+    assert ids.dtype == segments.dtype == np.int32
+
+
+def bert_lengths(first, second, room):
+    """BERT's _truncate_seq_pair, on lengths."""
+    while first + second > room:
+        if first > second:
+            first -= 1
+        else:
+            second -= 1
+    return first, second
+
+
+def test_pairs_are_cut_as_bert_cuts_them():
+    for first in range(1, 14):
+        for second in range(1, 14):
+            for room in range(2, 16):
+                assert tokenization.fit_pair(first, second, room) == bert_lengths(
+                    first, second, room), (first, second, room)
+
+
+def test_featurize(tmp_path):
+    task = classification.Classification("lcqmc", classification.DATASETS["lcqmc"], None)
+    example, = lcqmc(tmp_path, "AB\tC\t1\n")
+    features = task.featurize(example, Tokenizer, 16)
+    assert {name: array.tolist() for name, array in features.items()} == {
+        "input_ids": [2, 65, 66, 3, 67, 3], "segment_ids": [0, 0, 0, 0, 1, 1], "label_ids": [1]}
+
+
+def test_scores():
+    scores = metrics.classification([0, 0, 0, 1], [0, 0, 1, 1], 2)
+    assert scores["accuracy"] == scores["majority_accuracy"] == 0.75
+    assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+    assert metrics.cross_entropy([0, 1], [[1.0, 0.0], [0.5, 0.5]]) == pytest.approx(
+        np.log(2) / 2)
+
+
+def test_evaluation_needs_labels(tmp_path):
+    examples = lcqmc(tmp_path, "a\tb\n", "test")
+    task = classification.Classification("lcqmc", classification.DATASETS["lcqmc"], None)
+    with pytest.raises(UserError, match="test.txt line 1: no label; labels are needed to evaluate"):
+        task.score(examples, {"probabilities": np.ones([1, 2])})
+
+
+def test_predictions_as_a_table(tmp_path):
+    examples = lcqmc(tmp_path, "a\tb\nc\td\n", "test")
+    task = classification.Classification("lcqmc", classification.DATASETS["lcqmc"], None)
+    task.write_predictions(str(tmp_path / "out.tsv"), examples, {
+        "probabilities": np.array([[0.25, 0.75], [0.9, 0.1]])})
+    assert (tmp_path / "out.tsv").read_text() == (
+        "id\tlabel\tprobability_0\tprobability_1\n"
+        "test-1\t1\t0.250000\t0.750000\ntest-2\t0\t0.900000\t0.100000\n")
