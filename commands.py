@@ -112,7 +112,10 @@ def _main_with_plain_errors(main, argv):
 
 def run(main, define_flags):
     """Defines and parses the flags, then calls `main(flags)`; used under `__main__` only."""
+    others = set(tf.flags.FLAGS)
     define_flags()
+    for name in set(tf.flags.FLAGS) - others:  # --help shows a command's key flags only
+        tf.flags.FLAGS.register_key_flag_for_module(sys.argv[0], tf.flags.FLAGS[name])
     _start_log()
     tf.disable_v2_behavior()
     tf.enable_resource_variables()

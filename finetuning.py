@@ -34,8 +34,8 @@ def define_flags():
     flags.DEFINE_bool("do_lower_case", True, "Lower-case the text; the Chinese models want True.")
     flags.DEFINE_integer("max_seq_length", 128, "Tokens an example, [CLS] and [SEP] included; "
                          "longer texts are cut.", lower_bound=8)
-    flags.DEFINE_bool("do_train", False, "Train, evaluating on the dev file on the way.")
-    flags.DEFINE_bool("do_eval", False, "Evaluate the best checkpoint on the dev file.")
+    flags.DEFINE_bool("do_train", False, "Train; with --do_eval the best checkpoint is kept.")
+    flags.DEFINE_bool("do_eval", False, "Score the best checkpoint on the dev file.")
     flags.DEFINE_bool("do_predict", False, "Predict the test file with the best checkpoint.")
     flags.DEFINE_float("learning_rate", 5e-5, "Peak rate.", lower_bound=0.0)
     flags.DEFINE_float("num_train_epochs", 3.0, "Passes over the training file.", lower_bound=0.0)
@@ -66,15 +66,15 @@ def code_version():
 def cache_path(directory, task, split, tokenizer, max_seq_length):
     """The cache file of a split: its name is a fingerprint of all that decides the features.
 
-    That is the data file's bytes, the vocabulary, the length, the task's labels and the code; when
-    one of them changes, so does the name, and the old file is not read.
+    That is the data file's bytes, its columns and labels, the vocabulary, the length and the code;
+    when one of them changes, so does the name, and the old file is not read.
     """
     digest = hashlib.sha256()
     with tf.gfile.GFile(task.path(split), "rb") as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
     for part in (tokenizer.fingerprint, str(max_seq_length), code_version(),
-                 repr(sorted(task.identity().items()))):
+                 task.fingerprint(split)):
         digest.update(part.encode("utf-8") + b"\0")
     return os.path.join(directory, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
 
@@ -218,7 +218,9 @@ def evaluate(task, estimator, split, flags, checkpoint, keep=False):
                                              task.metric, task.larger_is_better)
     commands.say("step %d  %s%s", step, "  ".join(
         "%s %.4f" % item for item in sorted(scores.items())), "  (best so far)" if is_best else "")
-    writer = tf.summary.FileWriter(os.path.join(flags.output_dir, "eval"))
+    # Event files are named by the second, and one that exists is overwritten: hence the suffix.
+    writer = tf.summary.FileWriter(
+        os.path.join(flags.output_dir, "eval"), filename_suffix=".%d" % step)
     writer.add_summary(tf.Summary(value=[
         tf.Summary.Value(tag=name, simple_value=value) for name, value in scores.items()]), step)
     writer.close()
@@ -263,10 +265,11 @@ def run(task, flags):
     """Trains, evaluates and predicts as the flags ask; everything is checked first."""
     check_flags(flags)
     config, tokenizer = load(flags)
-    wanted = (["train", "dev"] if flags.do_train else []) + ["dev"] * flags.do_eval + (
-        ["test"] if flags.do_predict else [])
+    asked = (("train", flags.do_train), ("dev", flags.do_eval), ("test", flags.do_predict))
+    if not flags.do_train:
+        best_or_latest(flags.output_dir)
     checkpoints.claim_directory(flags.output_dir, dict(config.to_dict(), **task.identity()))
-    splits = {name: Split(task, name, tokenizer, flags) for name in dict.fromkeys(wanted)}
+    splits = {name: Split(task, name, tokenizer, flags) for name, wanted in asked if wanted}
     steps, warmup = 1, 0
     if flags.do_train:
         steps, warmup = schedule(flags, len(splits["train"].examples))

@@ -152,6 +152,10 @@ class Task(object):
         """A flat dict of what must not change when a run goes on (name, labels)."""
         raise NotImplementedError
 
+    def fingerprint(self, split):
+        """A text of what decides, beside the bytes of its file, how a split is read."""
+        raise NotImplementedError
+
     def featurize(self, example, tokenizer, max_seq_length):
         """An Example -> {name: int array}; "input_ids" and "segment_ids" are padded in batches."""
         raise NotImplementedError

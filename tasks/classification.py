@@ -88,6 +88,9 @@ class Classification(base.Task):
     def identity(self):
         return {"task": self.name, "labels": ",".join(self.labels)}
 
+    def fingerprint(self, split):
+        return repr((self.labels, self._dataset.sources[split].table))
+
     def path(self, split):
         if self._own_files.get(split):
             return files.require_file(self._own_files[split], "%s_file" % split)

@@ -5,6 +5,7 @@ import os
 import commands
 
 import pytest
+import tensorflow.compat.v1 as tf
 
 from errors import UserError
 
@@ -76,6 +77,8 @@ def test_errors_in_words():
     assert exit_message(fail(UserError("a.txt: wrong"))) == "error: a.txt: wrong"
     assert exit_message(fail(OSError(28, "No space left on device", "/data/a"))) == (
         "error: /data/a: No space left on device")
+    assert exit_message(fail(tf.errors.FailedPreconditionError(
+        None, None, "/data/a; Not a directory"))) == "error: /data/a: Not a directory"
     assert exit_message(fail(KeyboardInterrupt())).startswith("interrupted; the same command")
     assert exit_message(fail(None), "x") == (
         "error: unexpected argument 'x'; flags are written --name=value")
