@@ -81,7 +81,8 @@ def read_documents(paths, counts, skip_bad_lines=False, on_bytes=None):
 
     for path in paths:
         document = []
-        for _, line in files.read_lines(path, on_bad_line if skip_bad_lines else None):
+        for _, line in files.read_lines(path, on_bad_line if skip_bad_lines else None,
+                                         files.OR_SKIP):
             counts["lines"] += 1
             if on_bytes:
                 on_bytes(len(line.encode("utf-8")) + 1)

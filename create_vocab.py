@@ -85,7 +85,7 @@ class Corpus:
         self.skipped = 0
         with tqdm.tqdm(desc=title, unit=" lines", delay=3, disable=None) as bar:
             for path in self.paths:
-                for _, line in files.read_lines(path, self._on_bad_line):
+                for _, line in files.read_lines(path, self._on_bad_line, files.OR_SKIP):
                     yield line
                     bar.update()
 

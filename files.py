@@ -10,6 +10,9 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 
+# What commands with that flag offer in `read_lines`.
+OR_SKIP = " or pass --skip_bad_lines"
+
 
 def expand(patterns):
     """Comma lists and globs -> a sorted list of files.
@@ -47,13 +50,14 @@ def require_file(path, flag):
     return path
 
 
-def read_lines(path, on_bad_line=None):
+def read_lines(path, on_bad_line=None, or_else=""):
     """Yields (line number from 1, text without its line break), streaming.
 
     Args:
       path: a UTF-8 text file; a byte-order mark is dropped.
       on_bad_line: called with the line number for a line that is not UTF-8, which is then left
         out; without it such a line is a UserError.
+      or_else: what that error offers beside converting the file.
     """
     with tf.gfile.GFile(path, "rb") as stream:
         for number, line in enumerate(stream, 1):
@@ -62,8 +66,8 @@ def read_lines(path, on_bad_line=None):
             except UnicodeDecodeError as error:
                 if on_bad_line is None:
                     raise UserError(
-                        "%s line %d: byte %d is not UTF-8; convert the file (iconv -t utf-8) or "
-                        "pass --skip_bad_lines" % (path, number, error.start + 1)) from None
+                        "%s line %d: byte %d is not UTF-8; convert the file (iconv -t utf-8)%s"
+                        % (path, number, error.start + 1, or_else)) from None
                 on_bad_line(number)
                 continue
             yield number, text.rstrip("\r\n")

@@ -105,38 +105,46 @@ def check_pretraining_files(paths, max_seq_length, max_predictions_per_seq, voca
                             vocab_size)
 
 
+def check_every_record(paths, max_seq_length, max_predictions_per_seq, vocab_size):
+    """Reads all files; a UserError names the first record that does not fit, as for the first."""
+    spec = pretraining_spec(max_seq_length, max_predictions_per_seq)
+    for path in paths:
+        for number, serialized in enumerate(tf.python_io.tf_record_iterator(path)):
+            _check_record("%s: record %d" % (path, number), serialized, spec, vocab_size)
+
+
 def _check_first_record(path, spec, vocab_size):
-    """Compares a file's first record with a spec: every feature present and as long as it says."""
     try:
         first = next(tf.python_io.tf_record_iterator(path), None)
-        if first is None:
-            raise UserError("%s: no record in this file; make it again with "
-                            "create_pretraining_data.py" % path)
-        features = tf.train.Example.FromString(first).features.feature
     except tf.errors.DataLossError:
         raise damage(path) from None
-    except UserError:
-        raise
+    if first is None:
+        raise UserError("%s: no record in this file; make it again with "
+                        "create_pretraining_data.py" % path)
+    _check_record("%s: record 0" % path, first, spec, vocab_size)
+
+
+def _check_record(place, serialized, spec, vocab_size):
+    """Compares a record with a spec: every feature present and as long as it says, ids in range."""
+    try:
+        features = tf.train.Example.FromString(serialized).features.feature
     except Exception:  # noqa: B902 - protobuf's DecodeError has a different home in every release
-        raise UserError("%s: record 0 is not a tf.train.Example; expected a file from "
-                        "create_pretraining_data.py" % path) from None
+        raise UserError("%s is not a tf.train.Example; expected a file from "
+                        "create_pretraining_data.py" % place) from None
     for name, kind in spec.items():
         if name not in features:
-            raise UserError("%s: record 0 has no feature %r; expected %s"
-                            % (path, name, ", ".join(spec)))
+            raise UserError("%s has no feature %r; expected %s" % (place, name, ", ".join(spec)))
         feature = features[name]
         values = feature.float_list if kind.dtype == tf.float32 else feature.int64_list
         length = len(values.value)
         if length != kind.shape[0]:
-            raise UserError("%s: record 0 has %d %s values in %r, the flags say %d; pass the "
-                            "lengths the data was made with (--max_seq_length, "
-                            "--max_predictions_per_seq)"
-                            % (path, length, kind.dtype.name, name, kind.shape[0]))
+            raise UserError("%s has %d %s values in %r, the flags say %d; pass the lengths the "
+                            "data was made with (--max_seq_length, --max_predictions_per_seq)"
+                            % (place, length, kind.dtype.name, name, kind.shape[0]))
     largest = max(features["input_ids"].int64_list.value)
     if largest >= vocab_size:
-        raise UserError("%s: record 0 holds token id %d, the config's vocab_size is %d; use the "
-                        "config of the vocabulary the data was made with"
-                        % (path, largest, vocab_size))
+        raise UserError("%s holds token id %d, the config's vocab_size is %d; use the config of "
+                        "the vocabulary the data was made with" % (place, largest, vocab_size))
 
 
 def count_records(path):

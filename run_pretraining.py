@@ -202,15 +202,18 @@ def main(flags):
     if flags.max_seq_length > config.max_position_embeddings:
         raise UserError("--max_seq_length=%d is larger than the config's max_position_embeddings "
                         "%d" % (flags.max_seq_length, config.max_position_embeddings))
-    for paths in (train_paths, eval_paths):
-        records.check_pretraining_files(
-            paths, flags.max_seq_length, flags.max_predictions_per_seq, config.vocab_size)
+    fit = flags.max_seq_length, flags.max_predictions_per_seq, config.vocab_size
+    records.check_pretraining_files(train_paths + eval_paths, *fit)
     checkpoints.claim_directory(flags.output_dir, config.to_dict())
     if not train_paths and not tf.train.latest_checkpoint(flags.output_dir):
         raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first"
                         % flags.output_dir)
     estimator = estimators.create(model_fn_builder(config, flags), flags)
-    train_and_evaluate(estimator, flags, train_paths, eval_paths)
+    try:
+        train_and_evaluate(estimator, flags, train_paths, eval_paths)
+    except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one
+        records.check_every_record(train_paths + eval_paths, *fit)
+        raise
     if flags.export_dir:
         path = estimator.export_saved_model(
             flags.export_dir, lambda: serving_input_fn(flags.max_seq_length))

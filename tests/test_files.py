@@ -61,8 +61,10 @@ def test_lines(tmp_path, content, lines):
 
 def test_line_that_is_not_utf8(tmp_path):
     root = write(tmp_path, a="长江\n".encode("utf-8") + "abc河\n".encode("gbk") + b"end\n")
-    with pytest.raises(UserError, match=r"a\.txt line 2: byte 4 is not UTF-8.*--skip_bad_lines"):
+    with pytest.raises(UserError, match=r"a\.txt line 2: byte 4 is not UTF-8.*iconv -t utf-8\)$"):
         list(files.read_lines(root + "a.txt"))
+    with pytest.raises(UserError, match=r"\(iconv -t utf-8\) or pass --skip_bad_lines$"):
+        list(files.read_lines(root + "a.txt", or_else=files.OR_SKIP))
     bad = []
     assert list(files.read_lines(root + "a.txt", bad.append)) == [(1, "长江"), (3, "end")]
     assert bad == [2]

@@ -182,6 +182,19 @@ def test_records_with_larger_ids_than_the_config(here):
         run(here)
 
 
+@pytest.mark.parametrize("changes, message", [
+    ({"input_ids": np.full(tiny.LENGTH, 500)}, "record 40 holds token id 500, the config's"),
+    ({"masked_lm_ids": np.zeros(7, int)}, "record 40 has 7 int64 values in 'masked_lm_ids'"),
+])
+def test_record_unlike_the_first_is_named(here, changes, message):
+    path = str(here / "train.tfrecord")
+    serialized = list(tf.python_io.tf_record_iterator(path))[:40]
+    odd = tiny.write_records(here / "odd.tfrecord", count=1, **changes)
+    records.write_records(path, serialized + list(tf.python_io.tf_record_iterator(odd)))
+    with pytest.raises(UserError, match="train.tfrecord: " + message):
+        run(here, num_train_steps=20)
+
+
 def test_description_beside_the_records_counts(here):
     (here / "train.tfrecord.json").write_text(json.dumps(
         {"flags": {"max_seq_length": 128, "max_predictions_per_seq": tiny.PREDICTIONS},
