@@ -24,7 +24,7 @@ def example(number=7, **changes):
     return {name: values for name, values in features.items() if values is not None}
 
 
-def write(path, numbers=range(5), **changes):
+def write(path, numbers=(0, 1, 2, 3, 4), **changes):
     count = records.write_records(str(path), (records.serialize(example(number, **changes))
                                               for number in numbers))
     assert count == len(numbers)
