@@ -16,6 +16,8 @@ import tokenization
 from errors import UserError
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
+# Data that stays outside the repository, beside the checkout.
+SHARED = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
 VOCAB = os.path.join(GOLDEN, "tokenization_vocab.txt")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 # Letters whose lower case or accents change lengths, marks, controls, spaces, CJK, punctuation.
@@ -167,7 +169,7 @@ def test_normalized_spans_hold_their_tokens(lower, cased):
 
 
 def test_released_vocabulary_loads():
-    path = "/work/shared/data/vocab_chinese_21128.txt"
+    path = os.path.join(SHARED, "vocab_chinese_21128.txt")
     if not os.path.exists(path):
         pytest.skip("the vocabulary of the released models is not here: %s" % path)
     tokenizer = tokenization.WordPieceTokenizer(path)
