@@ -215,8 +215,8 @@ def claim_directory(directory, identity):
                                     key, found.get(key), identity.get(key)) for key in differing)))
     if latest:
         verify(latest)
-    with files.replacing(path) as temporary, tf.gfile.GFile(temporary, "w") as stream:
-        stream.write(json.dumps(identity, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    with files.replacing(path) as temporary:
+        files.write_json(temporary, identity)
 
 
 def last_good(directory):
@@ -263,9 +263,8 @@ def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True):
         with files.replacing(os.path.join(folder, os.path.basename(path))) as temporary:
             tf.gfile.Copy(path, temporary, overwrite=True)
     record = {"checkpoint": name, "step": step, "metrics": metrics}
-    path = os.path.join(folder, BEST_FILE)
-    with files.replacing(path) as temporary, tf.gfile.GFile(temporary, "w") as stream:
-        stream.write(json.dumps(record, indent=2, sort_keys=True) + "\n")
+    with files.replacing(os.path.join(folder, BEST_FILE)) as temporary:
+        files.write_json(temporary, record)
     for path in tf.gfile.Glob(os.path.join(folder, "model.ckpt-*")):
         if not os.path.basename(path).startswith(name + "."):
             tf.gfile.Remove(path)

@@ -10,7 +10,6 @@ original codes, and beside them a JSON that says how they were made.
 
 import collections
 import contextlib
-import json
 import random
 
 import commands
@@ -159,10 +158,8 @@ def describe(settings, tokenizer, flags, counts):
 
 def write_sidecar(path, description, written):
     """Writes a description to `path`, with {record file: number of records} of what it is of."""
-    described = dict(description, files={
-        name.rsplit("/", 1)[-1]: count for name, count in written.items()})
-    with tf.gfile.GFile(path, "w") as stream:
-        stream.write(json.dumps(described, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    files.write_json(path, dict(description, files={
+        name.rsplit("/", 1)[-1]: count for name, count in written.items()}))
 
 
 def write_set(examples, paths, description):

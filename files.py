@@ -4,6 +4,7 @@ Paths may be local or anything TensorFlow's file systems know (gs://, hdfs://).
 """
 
 import contextlib
+import json
 import os
 
 import tensorflow.compat.v1 as tf
@@ -97,3 +98,9 @@ def replacing(path):
     finally:
         if tf.gfile.Exists(temporary):
             tf.gfile.Remove(temporary)
+
+
+def write_json(path, values):
+    """Writes JSON with sorted keys to `path`; combine with `replacing` for a complete file."""
+    with tf.gfile.GFile(path, "w") as stream:
+        stream.write(json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

@@ -1,8 +1,8 @@
 """The one fine-tuning harness: shared flags, featurizing with a cache, train, evaluate, predict.
 
-A command gives it a task (tasks/base.py) and nothing else:
+A command gives it a function that makes its task (tasks/base.py) and nothing else:
 
-    finetuning.run(task, flags)
+    finetuning.run(create_task, flags)
 """
 
 import glob
@@ -261,9 +261,13 @@ def schedule(flags, num_examples):
     return steps, int(steps * flags.warmup_proportion) if warmup is None else warmup
 
 
-def run(task, flags):
-    """Trains, evaluates and predicts as the flags ask; everything is checked first."""
+def run(create_task, flags):
+    """Trains, evaluates and predicts as the flags ask; everything is checked first.
+
+    `create_task` is a function of the flags, called when they are known to make sense.
+    """
     check_flags(flags)
+    task = create_task(flags)
     config, tokenizer = load(flags)
     asked = (("train", flags.do_train), ("dev", flags.do_eval), ("test", flags.do_predict))
     if not flags.do_train:

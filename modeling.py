@@ -15,6 +15,7 @@ import math
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+import files
 from errors import UserError
 
 REQUIRED = object()
@@ -83,7 +84,7 @@ class AlbertConfig(object):
     @classmethod
     def from_json_file(cls, path):
         """Builds a config from a released JSON file; errors as `from_dict`, naming the file."""
-        if not tf.gfile.Exists(path) or tf.gfile.IsDirectory(path):
+        if not files.is_file(path):
             raise UserError("%s: no such config file; see albert_config/ for ready ones" % path)
         with tf.gfile.GFile(path) as stream:
             text = stream.read()

@@ -57,8 +57,7 @@ def create_task(flags):
 
 def main(flags):
     """Fine-tunes, evaluates and predicts as the flags ask."""
-    finetuning.check_flags(flags)
-    finetuning.run(create_task(flags), flags)
+    finetuning.run(create_task, flags)
 
 
 if __name__ == "__main__":
