@@ -1,71 +1,58 @@
-"""What every command shares: the platform check, flag parsing and errors as one sentence.
+"""What every command shares: the Python check, flag parsing and errors as one sentence.
 
-A script imports this module before TensorFlow, so that a wrong Python or TensorFlow is one sentence
-and not a traceback from inside an import:
+A command that makes data needs no TensorFlow and starts in a moment:
 
     import commands
-    import tensorflow.compat.v1 as tf
 
     def define_flags():
-        tf.flags.DEFINE_string("input_file", None, "Text files, globs, comma lists.")
+        flags.DEFINE_string("input_file", None, "Text files, globs, comma lists.")
 
     def main(flags):
         ...
 
     if __name__ == "__main__":
         commands.run(main, define_flags)
+
+One that builds graphs imports `platforms` first and ends with `platforms.run`.
 """
 
 import logging
-import os
 import sys
 
 from errors import UserError
 
 PLATFORMS = "Python 3.9-3.11 with TensorFlow 2.15.1, or Python 3.7 with TensorFlow 1.15.5"
 
-# Both must be set before TensorFlow is imported. oneDNN is off by default on CPUs without
-# AVX512-VNNI, where it measured 1.2 times faster; the C++ log repeats what Python reports.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+def platform_problem(python, tensorflow=None):
+    """What is wrong with a pair of versions, or None: ((3, 11), "2.15.1") -> None.
 
-def platform_problem(python, tensorflow):
-    """What is wrong with a pair of versions, or None: ((3, 11), "2.15.1") -> None."""
+    Without `tensorflow` only the Python is looked at.
+    """
     supported = {(3, 7): "1.15"}
     supported.update({(3, minor): "2.15" for minor in (9, 10, 11)})
     wanted = supported.get(tuple(python[:2]))
     if wanted is None:
         return "Python %d.%d is not supported" % tuple(python[:2])
-    if not tensorflow.startswith(wanted + "."):
+    if tensorflow is not None and not tensorflow.startswith(wanted + "."):
         return "TensorFlow %s is not supported on Python %d.%d" % (
             (tensorflow,) + tuple(python[:2]))
     return None
 
 
-def _check_platform():
-    """Exits with one sentence unless Python and TensorFlow are a supported pair."""
-    try:
-        import tensorflow
-        version = tensorflow.__version__
-    except Exception as error:  # noqa: B902 - a broken install raises anything, TypeError included
-        reason = str(error).strip().split("\n")[0]
-        problem = "TensorFlow cannot be imported (%s)" % reason
-    else:
-        problem = platform_problem(sys.version_info, version)
+def check_platform(problem):
+    """Exits with one sentence if there is a problem."""
     if problem:
         sys.exit("error: %s; this project runs on %s. Remedy: bash scripts/quickstart.sh makes a "
                  "fitting environment in .venv, or use `pip install -r requirements.txt` on one of "
                  "those Pythons." % (problem, PLATFORMS))
 
 
-_check_platform()
+check_platform(platform_problem(sys.version_info))
 
-import tensorflow.compat.v1 as tf  # noqa: E402 - only after the check
-from absl import app  # noqa: E402
+from absl import app, flags  # noqa: E402 - only after the check
 from tqdm import tqdm  # noqa: E402
 
-tf.logging.set_verbosity(tf.logging.ERROR)
 log = logging.getLogger("albert")
 
 
@@ -93,30 +80,28 @@ def _main_with_plain_errors(main, argv):
     try:
         if len(argv) > 1:
             raise UserError("unexpected argument %r; flags are written --name=value" % argv[1])
-        main(tf.flags.FLAGS)
+        main(flags.FLAGS)
     except UserError as error:
         sys.exit("error: %s" % error)
     except OSError as error:
         if not error.strerror:
             raise
         sys.exit("error: %s: %s" % (error.filename or "writing", error.strerror))
-    except tf.errors.OpError as error:
-        # Errors without a node are TensorFlow's file system's: "path; No space left on device".
-        # Out of memory and a disk that is full while a checkpoint is saved come from a node.
-        if error.node_def is not None and not isinstance(error, tf.errors.ResourceExhaustedError):
-            raise
-        sys.exit("error: %s" % error.message.split("\n")[0].replace("; ", ": ", 1))
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from the last complete checkpoint or file")
+    except Exception as error:
+        platforms = sys.modules.get("platforms")  # loaded where TensorFlow is
+        sentence = platforms and platforms.explain(error)
+        if not sentence:
+            raise
+        sys.exit("error: %s" % sentence)
 
 
 def run(main, define_flags):
     """Defines and parses the flags, then calls `main(flags)`; used under `__main__` only."""
-    others = set(tf.flags.FLAGS)
+    others = set(flags.FLAGS)
     define_flags()
-    for name in set(tf.flags.FLAGS) - others:  # --help shows a command's key flags only
-        tf.flags.FLAGS.register_key_flag_for_module(sys.argv[0], tf.flags.FLAGS[name])
+    for name in set(flags.FLAGS) - others:  # --help shows a command's key flags only
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     _start_log()
-    tf.disable_v2_behavior()
-    tf.enable_resource_variables()
     app.run(lambda argv: _main_with_plain_errors(main, argv))

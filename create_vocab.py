@@ -21,8 +21,8 @@ import tempfile
 
 import commands
 
-import tensorflow.compat.v1 as tf
 import tqdm
+from absl import flags
 
 import files
 import tokenization
@@ -46,7 +46,6 @@ sentencepiece.SentencePieceTrainer.train(
 
 
 def define_flags():
-    flags = tf.flags
     flags.DEFINE_string("input_file", None, "UTF-8 text: files, globs or comma lists of them.")
     flags.DEFINE_string("output_file", None,
                         "The vocabulary to write; for sentencepiece a prefix, which gets .model "
@@ -237,7 +236,7 @@ def check_flags(flags):
     """A flag out of its range, or a library that is not there, is one sentence before any work."""
     if not flags.output_file:
         raise UserError("--output_file is missing; give the name of the vocabulary to write")
-    if tf.gfile.IsDirectory(flags.output_file):
+    if files.is_directory(flags.output_file):
         raise UserError("--output_file=%s is a directory; give the name of a file"
                         % flags.output_file)
     if not SMALLEST <= flags.vocab_size <= LARGEST:
@@ -258,7 +257,7 @@ def check_flags(flags):
 
 
 def _write(path, content):
-    with tf.gfile.GFile(path, "wb") as stream:
+    with files.open_file(path, "wb") as stream:
         stream.write(content)
 
 
@@ -320,9 +319,9 @@ def main(flags):
             tokenizer = make_wordpiece(flags, corpus, counts)
         else:
             tokenizer = make_sentencepiece(flags, corpus)
-    except tf.errors.OpError as error:
+    except OSError as error:
         raise UserError("--output_file=%s cannot be written (%s); give another path"
-                        % (flags.output_file, error.message)) from None
+                        % (flags.output_file, error.strerror or error)) from None
     _summarize(flags, tokenizer, corpus)
 
 

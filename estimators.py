@@ -23,7 +23,10 @@ def define_flags(batch_size, save_checkpoints_steps):
     flags.DEFINE_string("init_checkpoint", None, "Checkpoint to take the weights from.")
     flags.DEFINE_bool("allow_partial_init", False, "Leave model variables random that "
                       "--init_checkpoint lacks.")
-    flags.DEFINE_integer("train_batch_size", batch_size, "Examples a step.", lower_bound=1)
+    flags.DEFINE_integer("train_batch_size", batch_size, "Examples that are computed at once.",
+                         lower_bound=1)
+    flags.DEFINE_integer("gradient_accumulation_steps", 1, "How many times --train_batch_size make "
+                         "one step; the memory is that of one.", lower_bound=1)
     flags.DEFINE_integer("eval_batch_size", 64, "Examples a step of evaluation.", lower_bound=1)
     flags.DEFINE_integer("save_checkpoints_steps", save_checkpoints_steps,
                          "Steps between checkpoints.", lower_bound=1)
@@ -57,6 +60,11 @@ def check_flags(flags, input_paths):
                                 % path)
 
 
+def step_examples(flags):
+    """How many examples one step takes."""
+    return flags.train_batch_size * flags.gradient_accumulation_steps
+
+
 def create(model_fn, flags):
     """A TPUEstimator as the flags ask; without --use_tpu it runs on the CPU or one GPU."""
     cluster = None
@@ -73,7 +81,7 @@ def create(model_fn, flags):
             per_host_input_for_training=tf.estimator.tpu.InputPipelineConfig.PER_HOST_V2))
     return tf.estimator.tpu.TPUEstimator(
         model_fn=model_fn, config=config, use_tpu=flags.use_tpu,
-        train_batch_size=flags.train_batch_size, eval_batch_size=flags.eval_batch_size,
+        train_batch_size=step_examples(flags), eval_batch_size=flags.eval_batch_size,
         predict_batch_size=flags.eval_batch_size, export_to_tpu=False)
 
 
@@ -87,15 +95,21 @@ def begin_part(flags):
     return trained
 
 
-def restore_scaffold(config, checkpoint, allow_partial, use_tpu, already_trained):
+def restore_scaffold(config, checkpoint, allow_partial, use_tpu, already_trained,
+                     restore_slots=False):
     """Loads `checkpoint` into the graph under construction, with its report; returns a scaffold_fn.
 
     A run that goes on from its own output directory (`already_trained`) takes nothing from
-    `checkpoint`: the Estimator restores it whole.
+    `checkpoint`: the Estimator restores it whole. With `restore_slots` the optimizer's moments come
+    from it too; the graph must have them by now.
     """
     if not checkpoint or already_trained:
         return None
-    report = checkpoints.plan_restore(checkpoint, tf.trainable_variables(), config, allow_partial)
+    variables = tf.trainable_variables()
+    if restore_slots:
+        variables += [variable for variable in tf.global_variables()
+                      if variable.op.name.endswith(checkpoints.SLOT_SUFFIXES)]
+    report = checkpoints.plan_restore(checkpoint, variables, config, allow_partial)
     commands.say("%s", report.table())
     if not use_tpu:
         checkpoints.apply(report)

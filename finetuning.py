@@ -5,7 +5,6 @@ A command gives it a function that makes its task (tasks/base.py) and nothing el
     finetuning.run(create_task, flags)
 """
 
-import glob
 import hashlib
 import os
 
@@ -20,6 +19,7 @@ import files
 import modeling
 import optimization
 import records
+import tfrecords
 import tokenization
 from errors import UserError
 
@@ -53,14 +53,8 @@ def define_flags():
 
 def code_version():
     """A hash of the source files that decide how an example becomes features."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    sources = ["tokenization.py", "finetuning.py", "records.py"]
-    digest = hashlib.sha256()
-    for path in sorted(glob.glob(os.path.join(here, "tasks", "*.py"))
-                       + [os.path.join(here, name) for name in sources]):
-        with open(path, "rb") as stream:
-            digest.update(stream.read())
-    return digest.hexdigest()
+    return files.code_version(
+        "tasks/*.py", "tokenization.py", "finetuning.py", "records.py", "tfrecords.py")
 
 
 def cache_path(directory, task, split, tokenizer, max_seq_length):
@@ -91,9 +85,9 @@ def featurize(task, split, examples, tokenizer, flags):
         for example in commands.progress(examples, unit="examples", desc=split):
             features = task.featurize(example, tokenizer, flags.max_seq_length)
             features["length"] = np.array([len(features["input_ids"])])
-            yield records.serialize(features)
+            yield tfrecords.serialize(features)
 
-    records.write_records(path, serialized())
+    tfrecords.write(path, serialized())
     return path
 
 
@@ -145,18 +139,24 @@ def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
         del labels
         is_training = mode == tf.estimator.ModeKeys.TRAIN
         trained = estimators.begin_part(flags)
-        model = modeling.AlbertModel(
-            config, is_training, features["input_ids"], features["input_mask"],
-            features["segment_ids"], use_one_hot_embeddings=flags.use_tpu)
-        loss, predictions = task.build(config, model, features, is_training)
+
+        def build(features):
+            model = modeling.AlbertModel(
+                config, is_training, features["input_ids"], features["input_mask"],
+                features["segment_ids"], use_one_hot_embeddings=flags.use_tpu, scope="bert")
+            return task.build(config, model, features, is_training)
+
         if not is_training:
-            return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
-        loss = tf.reduce_mean(loss)
+            return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=build(features)[1])
+        num_parts = flags.gradient_accumulation_steps
+        loss, _, gradients = optimization.accumulate_gradients(
+            lambda part: (tf.reduce_mean(build(part)[0]) / num_parts, {}), features, num_parts)
         scaffold_fn = estimators.restore_scaffold(
             config, flags.init_checkpoint, flags.allow_partial_init, flags.use_tpu,
             trained)
         train = optimization.create_train_op(
-            loss, flags.optimizer, flags.learning_rate, num_train_steps, num_warmup_steps,
+            gradients, flags.optimizer, flags.learning_rate,
+            num_train_steps, num_warmup_steps,
             use_tpu=flags.use_tpu, lamb_exclude=flags.lamb_exclude)
         hooks = []
         if not flags.use_tpu:
@@ -196,7 +196,7 @@ def predict(estimator, split, flags, checkpoint):
 def train_and_evaluate(task, estimator, splits, flags, num_train_steps):
     """Trains, scores the dev split every epoch or N steps, and keeps the best checkpoint."""
     train, dev = splits["train"], splits.get("dev")
-    every = flags.eval_every_steps or max(1, len(train.examples) // flags.train_batch_size)
+    every = flags.eval_every_steps or max(1, len(train.examples) // estimators.step_examples(flags))
     stops = list(range(every, num_train_steps, every)) if dev else []
     for stop in stops + [num_train_steps]:
         step = checkpoints.checkpoint_step(estimator.latest_checkpoint())
@@ -204,7 +204,7 @@ def train_and_evaluate(task, estimator, splits, flags, num_train_steps):
             continue
         estimators.train(
             estimator, train.input_fn(flags, is_training=True,
-                                      first_example=step * flags.train_batch_size),
+                                      first_example=step * estimators.step_examples(flags)),
             stop, [train.path])
         if dev:
             evaluate(task, estimator, dev, flags, estimator.latest_checkpoint(), keep=True)
@@ -252,11 +252,13 @@ def load(flags):
 
 def schedule(flags, num_examples):
     """(num_train_steps, num_warmup_steps) of the flags."""
-    if num_examples < flags.train_batch_size:
-        raise UserError("%d training examples are less than one batch; lower --train_batch_size=%d"
-                        % (num_examples, flags.train_batch_size))
+    batch_size = estimators.step_examples(flags)
+    if num_examples < batch_size:
+        raise UserError("%d training examples are less than one step takes (%d); lower "
+                        "--train_batch_size=%d" % (num_examples, batch_size,
+                                                   flags.train_batch_size))
     steps = flags.train_step or max(
-        1, int(num_examples / flags.train_batch_size * flags.num_train_epochs))
+        1, int(num_examples / batch_size * flags.num_train_epochs))
     warmup = flags.warmup_step
     return steps, int(steps * flags.warmup_proportion) if warmup is None else warmup
 
@@ -278,7 +280,7 @@ def run(create_task, flags):
     if flags.do_train:
         steps, warmup = schedule(flags, len(splits["train"].examples))
         commands.say("%d examples, %d steps of %d, %d of warmup", len(splits["train"].examples),
-                     steps, flags.train_batch_size, warmup)
+                     steps, estimators.step_examples(flags), warmup)
     estimator = estimators.create(model_fn_builder(task, config, flags, steps, warmup), flags)
     if flags.do_train:
         train_and_evaluate(task, estimator, splits, flags, steps)

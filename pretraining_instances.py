@@ -1,21 +1,20 @@
 """A document -> pre-training instances: a pure function of text, settings and seed.
 
 Sentence-order pairs of one document, whole words and n-gram spans to mask, 80/10/10 (ALBERT paper,
-sections 3.1 and 4.1). Drivers (create_pretraining_data.py) read documents and write instances; the
-same document gives the same instances whoever calls.
+sections 3.1 and 4.1). Drivers (create_pretraining_data.py, pretraining_beam.py) read documents and
+write instances; the same document gives the same instances whoever calls.
 """
 
+import bisect
 import collections
+import functools
 import hashlib
-import logging
+import itertools
 import random
 
-import jieba
 import numpy as np
 
 import tokenization
-
-jieba.setLogLevel(logging.WARNING)
 
 Settings = collections.namedtuple("Settings", [
     "max_seq_length",           # S, [CLS] and [SEP] included
@@ -26,22 +25,21 @@ Settings = collections.namedtuple("Settings", [
     "ngram",                    # longest span in whole words, p(n) ~ 1/n
     "whole_words",              # False: every token is a word of its own
     "brightmart_labels",        # labels of later characters of a word are the ids of `##字`
+    "store_word_starts",        # nothing is masked: dynamic_masking.py does it while training
     "random_seed",
 ])
 
 # The sentences of a document one after another. ids: int32 [T]; starts: bool [T], whether a token
-# begins a word; bounds: int [sentences + 1], where each sentence begins and the last one ends.
-Document = collections.namedtuple("Document", "ids starts bounds seed")
+# begins a word; bounds: int [sentences + 1], where each sentence begins and the last one ends;
+# unknown: the pieces of text that became [UNK].
+Document = collections.namedtuple("Document", "ids starts bounds seed unknown")
 
-# One training example before padding. tokens, segments: int [L]; positions, labels: int [M];
-# is_swapped: the sentence-order label; span_lengths: words in every masked span.
+# One training example before padding. tokens: int [L], masked; segments, starts: bool [L];
+# positions, labels: int [M]; is_swapped: the sentence-order label; span_lengths: words in every
+# masked span. With store_word_starts nothing is masked: positions and span_lengths are empty and
+# labels [L] are those of every token, should it be masked.
 Instance = collections.namedtuple(
-    "Instance", "tokens segments positions labels is_swapped span_lengths")
-
-
-def jieba_boundaries(sentence):
-    """Where jieba ends its words in the raw sentence: "我喜欢汤" -> [1, 3, 4]."""
-    return np.cumsum([len(word) for word in jieba.cut(sentence)])
+    "Instance", "tokens segments starts positions labels is_swapped span_lengths")
 
 
 def encode_document(sentences, tokenizer, boundaries=None):
@@ -50,27 +48,28 @@ def encode_document(sentences, tokenizer, boundaries=None):
     Args:
       sentences: list of str.
       tokenizer: a tokenizer of tokenization.py.
-      boundaries: function sentence -> word ends in characters (jieba_boundaries), or None: word
+      boundaries: function sentence -> word ends in characters (segmentation.py), or None: word
         starts then come from the tokens alone (`##` or `▁`).
     """
-    is_word_start = tokenizer.is_word_start
-    all_ids, all_starts = [], []
+    all_ids, all_starts, unknown = [np.zeros(0, np.int32)], [np.zeros(0, bool)], []
     for sentence in sentences:
-        ids, offsets, _ = tokenizer.encode_with_offsets(sentence)
-        if not len(ids):
+        ids, offsets, ends = tokenizer.encode_with_offsets(sentence)
+        if not ids:
             continue
-        starts = np.array([is_word_start[index] for index in ids])
+        if tokenizer.unk_id in ids:
+            unknown += [sentence[offset:end] for index, offset, end in zip(ids, offsets, ends)
+                        if index == tokenizer.unk_id]
+        ids = np.array(ids, np.int32)
+        starts = tokenizer.is_word_start[ids]
         if boundaries is not None:
             words = np.searchsorted(boundaries(sentence), offsets, side="right")
             starts[1:] &= words[1:] != words[:-1]
         starts[0] = True
-        all_ids.append(np.array(ids, np.int32))
+        all_ids.append(ids)
         all_starts.append(starts)
-    bounds = np.cumsum([0] + [len(ids) for ids in all_ids])
+    bounds = np.cumsum([len(ids) for ids in all_ids])
     digest = hashlib.blake2b("\n".join(sentences).encode("utf-8"), digest_size=8).digest()
-    if not all_ids:
-        return Document(np.zeros(0, np.int32), np.zeros(0, bool), bounds, digest)
-    return Document(np.concatenate(all_ids), np.concatenate(all_starts), bounds, digest)
+    return Document(np.concatenate(all_ids), np.concatenate(all_starts), bounds, digest, unknown)
 
 
 def document_instances(document, settings, vocabulary):
@@ -140,35 +139,52 @@ def make_instance(document, first, second, settings, vocabulary, rng):
     is_swapped = rng.random() < 0.5
     if is_swapped:
         first, second = second, first
-    a, b = document.ids[slice(*first)], document.ids[slice(*second)]
-    cls, sep = [vocabulary.cls_id], [vocabulary.sep_id]
-    tokens = np.concatenate([cls, a, sep, b, sep]).astype(np.int32)
-    segments = np.repeat(np.array([0, 1], np.int32), [len(a) + 2, len(b) + 1])
-    starts = np.ones(len(tokens), bool)
+    middle = 1 + first[1] - first[0]  # where the first [SEP] stands
+    tokens = np.empty(middle + second[1] - second[0] + 2, np.int32)
+    tokens[0], tokens[middle], tokens[-1] = (
+        vocabulary.cls_id, vocabulary.sep_id, vocabulary.sep_id)
+    tokens[1:middle] = document.ids[first[0]:first[1]]
+    tokens[middle + 1:-1] = document.ids[second[0]:second[1]]
+    segments = np.arange(len(tokens)) > middle
+    starts = np.ones(len(tokens), bool)  # the specials are words of their own
     if settings.whole_words:
-        starts[1:1 + len(a)] = document.starts[slice(*first)]
-        starts[2 + len(a):-1] = document.starts[slice(*second)]
-        starts[[1, 2 + len(a)]] = True
-    word_starts = np.flatnonzero(starts)  # the specials are words of their own
-    budget = min(settings.max_predictions_per_seq,
-                 max(1, int(round(len(tokens) * settings.masked_lm_prob))))
-    frozen = {0, int(np.searchsorted(word_starts, len(a) + 1)), len(word_starts) - 1}
-    positions, span_lengths = choose_positions(
-        word_starts.tolist() + [len(tokens)], frozen, budget, settings.ngram, rng)
-    labels = tokens[positions]
+        starts[2:middle] = document.starts[first[0] + 1:first[1]]
+        starts[middle + 2:-1] = document.starts[second[0] + 1:second[1]]
+    labels = tokens.copy()
     if settings.brightmart_labels:
-        later = ~starts[positions]
-        labels[later] = vocabulary.continuation_ids[labels[later]]
+        labels[~starts] = vocabulary.continuation_ids[tokens[~starts]]
+    if settings.store_word_starts:
+        return Instance(tokens, segments, starts, _NONE, labels, int(is_swapped), [])
+    positions, span_lengths = choose_positions(
+        starts, middle, mask_budget(len(tokens), settings), settings.ngram, rng)
     replace(tokens, positions, vocabulary, rng)
-    return Instance(tokens, segments, positions, labels, int(is_swapped), span_lengths)
+    return Instance(tokens, segments, starts, positions, labels[positions], int(is_swapped),
+                    span_lengths)
 
 
-def choose_positions(word_bounds, frozen, budget, ngram, rng):
+_NONE = np.zeros(0, np.int32)
+
+
+def mask_budget(length, settings):
+    """How many of `length` tokens are masked, at most."""
+    return min(settings.max_predictions_per_seq,
+               max(1, int(round(length * settings.masked_lm_prob))))
+
+
+@functools.lru_cache()
+def span_law(ngram):
+    """The cumulated p(n) ~ 1/n of spans of 1...ngram words: 3 -> [6/11, 9/11, 1]."""
+    weights = [1.0 / length for length in range(1, ngram + 1)]
+    return [total / sum(weights) for total in itertools.accumulate(weights)]
+
+
+def choose_positions(starts, middle, budget, ngram, rng):
     """Draws spans of 1...ngram whole words, p(n) ~ 1/n (ALBERT paper, section 3.1).
 
     Args:
-      word_bounds: where each word begins, and the end of the last one.
-      frozen: indices of words that are never masked ([CLS], [SEP]); no span crosses them.
+      starts: bool [L], whether a token begins a word.
+      middle: where the first [SEP] stands; it, [CLS] and the last token are never masked and no
+        span crosses them.
       budget: at most so many tokens.
       ngram: the longest span, in words.
       rng: random.Random.
@@ -177,22 +193,21 @@ def choose_positions(word_bounds, frozen, budget, ngram, rng):
       (sorted token positions, words in every span in the order drawn). A span over the budget is
       shortened to the words that fit.
     """
-    words = len(word_bounds) - 1
-    taken = [index in frozen for index in range(words)]
-    law = np.cumsum(1.0 / np.arange(1, ngram + 1))
-    law = (law / law[-1]).tolist()
+    word_bounds = np.flatnonzero(starts).tolist() + [len(starts)]
+    taken = bytearray(len(word_bounds) - 1)
+    taken[0] = taken[bisect.bisect_left(word_bounds, middle)] = taken[-1] = 1
+    law = span_law(ngram)[:-1]
     positions, span_lengths = [], []
     misses = 0
     while len(positions) < budget and misses < 20:
-        chance = rng.random()
-        wanted = 1 + sum(chance >= bound for bound in law[:-1])
+        wanted = 1 + bisect.bisect_right(law, rng.random())
         begin, end = _free_span(taken, wanted, rng)
         while end > begin and word_bounds[end] - word_bounds[begin] > budget - len(positions):
             end -= 1
         if begin == end:
             misses += 1
             continue
-        taken[begin:end] = [True] * (end - begin)
+        taken[begin:end] = b"\1" * (end - begin)
         positions.extend(range(word_bounds[begin], word_bounds[end]))
         span_lengths.append(end - begin)
     return np.array(sorted(positions), np.int32), span_lengths
@@ -203,7 +218,7 @@ def _free_span(taken, wanted, rng, tries=8):
     places = len(taken) - wanted + 1
     for _ in range(tries if places > 0 else 0):
         begin = int(rng.random() * places)
-        if not any(taken[begin:begin + wanted]):
+        if taken.find(1, begin, begin + wanted) < 0:
             return begin, begin + wanted
     return 0, 0
 
@@ -235,21 +250,32 @@ class Vocabulary(object):
 
 
 def instance_features(instance, settings):
-    """An Instance -> {feature name: array}, padded, with the original codes' names and types."""
-    length, predictions = len(instance.tokens), len(instance.positions)
+    """An Instance -> {feature name: array}, padded.
 
-    def padded(values, size, dtype=np.int64):
-        array = np.zeros(size, dtype)
-        array[:len(values)] = values
-        return array
-
+    Names and lengths are the original codes'. With store_word_starts there are `word_starts` (and
+    `label_ids`, where they are not the tokens) in place of what is masked.
+    """
     long, short = settings.max_seq_length, settings.max_predictions_per_seq
-    return collections.OrderedDict([
-        ("input_ids", padded(instance.tokens, long)),
-        ("input_mask", padded(np.ones(length), long)),
-        ("segment_ids", padded(instance.segments, long)),
-        ("masked_lm_positions", padded(instance.positions, short)),
-        ("masked_lm_ids", padded(instance.labels, short)),
-        ("masked_lm_weights", padded(np.ones(predictions), short, np.float32)),
-        ("next_sentence_labels", np.array([instance.is_swapped])),
-    ])
+    features = {
+        "input_ids": _padded(instance.tokens, long),
+        "input_mask": np.arange(long) < len(instance.tokens),
+        "segment_ids": _padded(instance.segments, long),
+        "next_sentence_labels": np.array([instance.is_swapped]),
+    }
+    if settings.store_word_starts:
+        features["word_starts"] = _padded(instance.starts, long)
+        if settings.brightmart_labels:
+            features["label_ids"] = _padded(instance.labels, long)
+        return features
+    features["masked_lm_positions"] = _padded(instance.positions, short)
+    features["masked_lm_ids"] = _padded(instance.labels, short)
+    features["masked_lm_weights"] = (
+        np.arange(short) < len(instance.positions)).astype(np.float32)
+    return features
+
+
+def _padded(values, size):
+    """[n] -> [size], with zeros behind."""
+    array = np.zeros(size, values.dtype)
+    array[:len(values)] = values
+    return array

@@ -1,4 +1,4 @@
-"""TFRecords: what is in them, writing them, and the input pipelines over them.
+"""TFRecords: what is in them, and the input pipelines over them (tfrecords.py writes them).
 
 Dimensions: B batch, S max_seq_length, P max_predictions_per_seq.
 """
@@ -7,67 +7,57 @@ import collections
 import contextlib
 import json
 import os
-import re
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
+import dynamic_masking
 import files
+import tfrecords
 from errors import UserError
 
 # The order of a run's examples depends on (seed, epoch) alone; an epoch is never this large.
 _MAX_EPOCHS = 2 ** 31
+_MAX_BATCHES = 2 ** 60
 # What a TFRecord file adds to every record: a length and two checksums.
 _FRAME_BYTES = 16
 
 
 def pretraining_spec(max_seq_length, max_predictions_per_seq):
     """Parsing spec of a pre-training record; names and types are the original codes'."""
-    def ints(size):
-        return tf.FixedLenFeature([size], tf.int64)
-    return collections.OrderedDict([
-        ("input_ids", ints(max_seq_length)),
-        ("input_mask", ints(max_seq_length)),
-        ("segment_ids", ints(max_seq_length)),
-        ("masked_lm_positions", ints(max_predictions_per_seq)),
-        ("masked_lm_ids", ints(max_predictions_per_seq)),
-        ("masked_lm_weights", tf.FixedLenFeature([max_predictions_per_seq], tf.float32)),
-        ("next_sentence_labels", ints(1)),
-    ])
+    return _spec(
+        max_seq_length,
+        masked_lm_positions=_ints(max_predictions_per_seq),
+        masked_lm_ids=_ints(max_predictions_per_seq),
+        masked_lm_weights=tf.FixedLenFeature([max_predictions_per_seq], tf.float32))
 
 
-def serialize(arrays):
-    """{name: int or float array} -> the bytes of a tf.train.Example, the same in every process."""
-    features = tf.train.Features()
-    for name, values in arrays.items():
-        values = np.asarray(values)
-        if values.dtype.kind == "f":
-            features.feature[name].float_list.value.extend(values.tolist())
-        else:
-            features.feature[name].int64_list.value.extend(values.tolist())
-    return tf.train.Example(features=features).SerializeToString(deterministic=True)
+def unmasked_spec(max_seq_length, brightmart_labels):
+    """Parsing spec of a record made with --store_word_starts, which dynamic_masking.py masks."""
+    labels = {"label_ids": _ints(max_seq_length)} if brightmart_labels else {}
+    return _spec(max_seq_length, word_starts=_ints(max_seq_length), **labels)
 
 
-def sidecar_path(record_path):
-    """Where the description of a record file lies; the shards of one set share it.
+def _spec(max_seq_length, **masks):
+    return collections.OrderedDict(
+        input_ids=_ints(max_seq_length), input_mask=_ints(max_seq_length),
+        segment_ids=_ints(max_seq_length), **masks, next_sentence_labels=_ints(1))
 
-    "data/tf.tfrecord" -> "data/tf.tfrecord.json"
-    "data/tf-00003-of-00064.tfrecord" -> "data/tf.tfrecord.json"
-    """
-    return re.sub(r"-\d+-of-\d+", "", record_path) + ".json"
+
+def _ints(size):
+    return tf.FixedLenFeature([size], tf.int64)
 
 
 def read_sidecars(paths):
     """{record file: its description, or None where there is none}."""
-    cache = {path: _read_sidecar(path) for path in {sidecar_path(path) for path in paths}}
-    return {path: cache[sidecar_path(path)] for path in paths}
+    cache = {path: _read_sidecar(path) for path in {tfrecords.sidecar_path(path) for path in paths}}
+    return {path: cache[tfrecords.sidecar_path(path)] for path in paths}
 
 
 def _read_sidecar(path):
     """A description as create_pretraining_data.py wrote it, or None where there is none."""
-    if not tf.gfile.Exists(path):
+    if not files.exists(path):
         return None
-    with tf.gfile.GFile(path) as stream:
+    with files.open_file(path) as stream:
         text = stream.read()
     try:
         description = json.loads(text)
@@ -85,32 +75,61 @@ def check_pretraining_files(paths, max_seq_length, max_predictions_per_seq, voca
     Looks at the description beside every file and at every file's first record.
 
     Raises:
-      UserError: a length, the vocabulary size or the features differ, or a file holds no record.
+      UserError: a length, the vocabulary size or the features differ, a file holds no record, or
+        unmasked ones whose description does not say how to mask them.
     """
-    flags = {"max_seq_length": max_seq_length, "max_predictions_per_seq": max_predictions_per_seq}
+    fit = max_seq_length, max_predictions_per_seq
     for path, sidecar in sorted(read_sidecars(paths).items()):
         if sidecar:
-            for name, value in flags.items():
-                made_with = sidecar["flags"][name]
-                if made_with != value:
-                    raise UserError("%s was made with --%s=%d, this run has %d; pass --%s=%d or "
-                                    "make the data again" % (path, name, made_with, value, name,
-                                                             made_with))
-            if sidecar["vocab"]["size"] != vocab_size:
-                raise UserError("%s was made with a vocabulary of %d tokens (%s), the config's "
-                                "vocab_size is %d; they must be equal"
-                                % (path, sidecar["vocab"]["size"], sidecar["vocab"]["file"],
-                                   vocab_size))
-        _check_first_record(path, pretraining_spec(max_seq_length, max_predictions_per_seq),
-                            vocab_size)
+            _check_sidecar(path, sidecar, *fit, vocab_size)
+        _check_first_record(path, _spec_of(sidecar, *fit), vocab_size)
 
 
 def check_every_record(paths, max_seq_length, max_predictions_per_seq, vocab_size):
     """Reads all files; a UserError names the first record that does not fit, as for the first."""
-    spec = pretraining_spec(max_seq_length, max_predictions_per_seq)
-    for path in paths:
+    for path, sidecar in read_sidecars(paths).items():
+        spec = _spec_of(sidecar, max_seq_length, max_predictions_per_seq)
         for number, serialized in enumerate(tf.python_io.tf_record_iterator(path)):
-            _check_record("%s: record %d" % (path, number), serialized, spec, vocab_size)
+            _check_record(path, number, serialized, spec, vocab_size)
+
+
+def _is_unmasked(sidecar):
+    return bool(sidecar and sidecar["flags"].get("store_word_starts"))
+
+
+def _spec_of(sidecar, max_seq_length, max_predictions_per_seq):
+    """The parsing spec of the records that a description (or None) is of."""
+    if _is_unmasked(sidecar):
+        return unmasked_spec(max_seq_length, sidecar["flags"]["brightmart_labels"])
+    return pretraining_spec(max_seq_length, max_predictions_per_seq)
+
+
+def _check_sidecar(path, sidecar, max_seq_length, max_predictions_per_seq, vocab_size):
+    """Compares a description with the flags and the config."""
+    flags = {"max_seq_length": max_seq_length, "max_predictions_per_seq": max_predictions_per_seq}
+    if _is_unmasked(sidecar):
+        if "[MASK]" not in sidecar["vocab"].get("special_ids", ()):
+            raise _undescribed(path)
+        if flags.pop("max_predictions_per_seq") >= max_seq_length:  # its number is free
+            raise UserError("--max_predictions_per_seq=%d is not below --max_seq_length=%d; usual "
+                            "is max_seq_length * masked_lm_prob"
+                            % (max_predictions_per_seq, max_seq_length))
+    for name, value in flags.items():
+        made_with = sidecar["flags"][name]
+        if made_with != value:
+            raise UserError("%s was made with --%s=%d, this run has %d; pass --%s=%d or make the "
+                            "data again" % (path, name, made_with, value, name, made_with))
+    if sidecar["vocab"]["size"] != vocab_size:
+        raise UserError("%s was made with a vocabulary of %d tokens (%s), the config's vocab_size "
+                        "is %d; they must be equal" % (path, sidecar["vocab"]["size"],
+                                                       sidecar["vocab"]["file"], vocab_size))
+
+
+def _undescribed(path):
+    """The UserError of unmasked records that nothing says enough about."""
+    return UserError("%s holds no masks, and drawing them needs the special ids, vocab.special_ids "
+                     "in %s; copy that file from where the records were made, or make the data "
+                     "again" % (path, tfrecords.sidecar_path(path)))
 
 
 def _check_first_record(path, spec, vocab_size):
@@ -121,11 +140,12 @@ def _check_first_record(path, spec, vocab_size):
     if first is None:
         raise UserError("%s: no record in this file; make it again with "
                         "create_pretraining_data.py" % path)
-    _check_record("%s: record 0" % path, first, spec, vocab_size)
+    _check_record(path, 0, first, spec, vocab_size)
 
 
-def _check_record(place, serialized, spec, vocab_size):
+def _check_record(path, number, serialized, spec, vocab_size):
     """Compares a record with a spec: every feature present and as long as it says, ids in range."""
+    place = "%s: record %d" % (path, number)
     try:
         features = tf.train.Example.FromString(serialized).features.feature
     except Exception:  # noqa: B902 - protobuf's DecodeError has a different home in every release
@@ -133,6 +153,8 @@ def _check_record(place, serialized, spec, vocab_size):
                         "create_pretraining_data.py" % place) from None
     for name, kind in spec.items():
         if name not in features:
+            if name == "masked_lm_positions" and "word_starts" in features:
+                raise _undescribed(path)
             raise UserError("%s has no feature %r; expected %s" % (place, name, ", ".join(spec)))
         feature = features[name]
         values = feature.float_list if kind.dtype == tf.float32 else feature.int64_list
@@ -147,6 +169,51 @@ def _check_record(place, serialized, spec, vocab_size):
                         "the vocabulary the data was made with" % (place, largest, vocab_size))
 
 
+def masking_settings(paths, max_predictions_per_seq, masked_lm_prob=None, ngram=None):
+    """How to mask the records of some files that check_pretraining_files let pass.
+
+    Args:
+      paths: record files.
+      max_predictions_per_seq: masked tokens an example, at most.
+      masked_lm_prob, ngram: as in create_pretraining_data.py; None: as the records' makers said.
+
+    Returns:
+      dynamic_masking.Settings, or None for records that are masked.
+
+    Raises:
+      UserError: files with masks and files without, or files that were made unlike each other.
+    """
+    said = {}
+    for path, sidecar in sorted(read_sidecars(paths).items()):
+        said[path] = None
+        if _is_unmasked(sidecar):
+            flags, special = sidecar["flags"], sidecar["vocab"]["special_ids"]
+            said[path] = dynamic_masking.Settings(
+                max_predictions_per_seq,
+                flags["masked_lm_prob"] if masked_lm_prob is None else masked_lm_prob,
+                flags["ngram"] if ngram is None else ngram, flags["brightmart_labels"],
+                special["[MASK]"], tuple(sorted(special.values())), sidecar["vocab"]["size"])
+    return _common(said)
+
+
+def _common(said):
+    """{path: Settings or None} -> what they all are; raises the UserError of two that differ."""
+    paths = sorted(said)
+    for path in paths[1:]:
+        first, other = said[paths[0]], said[path]
+        if first == other:
+            continue
+        if first is None or other is None:
+            masked, unmasked = (path, paths[0]) if first else (paths[0], path)
+            raise UserError("%s holds masks and %s does not (it was made with --store_word_starts);"
+                            " use files of one kind" % (masked, unmasked))
+        differing = [(name, getattr(first, name), path, getattr(other, name))
+                     for name in first._fields if getattr(first, name) != getattr(other, name)]
+        raise UserError("%s was made with %s %s and %s with %s; use files that were made alike"
+                        % ((paths[0],) + differing[0]))
+    return said[paths[0]] if paths else None
+
+
 def count_records(path):
     """The number of records in a file.
 
@@ -159,7 +226,7 @@ def count_records(path):
         for record in tf.python_io.tf_record_iterator(path):
             count += 1
             size += len(record) + _FRAME_BYTES
-    if size != tf.gfile.Stat(path).length:
+    if size != files.size(path):
         raise UserError("%s: truncated or corrupt after %d complete records; make or copy the file "
                         "again" % (path, count))
     return count
@@ -204,25 +271,31 @@ def endless(one_epoch, num_examples, first_example=0):
 
 
 def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, is_training, seed=0,
-                         first_example=0, shuffle_buffer=10000):
+                         first_example=0, shuffle_buffer=10000, masking=None):
     """An Estimator input_fn over pre-training records.
 
     Args:
       paths: record files.
       is_training: endless, shuffled and in full batches; else one pass in order.
-      seed: with the epoch it decides the order.
+      seed: with the epoch it decides the order, and with the number of a batch its masks.
       first_example: examples a resumed run has already consumed.
       shuffle_buffer: records held for mixing (1 kB each at S = 128).
+      masking: dynamic_masking.Settings for unmasked records, see masking_settings; else None.
 
     Returns:
       input_fn(params) with params["batch_size"] -> dataset of {name: int32/float32 [B, …]}.
     """
     spec = pretraining_spec(max_seq_length, max_predictions_per_seq)
+    if masking:
+        spec = unmasked_spec(max_seq_length, masking.brightmart_labels)
 
-    def parse(serialized):
+    def parse(number, serialized):
         parsed = tf.parse_example(serialized, spec)
-        return {name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
-                for name, value in parsed.items()}
+        parsed = {name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
+                  for name, value in parsed.items()}
+        if masking:
+            return dynamic_masking.mask_batch(parsed, masking, [seed, number])
+        return parsed
 
     def one_epoch(epoch):
         shuffled = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths), seed=seed + epoch)
@@ -231,21 +304,15 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, is_trai
         return serialized.shuffle(shuffle_buffer, seed=seed + epoch)
 
     def input_fn(params):
+        size = params["batch_size"]
         if is_training:
             dataset = endless(one_epoch, total_records(paths) if first_example else 1 << 60,
                               first_example)
         else:
             dataset = tf.data.TFRecordDataset(paths)
-        dataset = dataset.batch(params["batch_size"], drop_remainder=is_training)
+        # Batches are counted from the beginning of the whole training, whatever part of it this is.
+        numbers = tf.data.Dataset.range(first_example // size, _MAX_BATCHES)
+        dataset = tf.data.Dataset.zip((numbers, dataset.batch(size, drop_remainder=is_training)))
         return dataset.map(parse, num_parallel_calls=2).prefetch(4)
 
     return input_fn
-
-
-def write_records(path, serialized):
-    """Writes serialized examples to `path`, complete or not at all; returns their number."""
-    count = 0
-    with files.replacing(path) as temporary, tf.python_io.TFRecordWriter(temporary) as writer:
-        for count, example in enumerate(serialized, 1):  # noqa: B007 - the last value is the result
-            writer.write(example)
-    return count

@@ -11,7 +11,7 @@ Your own files (train.tsv, dev.tsv, test.tsv in --data_dir, or given by --train_
       --labels=sport,economy ...
 """
 
-import commands
+import platforms
 
 import tensorflow.compat.v1 as tf
 
@@ -61,4 +61,4 @@ def main(flags):
 
 
 if __name__ == "__main__":
-    commands.run(main, define_flags)
+    platforms.run(main, define_flags)

@@ -7,12 +7,15 @@
       --num_warmup_steps=200 --learning_rate=0.001
 
 The same --output_dir again goes on where it stopped; --init_checkpoint takes weights only.
+Records made with --store_word_starts get other masks in every epoch: pass --dynamic_masking.
 """
 
 import collections
+import functools
 import os
 
 import commands
+import platforms
 
 import tensorflow.compat.v1 as tf
 
@@ -35,7 +38,17 @@ def define_flags():
                       "no --eval_input_file.")
     flags.DEFINE_string("export_dir", None, "Where to write a SavedModel of the encoder.")
     flags.DEFINE_integer("max_seq_length", 512, "As the records were made.", lower_bound=8)
-    flags.DEFINE_integer("max_predictions_per_seq", 51, "As the records were made.", lower_bound=1)
+    flags.DEFINE_integer("max_predictions_per_seq", 51, "As the records were made; with "
+                         "--dynamic_masking at most so many masked tokens.", lower_bound=1)
+    flags.DEFINE_bool("dynamic_masking", False, "Draw other masks in every epoch, for records made "
+                      "with --store_word_starts.")
+    flags.DEFINE_float("masked_lm_prob", None, "Share of the tokens that --dynamic_masking masks, "
+                       "0 to 1; default: as the records' maker said.", lower_bound=0.0,
+                       upper_bound=1.0)
+    flags.DEFINE_integer("ngram", None, "Longest span of --dynamic_masking in words, p(n) ~ 1/n; "
+                         "default: as the records' maker said.", lower_bound=1, upper_bound=10)
+    flags.DEFINE_bool("restore_slots", False, "Take the optimizer's moments (adam_m, adam_v) from "
+                      "--init_checkpoint too, where it has them, as Google's.")
     flags.DEFINE_bool("do_train", False, "Train.")
     flags.DEFINE_bool("do_eval", False, "Evaluate at the end (and every --eval_every_steps).")
     flags.DEFINE_integer("eval_every_steps", 0, "Steps between evaluations while training; 0: only "
@@ -50,26 +63,40 @@ def define_flags():
                          lower_bound=0)
 
 
-def pretraining_metrics(masked_lm, weights, labels, sentence_order, order_labels):
-    """Scalars of one batch, by their published names.
+def pretraining_outputs(config, model, features, total_weight=None):
+    """The two heads -> (masked LM, sentence order), each a loss, [n] of them and logits [n, ...].
+
+    `total_weight` is as in modeling.get_masked_lm_output.
+    """
+    masked_lm = modeling.get_masked_lm_output(
+        config, model, features["masked_lm_positions"], features["masked_lm_ids"],
+        features["masked_lm_weights"], total_weight)
+    sentence_order = modeling.get_sentence_order_output(
+        config, model.get_pooled_output(), features["next_sentence_labels"])
+    return masked_lm, sentence_order
+
+
+def pretraining_share(config, model, features, total_weight, num_parts):
+    """A part of a batch -> its shares of (loss, {published name: scalar}), which add up.
 
     Args:
-      masked_lm: (loss, [B*P], [B*P, V]) of modeling.get_masked_lm_output.
-      weights, labels: [B, P].
-      sentence_order: (loss, [B], [B, 2]) of modeling.get_sentence_order_output.
-      order_labels: [B, 1].
+      total_weight: sum of the masked_lm_weights of the whole batch.
+      num_parts: how many such parts the batch has.
     """
-    weights = tf.reshape(weights, [-1])
-    right = tf.equal(tf.argmax(masked_lm[2], -1, output_type=tf.int32), tf.reshape(labels, [-1]))
+    masked_lm, sentence_order = pretraining_outputs(config, model, features, total_weight)
+    weights = tf.reshape(features["masked_lm_weights"], [-1])
+    right = tf.equal(tf.argmax(masked_lm[2], -1, output_type=tf.int32),
+                     tf.reshape(features["masked_lm_ids"], [-1]))
     order = tf.equal(tf.argmax(sentence_order[2], -1, output_type=tf.int32),
-                     tf.reshape(order_labels, [-1]))
-    return collections.OrderedDict([
+                     tf.reshape(features["next_sentence_labels"], [-1]))
+    values = collections.OrderedDict([
         ("masked_lm_loss", masked_lm[0]),
-        ("masked_lm_accuracy", tf.reduce_sum(weights * tf.cast(right, tf.float32))
-         / (tf.reduce_sum(weights) + 1e-5)),
-        ("sentence_order_loss", sentence_order[0]),
-        ("sentence_order_accuracy", tf.reduce_mean(tf.cast(order, tf.float32))),
+        ("masked_lm_accuracy",
+         tf.reduce_sum(weights * tf.cast(right, tf.float32)) / (total_weight + 1e-5)),
+        ("sentence_order_loss", sentence_order[0] / num_parts),
+        ("sentence_order_accuracy", tf.reduce_mean(tf.cast(order, tf.float32)) / num_parts),
     ])
+    return values["masked_lm_loss"] + values["sentence_order_loss"], values
 
 
 def evaluation_metrics(lm_example_loss, lm_logits, labels, weights, order_example_loss,
@@ -88,43 +115,52 @@ def evaluation_metrics(lm_example_loss, lm_logits, labels, weights, order_exampl
 def model_fn_builder(config, flags):
     """Returns the model_fn of TPUEstimator for training, evaluation and export."""
 
+    def build(features, mode):
+        return modeling.AlbertModel(
+            config, mode == tf.estimator.ModeKeys.TRAIN, features["input_ids"],
+            features["input_mask"], features["segment_ids"],
+            use_one_hot_embeddings=flags.use_tpu, scope="bert")
+
     def model_fn(features, labels, mode, params):
         del labels
         trained = estimators.begin_part(flags)
-        model = modeling.AlbertModel(
-            config, mode == tf.estimator.ModeKeys.TRAIN, features["input_ids"],
-            features["input_mask"], features["segment_ids"],
-            use_one_hot_embeddings=flags.use_tpu)
+        if mode == tf.estimator.ModeKeys.TRAIN:
+            num_parts = flags.gradient_accumulation_steps
+            total_weight = tf.reduce_sum(features["masked_lm_weights"])
+            accumulated = optimization.accumulate_gradients(
+                lambda part: pretraining_share(
+                    config, build(part, mode), part, total_weight, num_parts), features, num_parts)
+            return training_spec(config, flags, accumulated, params["batch_size"], trained)
+        model = build(features, mode)
         if mode == tf.estimator.ModeKeys.PREDICT:
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions={
                 "sequence_output": model.get_sequence_output(),
                 "pooled_output": model.get_pooled_output()})
-        lm_labels, weights = features["masked_lm_ids"], features["masked_lm_weights"]
-        order_labels = features["next_sentence_labels"]
-        masked_lm = modeling.get_masked_lm_output(
-            config, model, features["masked_lm_positions"], lm_labels, weights)
-        sentence_order = modeling.get_sentence_order_output(
-            config, model.get_pooled_output(), order_labels)
-        loss = masked_lm[0] + sentence_order[0]
-        scaffold_fn = estimators.restore_scaffold(
-            config, flags.init_checkpoint, flags.allow_partial_init, flags.use_tpu,
-            trained or mode != tf.estimator.ModeKeys.TRAIN)
-        if mode == tf.estimator.ModeKeys.EVAL:
-            return tf.estimator.tpu.TPUEstimatorSpec(mode, loss=loss, eval_metrics=(
-                evaluation_metrics, [masked_lm[1], masked_lm[2], lm_labels, weights,
-                                     sentence_order[1], sentence_order[2], order_labels]))
-        metrics = pretraining_metrics(masked_lm, weights, lm_labels, sentence_order, order_labels)
-        return training_spec(loss, metrics, flags, params["batch_size"], scaffold_fn)
+        masked_lm, sentence_order = pretraining_outputs(config, model, features)
+        return tf.estimator.tpu.TPUEstimatorSpec(
+            mode, loss=masked_lm[0] + sentence_order[0], eval_metrics=(evaluation_metrics, [
+                masked_lm[1], masked_lm[2], features["masked_lm_ids"],
+                features["masked_lm_weights"], sentence_order[1], sentence_order[2],
+                features["next_sentence_labels"]]))
 
     return model_fn
 
 
-def training_spec(loss, metrics, flags, batch_size, scaffold_fn):
-    """The train op with its TensorBoard scalars and console lines."""
+def training_spec(config, flags, accumulated, batch_size, trained):
+    """The train op, what to start from, TensorBoard scalars and console lines.
+
+    Args:
+      accumulated: what optimization.accumulate_gradients returns.
+      trained: the checkpoint that training goes on from, or None.
+    """
+    loss, metrics, gradients = accumulated
     train = optimization.create_train_op(
-        loss, flags.optimizer, flags.learning_rate, flags.num_train_steps, flags.num_warmup_steps,
-        poly_power=flags.poly_power, use_tpu=flags.use_tpu, lamb_exclude=flags.lamb_exclude,
-        start_warmup_step=flags.start_warmup_step)
+        gradients, flags.optimizer, flags.learning_rate, flags.num_train_steps,
+        flags.num_warmup_steps, poly_power=flags.poly_power, use_tpu=flags.use_tpu,
+        lamb_exclude=flags.lamb_exclude, start_warmup_step=flags.start_warmup_step)
+    scaffold_fn = estimators.restore_scaffold(
+        config, flags.init_checkpoint, flags.allow_partial_init, flags.use_tpu, trained,
+        flags.restore_slots)
     hooks = []
     if not flags.use_tpu:  # a TPU's tensors cannot be fetched one by one
         shown = collections.OrderedDict([("loss", loss)], **metrics)
@@ -166,6 +202,46 @@ def input_files(flags):
     return train_paths, eval_paths
 
 
+# Record files, and what reads them: for training a function first_example=n -> input_fn, for
+# evaluation an input_fn.
+Data = collections.namedtuple("Data", "paths input_fn")
+
+
+def check_masking_flags(flags):
+    """Refuses flags that only --dynamic_masking heeds."""
+    for name in ("masked_lm_prob", "ngram"):
+        value = getattr(flags, name)
+        if value is not None and not flags.dynamic_masking:
+            raise UserError("--%s=%s needs --dynamic_masking; the masks of other records are drawn "
+                            "by create_pretraining_data.py --%s" % (name, value, name))
+
+
+def training_data(flags, paths):
+    """The Data of checked training files; masked ones and --dynamic_masking exclude each other."""
+    lengths = flags.max_seq_length, flags.max_predictions_per_seq
+    masking = records.masking_settings(paths, lengths[1], flags.masked_lm_prob, flags.ngram)
+    if masking and not flags.dynamic_masking:
+        raise UserError("%s holds no masks (it was made with --store_word_starts); pass "
+                        "--dynamic_masking or make the data again without --store_word_starts"
+                        % paths[0])
+    if paths and flags.dynamic_masking and not masking:
+        raise UserError("%s holds masks and --dynamic_masking draws its own; make the data again "
+                        "with --store_word_starts or leave --dynamic_masking out" % paths[0])
+    return Data(paths, functools.partial(
+        records.pretraining_input_fn, paths, *lengths, is_training=True, seed=flags.seed,
+        masking=masking))
+
+
+def evaluation_data(flags, paths):
+    """The Data of checked held-out files.
+
+    Unmasked ones are masked as they were meant to be, alike in every evaluation of one batch size.
+    """
+    lengths = flags.max_seq_length, flags.max_predictions_per_seq
+    return Data(paths, records.pretraining_input_fn(
+        paths, *lengths, is_training=False, masking=records.masking_settings(paths, lengths[1])))
+
+
 def serving_input_fn(max_seq_length):
     """The inputs of the exported encoder: three int32 [B, S]."""
     features = {name: tf.placeholder(tf.int32, [None, max_seq_length], name)
@@ -173,29 +249,26 @@ def serving_input_fn(max_seq_length):
     return tf.estimator.export.ServingInputReceiver(features, features)
 
 
-def train_and_evaluate(estimator, flags, train_paths, eval_paths):
+def train_and_evaluate(estimator, flags, training, evaluation):
     """Trains to --num_train_steps, evaluating on the way when asked, and at the end."""
-    lengths = flags.max_seq_length, flags.max_predictions_per_seq
     total = flags.num_train_steps
-    every = flags.eval_every_steps if flags.do_train and eval_paths else 0
+    every = flags.eval_every_steps if training.paths and evaluation.paths else 0
     stops = list(range(every, total, every) if every else []) + [total]
     step = checkpoints.checkpoint_step(estimator.latest_checkpoint())
     for stop in (stop for stop in stops if stop > step or stop == total):
-        if train_paths:
+        if training.paths:
             step = checkpoints.checkpoint_step(estimator.latest_checkpoint())
-            estimators.train(estimator, records.pretraining_input_fn(
-                train_paths, *lengths, is_training=True, seed=flags.seed,
-                first_example=step * flags.train_batch_size), stop, train_paths)
-        if eval_paths:
-            with estimators.damage_named(eval_paths):
-                results = estimator.evaluate(
-                    records.pretraining_input_fn(eval_paths, *lengths, is_training=False),
-                    steps=flags.max_eval_steps)
+            estimators.train(estimator, training.input_fn(
+                first_example=step * estimators.step_examples(flags)), stop, training.paths)
+        if evaluation.paths:
+            with estimators.damage_named(evaluation.paths):
+                results = estimator.evaluate(evaluation.input_fn, steps=flags.max_eval_steps)
             estimators.write_results(os.path.join(flags.output_dir, "eval_results.txt"), results)
 
 
 def main(flags):
     """Checks everything first, then trains, evaluates and exports as the flags ask."""
+    check_masking_flags(flags)
     train_paths, eval_paths = input_files(flags)
     estimators.check_flags(flags, train_paths + eval_paths)
     config = modeling.AlbertConfig.from_json_file(flags.bert_config_file)
@@ -204,13 +277,14 @@ def main(flags):
                         "%d" % (flags.max_seq_length, config.max_position_embeddings))
     fit = flags.max_seq_length, flags.max_predictions_per_seq, config.vocab_size
     records.check_pretraining_files(train_paths + eval_paths, *fit)
+    training, evaluation = training_data(flags, train_paths), evaluation_data(flags, eval_paths)
     checkpoints.claim_directory(flags.output_dir, config.to_dict())
     if not train_paths and not tf.train.latest_checkpoint(flags.output_dir):
         raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first"
                         % flags.output_dir)
     estimator = estimators.create(model_fn_builder(config, flags), flags)
     try:
-        train_and_evaluate(estimator, flags, train_paths, eval_paths)
+        train_and_evaluate(estimator, flags, training, evaluation)
     except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one
         records.check_every_record(train_paths + eval_paths, *fit)
         raise
@@ -224,4 +298,4 @@ def main(flags):
 
 
 if __name__ == "__main__":
-    commands.run(main, define_flags)
+    platforms.run(main, define_flags)

@@ -6,6 +6,7 @@
 """
 
 import commands
+import platforms
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -70,10 +71,12 @@ def test_sentence_order():
     sentences, length = 40, 5
     ids = np.arange(100, 100 + sentences * length, dtype=np.int32)  # every token is unique
     document = pretraining_instances.Document(
-        ids, np.ones(len(ids), bool), np.arange(0, len(ids) + 1, length), b"document")
+        ids, np.ones(len(ids), bool), np.arange(0, len(ids) + 1, length), b"document",
+        unknown=[])
     settings = pretraining_instances.Settings(
         max_seq_length=32, max_predictions_per_seq=4, masked_lm_prob=0.1, short_seq_prob=0.1,
-        dupe_factor=200, ngram=3, whole_words=True, brightmart_labels=False, random_seed=1)
+        dupe_factor=200, ngram=3, whole_words=True, brightmart_labels=False,
+        store_word_starts=False, random_seed=1)
     swapped = []
     for instance in pretraining_instances.document_instances(document, settings, _Letters()):
         tokens = instance.tokens.copy()
@@ -97,4 +100,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    commands.run(main, lambda: None)
+    platforms.run(main, lambda: None)

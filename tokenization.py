@@ -10,7 +10,7 @@ import hashlib
 import re
 import unicodedata
 
-import tensorflow.compat.v1 as tf
+import numpy as np
 
 import files
 from errors import UserError
@@ -62,7 +62,7 @@ class Tokenizer:
     Attributes:
       tokens: list [V] of the tokens by id.
       vocab: dict from token to id.
-      is_word_start: list [V] of bool; False for a piece that continues a word.
+      is_word_start: bool array [V]; False for a piece that continues a word.
       pad_id, unk_id, cls_id, sep_id, mask_id: ids of the special tokens.
       fingerprint: hex SHA-256 of vocabulary, class and lower-casing; equal means equal ids.
     """
@@ -123,7 +123,7 @@ class Tokenizer:
 
 def _read(path, flag):
     """The bytes of a file that is there and not empty."""
-    with tf.gfile.GFile(files.require_file(path, flag), "rb") as stream:
+    with files.open_file(files.require_file(path, flag), "rb") as stream:
         content = stream.read()
     if not content.strip():
         raise UserError("--%s=%s: the file is empty; download it again" % (flag, path))
@@ -250,7 +250,7 @@ class WordPieceTokenizer(Tokenizer):
     def __init__(self, vocab_file, do_lower_case=True):
         content = _read(vocab_file, "vocab_file")
         super().__init__(vocab_file, do_lower_case, content, _parse_vocabulary(vocab_file, content))
-        self.is_word_start = [not token.startswith("##") for token in self.tokens]
+        self.is_word_start = np.array([not token.startswith("##") for token in self.tokens])
         self._first = {token: index for token, index in self.vocab.items() if token[:2] != "##"}
         self._later = {token[2:]: index for token, index in self.vocab.items() if token[:2] == "##"}
         self._longest = max(map(len, self.tokens))
@@ -385,6 +385,15 @@ class SentencePieceCleaner:
         return (cleaned.lower() if self.do_lower_case else cleaned), starts, ends
 
 
+def _continues_word(piece):
+    """Whether a SentencePiece without a space before it belongs to the word before it.
+
+    Punctuation does not, nor do scripts without spaces, ideographs and kana (as Google's ALBERT).
+    """
+    first = piece[0]
+    return (first.isalnum() or first in "'’") and not is_cjk(first) and not "぀" <= first <= "ヿ"
+
+
 class SentencePieceTokenizer(Tokenizer):
     """The tokenizer of Google's ALBERT, with its clean-up and its treatment of "1999,".
 
@@ -409,7 +418,7 @@ class SentencePieceTokenizer(Tokenizer):
         size = self._model.get_piece_size()
         super().__init__(spm_model_file, do_lower_case, content,
                          [self._model.id_to_piece(index) for index in range(size)])
-        self.is_word_start = [token.startswith("▁") for token in self.tokens]
+        self.is_word_start = np.array([not _continues_word(token) for token in self.tokens])
         # Text never gets the id of a control symbol, even if it spells one.
         self._text_ids = {token: index for index, token in enumerate(self.tokens)
                           if not self._model.is_control(index)}

@@ -1,8 +1,11 @@
 """What every command does with a wrong platform, wrong flags and a user's mistake."""
 
 import os
+import subprocess
+import sys
 
 import commands
+import platforms
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -10,8 +13,9 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-COMMANDS = ["create_vocab.py", "create_pretraining_data.py", "run_pretraining.py",
-            "run_classifier.py", "test_changes.py"]
+WITH_TENSORFLOW = ["run_pretraining.py", "run_classifier.py", "test_changes.py"]
+WITHOUT = ["create_vocab.py", "create_pretraining_data.py"]
+NO_TENSORFLOW = "raise ImportError('No module named tensorflow')\n"
 
 
 def exit_message(main, *arguments):
@@ -35,21 +39,74 @@ def test_supported_pairs(python, tensorflow, problem):
     assert commands.platform_problem(python, tensorflow) == problem
 
 
-@pytest.mark.parametrize("script", COMMANDS)
+def test_python_alone():
+    """Of a command without TensorFlow."""
+    assert commands.platform_problem((3, 9)) is None
+    assert commands.platform_problem((3, 8)) == "Python 3.8 is not supported"
+
+
+@pytest.fixture
+def fake_tensorflow(tmp_path):
+    """fake_tensorflow(code) -> the environment of a process whose TensorFlow is that code."""
+    def fake(code):
+        (tmp_path / "fake" / "tensorflow").mkdir(parents=True)
+        (tmp_path / "fake" / "tensorflow" / "__init__.py").write_text(code)
+        return {"env": dict(os.environ, PYTHONPATH=str(tmp_path / "fake"))}
+    return fake
+
+
+@pytest.mark.parametrize("script", WITH_TENSORFLOW)
 @pytest.mark.parametrize("package, problem", [
     ("__version__ = '2.16.1'\n", "TensorFlow 2.16.1 is not supported on Python 3."),
-    ("raise ImportError('No module named tensorflow')\n",
-     "TensorFlow cannot be imported (No module named tensorflow)"),
+    (NO_TENSORFLOW, "TensorFlow cannot be imported (No module named tensorflow)"),
+    ("raise TypeError('Descriptors cannot\\nbe created')\n",
+     "TensorFlow cannot be imported (Descriptors cannot)"),
 ])
-def test_wrong_tensorflow_is_one_sentence(tmp_path, run_command, script, package, problem):
-    (tmp_path / "tensorflow").mkdir()
-    (tmp_path / "tensorflow" / "__init__.py").write_text(package)
-    status, output = run_command(
-        script, popen={"env": dict(os.environ, PYTHONPATH=str(tmp_path))})
+def test_wrong_tensorflow_is_one_sentence(fake_tensorflow, run_command, script, package, problem):
+    status, output = run_command(script, popen=fake_tensorflow(package))
     assert status == 1
     assert output.startswith("error: " + problem)
     assert "Python 3.9-3.11 with TensorFlow 2.15.1, or Python 3.7 with TensorFlow 1.15.5" in output
     assert "Traceback" not in output and output.count("\n") == 1
+
+
+@pytest.mark.parametrize("script", WITH_TENSORFLOW + WITHOUT)
+def test_wrong_python_is_one_sentence(script):
+    code = ("import runpy, sys; sys.version_info = (3, 8, 1, 'final', 0); sys.path.insert(0, '.'); "
+            "sys.argv = [%r]; runpy.run_path(%r, run_name='__main__')" % (script, script))
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, universal_newlines=True)
+    assert done.returncode == 1
+    assert done.stdout.startswith("error: Python 3.8 is not supported; this project runs on ")
+    assert done.stdout.count("\n") == 1
+
+
+TEXT = "长江发源于青藏高原。\n它全长约6300公里。\n\n河口的人口。\n流速慢了。\n\n" * 5
+
+
+def test_data_is_made_without_tensorflow(tmp_path, run_command, fake_tensorflow):
+    """From text to records, on a machine where TensorFlow is not or does not work."""
+    popen = fake_tensorflow(NO_TENSORFLOW)
+    assert run_command("run_pretraining.py", popen=popen)[0] == 1  # so it is really not there
+    (tmp_path / "in.txt").write_text(TEXT, encoding="utf-8")
+    vocab, records = tmp_path / "vocab.txt", tmp_path / "a.tfrecord"
+    status, output = run_command("create_vocab.py", popen=popen, input_file=tmp_path / "in.txt",
+                                 output_file=vocab, vocab_size=200)
+    assert status == 0, output
+    status, output = run_command(
+        "create_pretraining_data.py", popen=popen, input_file=tmp_path / "in.txt",
+        output_file=records, vocab_file=vocab, max_seq_length=32, max_predictions_per_seq=5,
+        num_workers=2, report=tmp_path / "report.json")
+    assert status == 0, output
+    assert sum(1 for _ in tf.python_io.tf_record_iterator(str(records))) == 2 * 5 * 10
+    assert (tmp_path / "report.json").stat().st_size > 100
+
+
+@pytest.mark.parametrize("script", WITHOUT)
+def test_help_needs_no_tensorflow(run_command, fake_tensorflow, script):
+    status, output = run_command(script, "--help", popen=fake_tensorflow(NO_TENSORFLOW))
+    assert status == 1  # absl's
+    assert "--input_file" in output and "Traceback" not in output
 
 
 def test_users_mistake_is_one_sentence_and_status_1(run_command):
@@ -77,6 +134,8 @@ def test_errors_in_words():
     assert exit_message(fail(UserError("a.txt: wrong"))) == "error: a.txt: wrong"
     assert exit_message(fail(OSError(28, "No space left on device", "/data/a"))) == (
         "error: /data/a: No space left on device")
+    assert exit_message(fail(OSError(28, "No space left on device"))) == (
+        "error: writing: No space left on device")
     assert exit_message(fail(tf.errors.FailedPreconditionError(
         None, None, "/data/a; Not a directory"))) == "error: /data/a: Not a directory"
     assert exit_message(fail(KeyboardInterrupt())).startswith("interrupted; the same command")
@@ -90,3 +149,27 @@ def test_own_mistakes_keep_their_traceback():
 
     with pytest.raises(ValueError, match="a bug"):
         commands._main_with_plain_errors(main, ["command"])
+
+
+@pytest.mark.parametrize("error", [
+    OSError("without a number"),
+    tf.errors.InvalidArgumentError(tf.NodeDef(name="bert/add"), None, "shapes"),
+])
+def test_other_errors_keep_their_traceback(error):
+    def main(flags):
+        raise error
+
+    with pytest.raises(type(error)):
+        commands._main_with_plain_errors(main, ["command"])
+
+
+def test_errors_of_tensorflow_in_words():
+    node = tf.NodeDef(name="save/SaveV2")
+    for error, sentence in [
+            (tf.errors.NotFoundError(None, None, "gs://a/b; No such bucket\nmore"),
+             "gs://a/b: No such bucket"),
+            (tf.errors.ResourceExhaustedError(node, None, "OOM when allocating"),
+             "OOM when allocating"),
+            (tf.errors.NotFoundError(node, None, "Key x not found"), None),
+            (ValueError("a bug"), None)]:
+        assert platforms.explain(error) == sentence

@@ -2,15 +2,20 @@
 
 import collections
 import math
+import random
+import re
 import types
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
-import create_pretraining_data
+import corpus as corpus_of
 import create_vocab
 import pretraining_instances as instances_of
 import records
+import segmentation
+import tfrecords
 import tokenization
 
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -18,7 +23,8 @@ RANDOM = range(5, 10)  # the only ids that `replace` may draw in a numbered docu
 FIRST = 10  # the id of a numbered document's first token: an id says where the token stands
 SETTINGS = instances_of.Settings(
     max_seq_length=64, max_predictions_per_seq=20, masked_lm_prob=0.15, short_seq_prob=0.1,
-    dupe_factor=10, ngram=3, whole_words=True, brightmart_labels=False, random_seed=12345)
+    dupe_factor=10, ngram=3, whole_words=True, brightmart_labels=False, store_word_starts=False,
+    random_seed=12345)
 NUMBERED = types.SimpleNamespace(cls_id=CLS, sep_id=SEP, mask_id=MASK, pad_id=PAD,
                                  ordinary_ids=list(RANDOM))
 
@@ -28,7 +34,7 @@ def numbered(lengths, word_length=1, seed=b"text"):
     bounds = np.cumsum([0] + list(lengths))
     starts = np.concatenate([np.arange(length) % word_length == 0 for length in lengths])
     ids = np.arange(FIRST, FIRST + bounds[-1], dtype=np.int32)
-    return instances_of.Document(ids, starts, bounds, seed)
+    return instances_of.Document(ids, starts, bounds, seed, [])
 
 
 def make(documents, vocabulary=NUMBERED, **changes):
@@ -76,13 +82,17 @@ def vocabulary(tokenizer):
 @pytest.fixture(scope="module")
 def corpus():
     """The sample's documents, lists of sentences."""
-    return list(create_pretraining_data.read_documents(
-        ["data/news_zh_1.txt"], collections.Counter()))
+    return list(corpus_of.read_documents(["data/news_zh_1.txt"], collections.Counter()))
 
 
 @pytest.fixture(scope="module")
-def encoded(corpus, tokenizer):
-    return [instances_of.encode_document(document, tokenizer, instances_of.jieba_boundaries)
+def jieba_boundaries():
+    return segmentation.load("jieba")
+
+
+@pytest.fixture(scope="module")
+def encoded(corpus, tokenizer, jieba_boundaries):
+    return [instances_of.encode_document(document, tokenizer, jieba_boundaries)
             for document in corpus]
 
 
@@ -317,7 +327,7 @@ def test_random_tokens_are_never_special(tokenizer, vocabulary):
 
 # ---- words ----
 
-def words_of(text, tokenizer, boundaries=instances_of.jieba_boundaries):
+def words_of(text, tokenizer, boundaries=None):
     """The words that are masked together, as their tokens in a row."""
     document = instances_of.encode_document([text], tokenizer, boundaries)
     pieces = np.split(document.ids, np.flatnonzero(document.starts)[1:])
@@ -333,20 +343,20 @@ def words_of(text, tokenizer, boundaries=instances_of.jieba_boundaries):
     ("长江lowest河", ["长江", "low##est", "河"]),
     ("长江\u200b发源", ["长江", "发源"]),
 ])
-def test_jieba_words(tokenizer, text, words):
-    assert words_of(text, tokenizer) == words
+def test_jieba_words(tokenizer, jieba_boundaries, text, words):
+    assert words_of(text, tokenizer, jieba_boundaries) == words
 
 
-def test_unknown_characters_inside_a_word(tmp_path):
+def test_unknown_characters_inside_a_word(tmp_path, jieba_boundaries):
     path = tmp_path / "vocab.txt"
     path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n长\n发\n源\n高\n原\n", encoding="utf-8")
     tokenizer = tokenization.load_tokenizer(str(path))
-    assert words_of("长江发源于青藏高原", tokenizer) == [
+    assert words_of("长江发源于青藏高原", tokenizer, jieba_boundaries) == [
         "长[UNK]", "发源", "[UNK]", "[UNK][UNK]高原"]
 
 
 def test_english_words_by_their_pieces(tokenizer):
-    assert words_of("the lowest unlower, 1999", tokenizer, None) == [
+    assert words_of("the lowest unlower, 1999", tokenizer) == [
         "the", "low##est", "[UNK]", ",", "1##9##9##9"]
 
 
@@ -355,13 +365,13 @@ def test_english_words_by_their_sentencepiece_starts(tmp_path):
     path = tmp_path / "tiny.model"
     path.write_bytes(create_vocab.train_sentencepiece(lines, 50, 1.0))
     tokenizer = tokenization.load_tokenizer(spm_model_file=str(path))
-    assert words_of("The rains fall lowest", tokenizer, None) == [
+    assert words_of("The rains fall lowest", tokenizer) == [
         "\u2581the", "\u2581rains", "\u2581fall", "\u2581lowest"]
     assert len(tokenizer.tokenize("The rains fall lowest")) > 4
 
 
 def test_chinese_without_jieba_is_masked_by_the_character(tokenizer):
-    assert words_of("长江发源", tokenizer, None) == list("长江发源")
+    assert words_of("长江发源", tokenizer) == list("长江发源")
 
 
 def test_no_token_gets_a_prefix(encoded, tokenizer, vocabulary):
@@ -392,10 +402,10 @@ def test_brightmart_labels(encoded, tokenizer, vocabulary):
     assert min(changed, kept) > 500
 
 
-def test_brightmart_labels_of_a_known_word(tokenizer, vocabulary):
+def test_brightmart_labels_of_a_known_word(tokenizer, vocabulary, jieba_boundaries):
     """Every character of a word but its first, where the vocabulary has the ##-token."""
     texts = ["中华人民共和国", "长江"]  # 华 is [UNK] and stays so
-    document = instances_of.encode_document(texts, tokenizer, instances_of.jieba_boundaries)
+    document = instances_of.encode_document(texts, tokenizer, jieba_boundaries)
     seen = set()
     for instance in make([document], vocabulary, masked_lm_prob=1.0, brightmart_labels=True):
         for label in instance.labels:
@@ -407,7 +417,7 @@ def test_brightmart_labels_of_a_known_word(tokenizer, vocabulary):
 # ---- determinism and features ----
 
 def as_bytes(made):
-    return [records.serialize(instances_of.instance_features(instance, SETTINGS))
+    return [tfrecords.serialize(instances_of.instance_features(instance, SETTINGS))
             for instance in made]
 
 
@@ -430,19 +440,206 @@ def test_seed_and_duplicate_change_the_instances(encoded, vocabulary):
     assert len({str(instance) for instance in one_document}) == len(one_document)
 
 
+def parsed(features):
+    """What a reader of the record finds: {name: (kind, list of values)}."""
+    example = tf.train.Example.FromString(tfrecords.serialize(features))
+    return {name: (feature.WhichOneof("kind"),
+                   list(getattr(feature, feature.WhichOneof("kind")).value))
+            for name, feature in example.features.feature.items()}
+
+
+def padded(values, size):
+    values = np.asarray(values).tolist()
+    return values + [0] * (size - len(values))
+
+
 def test_features_are_the_original_codes(encoded, vocabulary):
+    """Names, lengths and types: int64 lists, and a float list of weights."""
     for instance in make(encoded[:20], vocabulary):
-        features = instances_of.instance_features(instance, SETTINGS)
-        assert [(name, len(values), values.dtype) for name, values in features.items()] == [
-            ("input_ids", 64, np.int64), ("input_mask", 64, np.int64),
-            ("segment_ids", 64, np.int64), ("masked_lm_positions", 20, np.int64),
-            ("masked_lm_ids", 20, np.int64), ("masked_lm_weights", 20, np.float32),
-            ("next_sentence_labels", 1, np.int64)]
         length, predictions = len(instance.tokens), len(instance.positions)
-        assert features["input_mask"].tolist() == [1] * length + [0] * (64 - length)
-        assert features["masked_lm_weights"].tolist() == (
-            [1.0] * predictions + [0.0] * (20 - predictions))
-        for name, begin in [("input_ids", length), ("segment_ids", length),
-                            ("masked_lm_positions", predictions), ("masked_lm_ids", predictions)]:
-            assert not features[name][begin:].any()
-        assert features["next_sentence_labels"].tolist() == [instance.is_swapped]
+        assert parsed(instances_of.instance_features(instance, SETTINGS)) == {
+            "input_ids": ("int64_list", padded(instance.tokens, 64)),
+            "input_mask": ("int64_list", padded([1] * length, 64)),
+            "segment_ids": ("int64_list", padded(instance.segments.astype(int), 64)),
+            "masked_lm_positions": ("int64_list", padded(instance.positions, 20)),
+            "masked_lm_ids": ("int64_list", padded(instance.labels, 20)),
+            "masked_lm_weights": ("float_list", padded([1.0] * predictions, 20)),
+            "next_sentence_labels": ("int64_list", [instance.is_swapped])}
+
+
+def test_features_fit_the_reader(encoded, vocabulary):
+    instance = make(encoded[:1], vocabulary)[0]
+    for changes, spec in [
+            ({}, records.pretraining_spec(64, 20)),
+            ({"store_word_starts": True}, records.unmasked_spec(64, False)),
+            ({"store_word_starts": True, "brightmart_labels": True},
+             records.unmasked_spec(64, True))]:
+        features = instances_of.instance_features(instance, SETTINGS._replace(**changes))
+        with tf.Graph().as_default(), tf.Session() as session:
+            read = session.run(tf.parse_single_example(tfrecords.serialize(features), spec))
+        assert set(read) == set(features)
+        for name, values in features.items():
+            np.testing.assert_array_equal(read[name], values)
+
+
+# ---- unmasked instances, with their words ----
+
+def test_unmasked_instances_are_the_masked_ones_restored(encoded, vocabulary):
+    """Where a document makes one instance; the second one's order follows from other draws."""
+    settings = {"dupe_factor": 1, "max_seq_length": 512, "short_seq_prob": 0.0}
+    single = 0
+    for document in encoded:
+        masked = make([document], vocabulary, **settings)
+        unmasked = make([document], vocabulary, store_word_starts=True, **settings)
+        assert len(masked) == len(unmasked)
+        for instance in unmasked:
+            assert (instance.positions.size, instance.span_lengths) == (0, [])
+            np.testing.assert_array_equal(instance.labels, instance.tokens)
+            assert MASK not in instance.tokens
+        if len(masked) == 1:
+            one, other = masked[0], unmasked[0]
+            one.tokens[one.positions] = one.labels
+            np.testing.assert_array_equal(one.tokens, other.tokens)
+            np.testing.assert_array_equal(one.starts, other.starts)
+            assert one.is_swapped == other.is_swapped
+            single += 1
+    assert single > 150
+
+
+@pytest.mark.parametrize("changes, expected", [
+    ({}, ["[CLS]", "长江", "发源", "[SEP]", "青藏高原", "[SEP]"]),
+    ({"whole_words": False},
+     ["[CLS]"] + list("长江发源") + ["[SEP]"] + list("青藏高原") + ["[SEP]"])])
+def test_word_starts_are_the_words(tokenizer, vocabulary, jieba_boundaries, changes, expected):
+    document = instances_of.encode_document(["长江发源", "青藏高原"], tokenizer, jieba_boundaries)
+    for instance in make([document], vocabulary, store_word_starts=True, **changes):
+        features = instances_of.instance_features(
+            instance, SETTINGS._replace(store_word_starts=True))
+        assert list(features) == [
+            "input_ids", "input_mask", "segment_ids", "next_sentence_labels", "word_starts"]
+        length = len(instance.tokens)
+        assert not features["word_starts"][length:].any()
+        pieces = np.split(features["input_ids"][:length],
+                          np.flatnonzero(features["word_starts"])[1:])
+        words = ["".join(tokenizer.convert_ids_to_tokens(piece)) for piece in pieces]
+        middle = words.index("[SEP]")
+        if instance.is_swapped:
+            words = words[:1] + words[middle + 1:-1] + words[middle:middle + 1] + (
+                words[1:middle] + words[-1:])
+        assert words == expected
+
+
+def test_label_ids_are_those_of_brightmart_for_every_token(encoded, tokenizer, vocabulary):
+    settings = SETTINGS._replace(store_word_starts=True, brightmart_labels=True)
+    changed = kept = 0
+    for instance in make(encoded[:60], vocabulary, **settings._asdict()):
+        features = instances_of.instance_features(instance, settings)
+        rows = zip(features["input_ids"], features["label_ids"], features["word_starts"])
+        for token, label, begins in list(rows)[:len(instance.tokens)]:
+            glued = "##" + tokenizer.tokens[token]
+            if begins or glued not in tokenizer.vocab or not tokenization.is_cjk(glued[2]):
+                assert label == token
+                kept += not begins
+            else:
+                assert label == tokenizer.vocab[glued]
+                changed += 1
+        assert not features["label_ids"][len(instance.tokens):].any()
+    assert min(changed, kept) > 500
+
+
+# ---- what a Document holds ----
+
+def test_unknown_pieces_are_kept_as_they_were_written(tokenizer):
+    document = instances_of.encode_document(["中华 OK龘", "长江", "河Ж"], tokenizer)
+    assert document.unknown == ["华", "OK", "龘", "Ж"]
+    assert (document.ids == UNK).sum() == 4
+
+
+def test_positions_are_drawn_in_words_between_the_specials():
+    """choose_positions by itself, over sentences and words of any length."""
+    rng = random.Random(4)
+    for _ in range(500):
+        lengths = [rng.choice([1, 1, 2, 3, 9]) for _ in range(rng.randrange(2, 40))]
+        split = rng.randrange(1, len(lengths))
+        words = [1] + lengths[:split] + [1] + lengths[split:] + [1]  # with [CLS], [SEP] and [SEP]
+        bounds = np.cumsum([0] + words)
+        starts = np.zeros(bounds[-1], bool)
+        starts[bounds[:-1]] = True
+        middle = bounds[split + 1]
+        size, ngram = rng.randrange(1, 30), rng.randrange(1, 6)
+        positions, span_lengths = instances_of.choose_positions(starts, middle, size, ngram, rng)
+        assert positions.dtype == np.int32
+        assert len(positions) <= size
+        assert not {0, middle, bounds[-1] - 1} & set(positions.tolist())
+        assert (np.diff(positions) > 0).all()
+        number = np.cumsum(starts) - 1  # of the word of every token
+        masked = collections.Counter(number[positions].tolist())
+        assert all(count == words[word] for word, count in masked.items())
+        assert sum(span_lengths) == len(masked)
+        assert not span_lengths or 1 <= min(span_lengths) <= max(span_lengths) <= ngram
+
+
+def test_masked_share_is_what_was_asked_for(encoded, vocabulary):
+    """In long instances, where rounding to whole tokens is little."""
+    for share in (0.10, 0.15, 0.25):
+        made = make(encoded, vocabulary, dupe_factor=2, masked_lm_prob=share, max_seq_length=512,
+                    max_predictions_per_seq=200, short_seq_prob=0.0)
+        tokens = sum(len(instance.tokens) for instance in made)
+        masked = sum(len(instance.positions) for instance in made)
+        assert abs(masked / tokens - share) < 0.01 * share
+
+
+# ---- words that are masked whole, of real tokenizers ----
+
+ENGLISH = ["The rain (it rains!) falls on the plain's plains; don't go outside, please.",
+           "Lower, lowest and unlovely: 1999, the \"lowest\" rain-falls in Spain...",
+           "Unable to go? Then stay, said the ablest of all unrainy-day people's friends."]
+# As BERT has them; SentencePiece keeps apostrophes inside words.
+WORDS = {"wordpiece": r"[A-Za-z0-9]+|[^\sA-Za-z0-9]", "sentencepiece": r"[\w']+|[^\s\w']"}
+
+
+def english_tokenizer(tmp_path, kind):
+    if kind == "wordpiece":
+        letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+        tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "rain", "low", "##er"]
+        tokens += list(letters) + ["##" + letter for letter in letters] + list("!\"'(),-.:;?")
+        (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n")
+        return tokenization.load_tokenizer(str(tmp_path / "vocab.txt"))
+    clean = tokenization.SentencePieceCleaner().clean
+    (tmp_path / "tiny.model").write_bytes(create_vocab.train_sentencepiece(
+        [clean(line)[0] for line in ENGLISH * 50], 60, 1.0))
+    return tokenization.load_tokenizer(spm_model_file=str(tmp_path / "tiny.model"))
+
+
+def words_in_text(sentence, kind, tokenizer):
+    """For every token of a sentence the number of its word, by where it stands in the text."""
+    begins = [match.start() for match in re.finditer(WORDS[kind], sentence)]
+    tokens, offsets, _ = tokenizer.tokenize_with_offsets(sentence)
+    numbers = np.searchsorted(begins, offsets, side="right").tolist()
+    # A "▁" that stands alone before punctuation is a word of its own.
+    return [-number if token == "▁" and not sentence[offset].isalnum() else number
+            for token, offset, number in zip(tokens, offsets, numbers)]
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "sentencepiece"])
+def test_english_words_are_masked_whole(tmp_path, kind):
+    """By the characters of the text, not by what the tokens look like."""
+    tokenizer = english_tokenizer(tmp_path, kind)
+    vocabulary = instances_of.Vocabulary(tokenizer)
+    several = punctuation = 0
+    for first, second in zip(ENGLISH, ENGLISH[1:]):
+        document = instances_of.encode_document([first, second], tokenizer)
+        numbers = [[(text, number) for number in words_in_text(text, kind, tokenizer)]
+                   for text in (first, second)]
+        for instance in make([document], vocabulary, dupe_factor=200, max_seq_length=256):
+            one, other = numbers[::-1] if instance.is_swapped else numbers
+            words = ["[CLS]"] + one + ["[SEP]"] + other + ["[SEP] at the end"]
+            assert len(words) == len(instance.tokens)
+            sizes = collections.Counter(words)
+            masked = collections.Counter(words[place] for place in instance.positions)
+            for word, count in masked.items():
+                assert count == sizes[word]
+                several += count > 1
+            punctuation += sum(tokenizer.tokens[label] in "(),;:!?.\"-"
+                               for label in instance.labels)
+    assert min(several, punctuation) > 400

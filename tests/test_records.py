@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import dynamic_masking
 import records
+import tfrecords
 from errors import UserError
 
 S, P, V = 12, 3, 50
@@ -25,16 +27,35 @@ def example(number=7, **changes):
 
 
 def write(path, numbers=(0, 1, 2, 3, 4), **changes):
-    count = records.write_records(str(path), (records.serialize(example(number, **changes))
+    count = tfrecords.write(str(path), (tfrecords.serialize(example(number, **changes))
                                               for number in numbers))
     assert count == len(numbers)
     return str(path)
 
 
-def write_sidecar(path, counts, size=V, length=S, predictions=P):
+def write_sidecar(path, counts, size=V, length=S, predictions=P, special_ids=None, **flags):
+    flags.update(max_seq_length=length, max_predictions_per_seq=predictions)
+    vocab = {"size": size, "file": "vocab.txt"}
+    if special_ids:
+        vocab["special_ids"] = special_ids
     with open(path, "w") as stream:
-        json.dump({"flags": {"max_seq_length": length, "max_predictions_per_seq": predictions},
-                   "vocab": {"size": size, "file": "vocab.txt"}, "files": counts}, stream)
+        json.dump({"flags": flags, "vocab": vocab, "files": counts}, stream)
+
+
+SPECIAL_IDS = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}
+UNMASKED = dict.fromkeys(["masked_lm_positions", "masked_lm_ids", "masked_lm_weights"])
+UNMASKED.update(word_starts=np.ones(S, int), segment_ids=np.array([0] * 6 + [1] * 6))
+MADE_UNMASKED = {"store_word_starts": True, "masked_lm_prob": 0.25, "ngram": 2,
+                 "brightmart_labels": False, "special_ids": SPECIAL_IDS}
+MASKING = dynamic_masking.Settings(
+    max_predictions_per_seq=P, masked_lm_prob=0.25, ngram=2, brightmart_labels=False, mask_id=4,
+    special_ids=(0, 1, 2, 3, 4), vocab_size=V)
+
+
+def write_unmasked(path, numbers=(0, 1, 2, 3, 4), features=UNMASKED, **changes):
+    """Records as --store_word_starts makes them, with what describes them."""
+    write_sidecar(str(path) + ".json", {path.name: len(numbers)}, **dict(MADE_UNMASKED, **changes))
+    return write(path, [5 + number for number in numbers], **features)
 
 
 def cut(path, size):
@@ -71,7 +92,7 @@ def test_names_types_and_lengths_are_the_original_codes():
 
 
 def test_serialize_keeps_numbers_and_kinds():
-    features = tf.train.Example.FromString(records.serialize(
+    features = tf.train.Example.FromString(tfrecords.serialize(
         {"ints": [1, -2, 2 ** 40], "floats": np.array([0.5, 1.0], np.float32),
          "bools": np.array([True, False])})).features.feature
     assert list(features["ints"].int64_list.value) == [1, -2, 2 ** 40]
@@ -85,7 +106,7 @@ def test_write_records_is_complete_or_absent(tmp_path):
         raise KeyError
 
     with pytest.raises(KeyError):
-        records.write_records(str(tmp_path / "a"), broken())
+        tfrecords.write(str(tmp_path / "a"), broken())
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -136,7 +157,7 @@ def test_first_record_with_other_features(tmp_path, changed, message):
 def test_files_without_records_of_ours(tmp_path):
     with pytest.raises(UserError, match=r"a: no record in this file"):
         check(write(tmp_path / "a", []))
-    records.write_records(str(tmp_path / "b"), [b"\xff\xff"])
+    tfrecords.write(str(tmp_path / "b"), [b"\xff\xff"])
     with pytest.raises(UserError, match=r"b: record 0 is not a tf\.train\.Example"):
         check(str(tmp_path / "b"))
     (tmp_path / "c").write_text("plain text, which is no TFRecord at all")
@@ -150,6 +171,104 @@ def test_other_file_in_the_place_of_a_sidecar(tmp_path, text):
     (tmp_path / "a.tfrecord.json").write_text(text)
     with pytest.raises(UserError, match=r"a\.tfrecord\.json: not a description that create_pre"):
         check(path)
+
+
+# ---- unmasked records ----
+
+def test_names_and_lengths_of_unmasked_records():
+    for brightmart_labels in (False, True):
+        spec = records.unmasked_spec(S, brightmart_labels)
+        assert [(name, feature.shape, feature.dtype) for name, feature in spec.items()] == [
+            (name, [S], tf.int64) for name in [
+                "input_ids", "input_mask", "segment_ids", "word_starts"]
+            + ["label_ids"] * brightmart_labels] + [("next_sentence_labels", [1], tf.int64)]
+
+
+def test_unmasked_files_pass_with_any_number_of_predictions(tmp_path):
+    path = write_unmasked(tmp_path / "a.tfrecord")
+    for predictions in (1, P, S - 1):
+        check(path, predictions=predictions)
+    labelled = dict(UNMASKED, label_ids=np.arange(S))
+    check(write_unmasked(tmp_path / "b.tfrecord", features=labelled, brightmart_labels=True))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"length": 16}, r"a\.tfrecord was made with --max_seq_length=16, this run has 12; pass"),
+    ({"size": 60}, "vocabulary of 60 tokens"),
+    ({"special_ids": None}, r"a\.tfrecord holds no masks, and drawing them needs the special ids, "
+                            r"vocab\.special_ids in \S*/a\.tfrecord\.json; copy that file"),
+    ({"store_word_starts": False}, r"a\.tfrecord holds no masks, and drawing them needs"),
+    ({"brightmart_labels": True}, "record 0 has no feature 'label_ids'; expected input_ids, "),
+    ({"features": {}}, "record 0 has no feature 'word_starts'; expected input_ids, "),
+    ({"features": dict(UNMASKED, word_starts=np.ones(7, int))},
+     "record 0 has 7 int64 values in 'word_starts', the flags say 12"),
+    ({"numbers": [40]}, "record 0 holds token id 56, the config's vocab_size is 50"),
+])
+def test_unmasked_file_that_does_not_fit(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        check(write_unmasked(tmp_path / "a.tfrecord", **changes))
+
+
+def test_unmasked_file_without_a_description(tmp_path):
+    path = write_unmasked(tmp_path / "a-0-of-1.tfrecord")
+    os.remove(path + ".json")
+    with pytest.raises(UserError, match=r"a-0-of-1.tfrecord holds no masks, .* in "
+                                        r"\S*/a\.tfrecord\.json; copy that file from where"):
+        check(path)
+
+
+def test_more_predictions_than_tokens(tmp_path):
+    path = write_unmasked(tmp_path / "a.tfrecord")
+    with pytest.raises(UserError, match="--max_predictions_per_seq=12 is not below "
+                                        "--max_seq_length=12; usual is"):
+        check(path, predictions=S)
+
+
+def test_unmasked_record_unlike_the_first_is_named(tmp_path):
+    path = write_unmasked(tmp_path / "a.tfrecord")
+    static = write(tmp_path / "b.tfrecord")
+    records.check_every_record([path, static], S, P, V)
+    tfrecords.write(path, [tfrecords.serialize(example(5, **UNMASKED)),
+                           tfrecords.serialize(example(48, **UNMASKED))])
+    with pytest.raises(UserError, match="a.tfrecord: record 1 holds token id 59"):
+        records.check_every_record([static, path], S, P, V)
+
+
+def test_masks_are_drawn_as_the_description_says_or_the_flags(tmp_path):
+    path = write_unmasked(tmp_path / "a")
+    assert records.masking_settings([path], P) == MASKING
+    assert records.masking_settings([path], 7, 0.0, 1) == MASKING._replace(
+        max_predictions_per_seq=7, masked_lm_prob=0.0, ngram=1)
+    other = write_unmasked(tmp_path / "b", brightmart_labels=True, special_ids={
+        "<pad>": 0, "<unk>": 1, "[CLS]": 7, "[SEP]": 9, "[MASK]": 8})
+    assert records.masking_settings([other], P) == MASKING._replace(
+        brightmart_labels=True, mask_id=8, special_ids=(0, 1, 7, 8, 9))
+    static, described = write(tmp_path / "c"), write(tmp_path / "d")
+    write_sidecar(described + ".json", {"d": 5}, store_word_starts=False, ngram=3)
+    assert records.masking_settings([static, described], P) is None
+    assert records.masking_settings([], P) is None
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"ngram": 3}, r"/a was made with ngram 2 and \S*/b with 3; use files that were made alike"),
+    ({"masked_lm_prob": 0.1}, r"/a was made with masked_lm_prob 0.25 and \S*/b with 0.1; "),
+    ({"special_ids": dict(SPECIAL_IDS, **{"[MASK]": 9})}, r"/a was made with mask_id 4 and \S*/b "),
+])
+def test_unmasked_files_that_were_made_differently(tmp_path, changes, message):
+    paths = [write_unmasked(tmp_path / "a"), write_unmasked(tmp_path / "b", **changes)]
+    with pytest.raises(UserError, match=message):
+        records.masking_settings(paths, P)
+    if "special_ids" not in changes:
+        assert records.masking_settings(paths, P, 0.5, 4) == MASKING._replace(
+            masked_lm_prob=0.5, ngram=4)
+
+
+@pytest.mark.parametrize("static_name", ["a", "z"])
+def test_files_of_both_kinds(tmp_path, static_name):
+    paths = [write_unmasked(tmp_path / "m"), write(tmp_path / static_name)]
+    with pytest.raises(UserError, match=r"/%s holds masks and \S*/m does not \(it was made with "
+                                        r"--store_word_starts\); use files" % static_name):
+        records.masking_settings(paths, P)
 
 
 # ---- damage and counts ----
@@ -182,16 +301,6 @@ def test_flipped_byte_is_found(tmp_path):
         stream.write(b"\xff")
     with pytest.raises(UserError, match="b: truncated or corrupt after 2 complete records"):
         records.find_damaged(paths)
-
-
-@pytest.mark.parametrize("path, sidecar", [
-    ("data/tf.tfrecord", "data/tf.tfrecord.json"),
-    ("data/tf-00003-of-00064.tfrecord", "data/tf.tfrecord.json"),
-    ("data/tf.tfrecord-00003-of-00064", "data/tf.tfrecord.json"),
-    ("tf_1.tfrecord", "tf_1.tfrecord.json"),
-])
-def test_sidecar_path(path, sidecar):
-    assert records.sidecar_path(path) == sidecar
 
 
 def test_total_records(tmp_path):
@@ -277,3 +386,87 @@ def test_endless_spans_epochs_within_a_batch(shards):
     order = first_tokens(training(shards), batch_size=10, limit=70)
     assert sorted(order[:37]) == list(range(37))
     assert order == first_tokens(training(shards), limit=70)
+
+
+# ---- masks drawn while reading ----
+
+@pytest.fixture(scope="module")
+def unmasked_shards(tmp_path_factory):
+    """Two files of 13 and 10 records, whose first tokens are 5 to 27."""
+    root = tmp_path_factory.mktemp("unmasked")
+    return [write_unmasked(root / "a", range(13)), write_unmasked(root / "b", range(13, 23))]
+
+
+def masked_batches(paths, count, is_training=True, batch_size=4, masking=MASKING, **options):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(77)  # as the Estimator does
+        dataset = records.pretraining_input_fn(
+            paths, S, P, is_training, masking=masking, **options)({"batch_size": batch_size})
+        following = tf.data.make_one_shot_iterator(dataset).get_next()
+        return [session.run(following) for _ in range(count)]
+
+
+def assert_equal_batches(first, second):
+    assert len(first) == len(second)
+    for one, other in zip(first, second):
+        assert set(one) == set(other)
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_batches_are_those_of_masked_records(unmasked_shards):
+    batch, = masked_batches(unmasked_shards, 1)
+    assert set(batch) == set(records.pretraining_spec(S, P))
+    for name, feature in records.pretraining_spec(S, P).items():
+        assert batch[name].shape == (4,) + tuple(feature.shape)
+        assert batch[name].dtype == (np.float32 if feature.dtype == tf.float32 else np.int32)
+    assert batch["masked_lm_weights"].sum() == 4 * 3  # 12 tokens, a quarter of them
+    assert ((batch["input_ids"] == 4).sum(1) <= 3).all()
+    restored = batch["input_ids"].copy()
+    np.put_along_axis(restored, batch["masked_lm_positions"], batch["masked_lm_ids"], 1)
+    assert (np.diff(restored) == 1).all()  # as `example` makes them
+
+
+def test_labels_of_unmasked_records(tmp_path):
+    path = write_unmasked(tmp_path / "a", range(5), brightmart_labels=True,
+                          features=dict(UNMASKED, label_ids=np.arange(S) + 30))
+    batch, = masked_batches([path], 1, masking=MASKING._replace(brightmart_labels=True))
+    np.testing.assert_array_equal(batch["masked_lm_ids"], batch["masked_lm_positions"] + 30)
+
+
+@pytest.mark.parametrize("first_batch", [1, 6])
+def test_going_on_draws_the_masks_of_the_uninterrupted_run(unmasked_shards, first_batch):
+    """23 records of 4 a batch: the second epoch begins within the sixth batch."""
+    whole = masked_batches(unmasked_shards, 14, seed=3)
+    rest = masked_batches(unmasked_shards, 14 - first_batch, seed=3,
+                          first_example=4 * first_batch)
+    assert_equal_batches(rest, whole[first_batch:])
+
+
+def test_every_epoch_has_other_masks(unmasked_shards):
+    seen = {}
+    for batch in masked_batches(unmasked_shards, 23):
+        restored = batch["input_ids"].copy()
+        np.put_along_axis(restored, batch["masked_lm_positions"], batch["masked_lm_ids"], 1)
+        for first, positions in zip(restored[:, 0].tolist(), batch["masked_lm_positions"]):
+            seen.setdefault(first, []).append(tuple(positions))
+    assert sorted(seen) == list(range(5, 28))
+    assert {len(masks) for masks in seen.values()} == {4}
+    assert np.mean([len(set(masks)) for masks in seen.values()]) > 3.5
+
+
+def test_seed_decides_the_masks(unmasked_shards):
+    """In evaluation, where it decides nothing else."""
+    masks = [masked_batches(unmasked_shards, 1, is_training=False, seed=seed)[0]
+             for seed in (1, 2)]
+    assert (masks[0]["masked_lm_positions"] != masks[1]["masked_lm_positions"]).any()
+
+
+def test_evaluation_masks_alike_every_time(unmasked_shards):
+    first, second = (masked_batches(unmasked_shards, 5, is_training=False, batch_size=5)
+                     for _ in range(2))
+    assert_equal_batches(first, second)
+    assert [len(batch["input_ids"]) for batch in first] == [5, 5, 5, 5, 3]
+    positions = np.concatenate([batch["masked_lm_positions"] for batch in first])
+    assert len(set(map(tuple, positions))) > 12
+    assert (positions[:5] != positions[5:10]).any()

@@ -13,6 +13,7 @@ import checkpoints
 import modeling
 import records
 import run_pretraining
+import tfrecords
 import tiny
 from errors import UserError
 
@@ -118,7 +119,7 @@ def test_going_on_repeats_no_example(tmp_path):
             ids = np.full(tiny.LENGTH, 10 + 12 * part + number)
             examples.append(dict(tiny.pretraining_example(np.random), input_ids=ids))
         paths.append(str(tmp_path / ("%d.tfrecord" % part)))
-        records.write_records(paths[-1], map(records.serialize, examples))
+        tfrecords.write(paths[-1], map(tfrecords.serialize, examples))
     straight = [batch["input_ids"][:, 0].tolist() for batch in batches(paths, 0, 9)]
     for start in (1, 2, 3, 4, 7):
         later = batches(paths, 8 * start, 9 - start)
@@ -145,6 +146,97 @@ def test_truncated_records_are_named(here, trained):
     truncate(here / "dev.tfrecord", 0.51)
     with pytest.raises(UserError, match=r"dev.tfrecord: truncated or corrupt after 32 complete"):
         run(here, trained, do_train=False, do_eval=True)
+
+
+# ---- records whose masks are drawn while training ----
+
+def unmasked_example(rng):
+    """As tiny.pretraining_example before it was masked: all tokens of a segment are alike."""
+    token, swapped = rng.randint(10, 14), rng.randint(2)
+    ids = np.array([2] + [token] * 6 + [3] + [30 + swapped] * 6 + [3, 0])
+    return {"input_ids": ids, "input_mask": ids > 0, "word_starts": ids > 0,
+            "segment_ids": np.array([0] * 8 + [1] * 7 + [0]),
+            "next_sentence_labels": np.array([swapped])}
+
+
+def write_unmasked(path, count, seed):
+    rng = np.random.RandomState(seed)
+    tfrecords.write(str(path), (tfrecords.serialize(unmasked_example(rng)) for _ in range(count)))
+    (path.parent / (path.name + ".json")).write_text(json.dumps({
+        "flags": {"store_word_starts": True, "masked_lm_prob": 0.15, "ngram": 3,
+                  "brightmart_labels": False, "max_seq_length": tiny.LENGTH,
+                  "max_predictions_per_seq": 5},
+        "vocab": {"file": "vocab.txt", "size": 100, "special_ids": {
+            "[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}},
+        "files": {path.name: count}}))
+
+
+@pytest.fixture
+def unmasked(here):
+    write_unmasked(here / "train.tfrecord", 256, 0)
+    write_unmasked(here / "dev.tfrecord", 64, 1)
+    return here
+
+
+def test_learns_with_dynamic_masking_and_goes_on_as_if_it_had_not_stopped(unmasked, monkeypatch):
+    """8 steps an epoch; every part of the run draws what the whole one drew there."""
+    options = {"dynamic_masking": True, "do_eval": True, "learning_rate": 0.003,
+               "train_batch_size": 32, "num_train_steps": 160, "num_warmup_steps": 20,
+               "save_checkpoints_steps": 83}
+    whole = run(unmasked, "whole", **options)
+    found = results(whole)
+    assert found["masked_lm_accuracy"] > 0.95
+    assert found["sentence_order_accuracy"] > 0.95
+    with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
+        tiny.stop_at(patched, 85)
+        run(unmasked, "parts", **options)
+    assert checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(unmasked / "parts"))) == 83
+    parts = run(unmasked, "parts", **dict(options, do_eval=False))
+    tiny.assert_same_weights(whole / "model.ckpt-160", parts / "model.ckpt-160")
+    run(unmasked, "parts", do_train=False, do_eval=True)  # the description says what to do
+    assert results(parts) == found
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({}, r"train.tfrecord holds no masks \(it was made with --store_word_starts\); pass "
+         "--dynamic_masking or make the data again without --store_word_starts"),
+    ({"dynamic_masking": True, "input_file": "{here}/static.tfrecord"},
+     "static.tfrecord holds masks and --dynamic_masking draws its own; make the data again with "
+     "--store_word_starts or leave --dynamic_masking out"),
+    ({"dynamic_masking": True, "input_file": "{here}/static.tfrecord,{here}/train.tfrecord"},
+     r"static.tfrecord holds masks and \S*train.tfrecord does not \(it was made with"),
+    ({"masked_lm_prob": 0.3}, "--masked_lm_prob=0.3 needs --dynamic_masking; the masks of other "
+                              "records are drawn by create_pretraining_data.py --masked_lm_prob"),
+    ({"ngram": 2}, "--ngram=2 needs --dynamic_masking; "),
+    ({"dynamic_masking": True, "max_predictions_per_seq": 16},
+     "--max_predictions_per_seq=16 is not below --max_seq_length=16"),
+])
+def test_refused_masking(unmasked, changes, message):
+    tiny.write_records(unmasked / "static.tfrecord", 8)
+    changes = {name: str(value).format(here=unmasked) for name, value in changes.items()}
+    with pytest.raises(UserError, match=message):
+        run(unmasked, **changes)
+    assert not (unmasked / "out").exists()
+
+
+def test_masking_flags_reach_the_masks(unmasked, monkeypatch):
+    """In training; held-out records are masked as their description says, whatever the flags."""
+    seen = []
+
+    def input_fn(paths, *lengths, is_training, **options):
+        seen.append((is_training, options.pop("masking"), options))
+
+    monkeypatch.setattr(records, "pretraining_input_fn", input_fn)
+    flags = tiny.parse(run_pretraining.define_flags, dynamic_masking=True, masked_lm_prob=0.5,
+                       ngram=1, max_predictions_per_seq=7)
+    paths = [str(unmasked / "train.tfrecord")]
+    run_pretraining.training_data(flags, paths).input_fn(first_example=8)
+    run_pretraining.evaluation_data(flags, paths)
+    assert [one[::2] for one in seen] == [(True, {"first_example": 8, "seed": 12345}), (False, {})]
+    training, evaluation = seen[0][1], seen[1][1]
+    assert (training.masked_lm_prob, training.ngram, training.max_predictions_per_seq) == (
+        0.5, 1, 7)
+    assert evaluation == training._replace(masked_lm_prob=0.15, ngram=3)
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -190,7 +282,7 @@ def test_record_unlike_the_first_is_named(here, changes, message):
     path = str(here / "train.tfrecord")
     serialized = list(tf.python_io.tf_record_iterator(path))[:40]
     odd = tiny.write_records(here / "odd.tfrecord", count=1, **changes)
-    records.write_records(path, serialized + list(tf.python_io.tf_record_iterator(odd)))
+    tfrecords.write(path, serialized + list(tf.python_io.tf_record_iterator(odd)))
     with pytest.raises(UserError, match="train.tfrecord: " + message):
         run(here, num_train_steps=20)
 
@@ -233,6 +325,52 @@ def test_init_checkpoint_loads_weights_only(here, trained, caplog):
     assert len(tables) == 1
     assert "%d loaded, 0 left random, %d unused" % (
         len(first) - len(slots) - 1, len(slots) + 1) in tables[0]
+
+
+def test_restore_slots_takes_the_moments_too(here, trained, caplog):
+    with caplog.at_level(logging.INFO, "albert"):
+        output = run(here, init_checkpoint=trained, restore_slots=True, num_train_steps=1)
+    before, after = tiny.weights(trained / "model.ckpt-2"), tiny.weights(output / "model.ckpt-0")
+    assert set(before) == set(after)
+    for name in set(before) - {"global_step"}:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+    assert any(before[name].any() for name in before if name.endswith("/adam_v"))
+    slots = sum(name.endswith(checkpoints.SLOT_SUFFIXES) for name in before)
+    assert "loaded  %d optimizer slots (adam_m, adam_v)" % slots in caplog.text
+
+
+def test_restore_slots_of_a_checkpoint_without_them(here, trained):
+    with tf.Graph().as_default(), tf.Session() as session:
+        for name, value in tiny.weights(trained / "model.ckpt-2").items():
+            if not name.endswith(checkpoints.SLOT_SUFFIXES):
+                tf.get_variable(name, initializer=value)
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver().save(session, str(here / "bare.ckpt"))
+    with pytest.raises(UserError, match="bare.ckpt holds no .*/adam_m, as brightmart's .*; leave "
+                       "--restore_slots out to begin with moments of 0"):
+        run(here, init_checkpoint=here / "bare.ckpt", restore_slots=True)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
+def test_accumulation_equals_the_larger_batch(here, trained, optimizer):
+    """Also where the parts of a batch hold different numbers of predictions."""
+    fewer = tiny.write_records(here / "fewer.tfrecord", 256, seed=2,
+                               masked_lm_weights=np.array([1, 0], np.float32))
+    found = {}
+    for name, sizes in {"whole": (24, 1), "parts": (8, 3)}.items():
+        output = run(here, name, input_file="%s,%s" % (here / "train.tfrecord", fewer),
+                     init_checkpoint=trained, optimizer=optimizer, num_train_steps=3,
+                     train_batch_size=sizes[0], gradient_accumulation_steps=sizes[1])
+        found[name] = tiny.weights(output / "model.ckpt-3"), summaries(output)
+    start = tiny.weights(trained / "model.ckpt-2")
+    for name, value in found["whole"][0].items():
+        np.testing.assert_allclose(found["parts"][0][name], value, rtol=1e-5, atol=1e-5,
+                                   err_msg=name)
+    for name in ("bert/embeddings/word_embeddings", "bert/pooler/dense/kernel"):
+        assert np.abs(found["whole"][0][name] - start[name]).max() > 1e-3
+    for name in METRICS + ["loss", "gradient_norm"]:
+        np.testing.assert_allclose(
+            found["parts"][1][name], found["whole"][1][name], rtol=1e-4, err_msg=name)
 
 
 def test_evaluates_on_training_data_and_exports_later(here, trained):

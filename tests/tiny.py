@@ -8,7 +8,7 @@ from absl import flags as absl_flags
 
 import estimators
 import modeling
-import records
+import tfrecords
 
 CONFIG = {"vocab_size": 100, "embedding_size": 8, "hidden_size": 16, "num_hidden_layers": 2,
           "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32,
@@ -61,7 +61,7 @@ def write_records(path, count=64, seed=0, **changes):
     """`count` learnable pre-training records; `changes` replace features of each."""
     rng = np.random.RandomState(seed)
     examples = [dict(pretraining_example(rng), **changes) for _ in range(count)]
-    records.write_records(str(path), map(records.serialize, examples))
+    tfrecords.write(str(path), map(tfrecords.serialize, examples))
     return str(path)
 
 

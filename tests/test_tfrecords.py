@@ -1,0 +1,152 @@
+"""Records written without TensorFlow: its own bytes, read by it, complete or absent."""
+
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import tfrecords
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+EDGES = [0, 1, 2, 127, 128, 129, 255, 16383, 16384, 2 ** 20 - 1, 2 ** 20, 2 ** 31 - 1, 2 ** 31,
+         2 ** 32, 2 ** 56, 2 ** 63 - 1]
+
+
+def by_tensorflow(arrays):
+    """The bytes of TensorFlow's own Example of these arrays."""
+    example = tf.train.Example()
+    example.features.SetInParent()
+    for name, values in arrays.items():
+        values = np.asarray(values)
+        feature = example.features.feature[name]
+        if values.dtype.kind == "f":
+            feature.float_list.value.extend(values.tolist())
+            feature.float_list.SetInParent()  # of no values: still a list of floats
+        else:
+            feature.int64_list.value.extend(values.astype(np.int64).tolist())
+            feature.int64_list.SetInParent()
+    return example.SerializeToString(deterministic=True)
+
+
+def read(serialized):
+    """Bytes of an Example -> {name: (kind, list of values)}."""
+    features = tf.train.Example.FromString(serialized).features.feature
+    return {name: (feature.WhichOneof("kind"),
+                   list(getattr(feature, feature.WhichOneof("kind")).value))
+            for name, feature in features.items()}
+
+
+def random_arrays(rng):
+    """A few features of all kinds and lengths."""
+    numpy_rng = np.random.RandomState(rng.randrange(2 ** 32))
+    arrays = {}
+    for _ in range(rng.randrange(6)):
+        name = "".join(rng.choice("abzABZ_019é字𠀀") for _ in range(rng.choice([0, 1, 2, 20, 200])))
+        name += "!"  # so that none begins with another; protobuf 4 has "ab" before "a"
+        size = rng.choice([0, 1, 5, 127, 128, 512, 20000 if rng.random() < 0.1 else 3])
+        arrays[name] = rng.choice([
+            lambda size: numpy_rng.randint(0, 30000, size).astype(np.int32),
+            lambda size: numpy_rng.randint(-2 ** 63, 2 ** 63 - 1, size, np.int64),
+            lambda size: numpy_rng.randint(0, 2, size).astype(bool),
+            lambda size: numpy_rng.randn(size).astype(np.float32),
+            lambda size: numpy_rng.randn(size),
+            lambda size: np.array([rng.choice(EDGES) for _ in range(size)], np.int64),
+            lambda size: [-rng.choice(EDGES) for _ in range(max(size, 1))],
+        ])(size)
+    return arrays
+
+
+def test_bytes_are_those_of_tensorflow():
+    rng = random.Random(0)
+    for _ in range(400):
+        arrays = random_arrays(rng)
+        assert tfrecords.serialize(arrays) == by_tensorflow(arrays)
+
+
+@pytest.mark.parametrize("values", [
+    np.array([], np.int32), np.array([], np.float32), np.array([], bool),
+    [-1], [-2 ** 63], [2 ** 63 - 1], EDGES, [-value for value in EDGES],
+    np.array([True, False, True]), np.array([0.1, -0.0, np.inf, 1e-45, 3.4e38], np.float32),
+    np.array([255], np.uint8), np.array([-128], np.int8), np.array([2 ** 32 - 1], np.uint32),
+    np.array([1, 2, 3, 4])[::-2], np.array([[1.0, 2.0]]).T[:, 0],
+])
+def test_values(values):
+    arrays = {"name": values}
+    serialized = tfrecords.serialize(arrays)
+    assert serialized == by_tensorflow(arrays)
+    kind = "float_list" if np.asarray(values).dtype.kind == "f" else "int64_list"
+    assert read(serialized) == {"name": (kind, np.asarray(values).tolist())}
+
+
+def test_no_features():
+    assert tfrecords.serialize({}) == b"\n\0"
+    assert read(tfrecords.serialize({})) == {}
+
+
+def test_features_come_by_name_whatever_their_order():
+    names = ["b!", "a!", "aa!", "!", "字!", "Z!", "é!", "𠀀!"]
+    arrays = [(name, [index]) for index, name in enumerate(names)]
+    assert tfrecords.serialize(dict(arrays)) == tfrecords.serialize(dict(reversed(arrays)))
+    assert tfrecords.serialize(dict(arrays)) == by_tensorflow(dict(arrays))
+
+
+def test_varints_kept_are_few():
+    """Those of token ids are remembered; any others would fill the memory."""
+    before = len(tfrecords._VARINTS)
+    tfrecords.serialize({"a": np.arange(2 ** 40, 2 ** 40 + 1000), "b": -np.arange(1, 1000)})
+    assert len(tfrecords._VARINTS) <= before + 10  # of lengths
+
+
+def test_files_are_those_of_tensorflow(tmp_path):
+    rng = random.Random(1)
+    records = [b"", b"\0", b"a" * 100000] + [
+        bytes(bytearray(rng.getrandbits(8) for _ in range(rng.randrange(300)))) for _ in range(500)]
+    with tf.python_io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+        for record in records:
+            writer.write(record)
+    assert tfrecords.write(str(tmp_path / "ours"), iter(records)) == len(records)
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    assert list(tf.python_io.tf_record_iterator(str(tmp_path / "ours"))) == records
+
+
+def test_file_without_records(tmp_path):
+    assert tfrecords.write(str(tmp_path / "a"), []) == 0
+    assert (tmp_path / "a").read_bytes() == b""
+
+
+def test_file_is_complete_or_absent(tmp_path):
+    def broken():
+        yield b"one" * 100000
+        assert len(os.listdir(str(tmp_path))) == 1  # it is being written
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        tfrecords.write(str(tmp_path / "a"), broken())
+    assert os.listdir(str(tmp_path)) == []
+    tfrecords.write(str(tmp_path / "a"), [b"old"])
+    old = (tmp_path / "a").read_bytes()
+    with pytest.raises(AssertionError):  # of `broken`: there are two files now
+        tfrecords.write(str(tmp_path / "a"), broken())
+    assert (tmp_path / "a").read_bytes() == old
+    assert os.listdir(str(tmp_path)) == ["a"]
+
+
+def test_nothing_here_loads_tensorflow():
+    code = ("import sys, tfrecords, corpus, workers, external_sort, pretraining_report, "
+            "pretraining_shards, pretraining_instances, create_pretraining_data, create_vocab\n"
+            "assert 'tensorflow' not in sys.modules")
+    subprocess.check_call([sys.executable, "-c", code], cwd=ROOT)
+
+
+@pytest.mark.parametrize("path, sidecar", [
+    ("data/tf.tfrecord", "data/tf.tfrecord.json"),
+    ("data/tf-00003-of-00064.tfrecord", "data/tf.tfrecord.json"),
+    ("data/tf.tfrecord-00003-of-00064", "data/tf.tfrecord.json"),
+    ("tf_1.tfrecord", "tf_1.tfrecord.json"),
+])
+def test_sidecar_path(path, sidecar):
+    assert tfrecords.sidecar_path(path) == sidecar
