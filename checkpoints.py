@@ -37,7 +37,7 @@ class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint rows")):
 
     def table(self):
         """The report as the text a person reads."""
-        slots = [row for row in self.rows if row.reason == "optimizer slot"]
+        slots = [row for row in self.rows if row.name.endswith(SLOT_SUFFIXES)]
         lines = ["restored from %s: %d loaded, %d left random, %d unused" % (
             (self.checkpoint,) + tuple(
                 len(self.names(status)) for status in ("loaded", "random", "unused")))]
@@ -45,8 +45,10 @@ class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint rows")):
             if row not in slots:
                 lines.append("  %-7s %-80s %-14s %s" % (
                     row.status, row.name, "x".join(map(str, row.shape)), row.reason))
-        if slots:
-            lines.append("  unused  %d optimizer slots (adam_m, adam_v)" % len(slots))
+        for status in ("loaded", "unused"):
+            number = sum(row.status == status for row in slots)
+            if number:
+                lines.append("  %-7s %d optimizer slots (adam_m, adam_v)" % (status, number))
         return "\n".join(line.rstrip() for line in lines)
 
 
@@ -133,7 +135,8 @@ def plan_restore(checkpoint, variables, config, allow_partial=False):
     Args:
       checkpoint: prefix, file or directory of a TensorFlow checkpoint.
       variables: the model's trainable variables. Those below bert/ and cls/ must come from the
-        checkpoint; the others are the task's own head and may stay random.
+        checkpoint; the others are the task's own head and may stay random. Optimizer slots among
+        them must come from it too.
       config: the AlbertConfig of the model.
       allow_partial: variables below bert/ and cls/ may stay random too (--allow_partial_init).
 
@@ -167,6 +170,10 @@ def _variable_row(prefix, name, shape, shapes, allow_partial):
     found = shapes.get(name)
     if found == shape:
         return Row("loaded", name, shape, "")
+    if found is None and name.endswith(SLOT_SUFFIXES):
+        raise UserError("%s holds no %s, as brightmart's checkpoints and those without optimizer "
+                        "slots; leave --restore_slots out to begin with moments of 0"
+                        % (prefix, name))
     if found is None:
         if is_head or allow_partial:
             return Row("random", name, shape,
@@ -186,8 +193,9 @@ def _variable_row(prefix, name, shape, shapes, allow_partial):
 
 def apply(report):
     """Makes the initializers of the planned variables read the checkpoint."""
+    variables = {variable.op.name: variable for variable in tf.global_variables()}
     tf.train.init_from_checkpoint(
-        report.checkpoint, {name: name for name in report.names("loaded")})
+        report.checkpoint, {name: variables[name] for name in report.names("loaded")})
 
 
 def claim_directory(directory, identity):

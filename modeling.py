@@ -298,7 +298,7 @@ def block_scopes(config):
             for inner in range(config.inner_group_num)]
 
 
-def get_masked_lm_output(config, model, positions, label_ids, label_weights):
+def get_masked_lm_output(config, model, positions, label_ids, label_weights, total_weight=None):
     """The masked-LM head over the masked positions only.
 
     Args:
@@ -307,10 +307,11 @@ def get_masked_lm_output(config, model, positions, label_ids, label_weights):
       positions: int [B, P], places in the sequence; padded with 0.
       label_ids: int [B, P], the original tokens.
       label_weights: float [B, P], 1 for a prediction and 0 for padding.
+      total_weight: sum of the weights of the whole batch, where this is a part of one.
 
     Returns:
-      (loss, per_example_loss, logits): a scalar, sum(w * loss) / (sum(w) + 1e-5) as the original;
-      [B*P]; [B*P, V].
+      (loss, per_example_loss, logits): a scalar, sum(w * loss) / (sum(w) + 1e-5) as the original,
+      or the part's share of it; [B*P]; [B*P, V].
     """
     width = config.hidden_size if config.layout == "brightmart" else config.embedding_size
     hidden = gather_positions(model.get_sequence_output(), positions)  # [B*P, H]
@@ -326,7 +327,8 @@ def get_masked_lm_output(config, model, positions, label_ids, label_weights):
     per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=tf.reshape(label_ids, [-1]), logits=logits)  # [B*P]
     weights = tf.reshape(tf.cast(label_weights, tf.float32), [-1])
-    loss = tf.reduce_sum(weights * per_example_loss) / (tf.reduce_sum(weights) + 1e-5)
+    total_weight = tf.reduce_sum(weights) if total_weight is None else total_weight
+    loss = tf.reduce_sum(weights * per_example_loss) / (total_weight + 1e-5)
     return loss, per_example_loss, logits
 
 

@@ -1,7 +1,8 @@
 """The train op: AdamW or LAMB, warmup and decay of the learning rate, clipped gradients.
 
+    gradients = optimization.compute_gradients(loss)
     train = optimization.create_train_op(
-        loss, "lamb", init_lr=0.00176, num_train_steps=125000, num_warmup_steps=12500)
+        gradients, "lamb", init_lr=0.00176, num_train_steps=125000, num_warmup_steps=12500)
     _, rate = session.run([train.train_op, train.learning_rate])
 """
 
@@ -20,6 +21,7 @@ LAMB_EXCLUDE = {
 }
 
 TrainOp = collections.namedtuple("TrainOp", ["train_op", "learning_rate", "gradient_norm"])
+Gradient = collections.namedtuple("Gradient", ["value", "squares", "variable"])
 
 
 class AdamWeightDecayOptimizer(MomentsOptimizer):
@@ -106,21 +108,102 @@ def create_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_de
     raise UserError("optimizer=%s: no such optimizer, expected adamw or lamb" % name)
 
 
-def create_train_op(loss, optimizer_name, init_lr, num_train_steps, num_warmup_steps,
+def compute_gradients(loss, variables=None):
+    """Dense gradients of a scalar.
+
+    Args:
+      variables: what to differentiate by; None for all trainable variables. Those that the loss
+        does not depend on are left out.
+
+    Returns:
+      [Gradient(value, squares, variable)]; `squares` is None, or the sum of squares of the single
+      look-ups where the variable is an embedding table that is only looked up.
+    """
+    variables = tf.trainable_variables() if variables is None else variables
+    gradients = []
+    for value, variable in zip(tf.gradients(loss, variables), variables):
+        if isinstance(value, tf.IndexedSlices):
+            squares = _sum_of_squares(value.values)
+            value = tf.math.unsorted_segment_sum(
+                value.values, value.indices, variable.shape.as_list()[0])
+            gradients.append(Gradient(value, squares, variable))
+        elif value is not None:
+            gradients.append(Gradient(value, None, variable))
+    if not gradients:
+        raise ValueError("the loss depends on none of the variables to train")
+    return gradients
+
+
+def accumulate_gradients(loss_fn, features, num_parts, variables=None):
+    """Gradients of a batch that is computed in parts, one after another, in the memory of one.
+
+    Args:
+      loss_fn: function {name: [B / num_parts, …]} -> (loss, {name: scalar}) that builds the model;
+        all are the part's shares of the whole batch, so that shares add up.
+      features: {name: [B, …]}; B is a multiple of `num_parts`.
+      variables: as in `compute_gradients`.
+
+    Returns:
+      (loss, {name: scalar}, gradients as of `compute_gradients`), all of the whole batch.
+    """
+    def compute(features):
+        loss, values = loss_fn(features)
+        return loss, values, compute_gradients(loss, variables)
+
+    if num_parts == 1:
+        return compute(features)
+    parts = {name: tf.reshape(value, tf.concat([[num_parts, -1], tf.shape(value)[1:]], 0))
+             for name, value in features.items()}
+    for name, value in features.items():
+        batch = value.shape.as_list()[0]
+        parts[name].set_shape([num_parts, batch and batch // num_parts]
+                              + value.shape.as_list()[1:])
+
+    def part(index):
+        return {name: tf.gather(value, index) for name, value in parts.items()}
+
+    def add(index, sums):
+        with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+            terms = _tensors(*compute(part(index)))
+        return index + 1, [total + term for total, term in zip(sums, terms)]
+
+    loss, values, gradients = compute(part(0))
+
+    _, sums = tf.while_loop(lambda index, _: index < num_parts, add,
+                            [1, _tensors(loss, values, gradients)], parallel_iterations=1,
+                            back_prop=False)
+    sums = iter(sums)
+    loss = next(sums)
+    values = collections.OrderedDict((name, next(sums)) for name in values)
+    return loss, values, [
+        Gradient(next(sums), next(sums) if gradient.squares is not None else None,
+                 gradient.variable) for gradient in gradients]
+
+
+def _tensors(loss, values, gradients):
+    """The tensors of what `accumulate_gradients` returns, in a row."""
+    return [loss] + list(values.values()) + [
+        tensor for gradient in gradients for tensor in gradient[:2] if tensor is not None]
+
+
+def _sum_of_squares(values):
+    return 2.0 * tf.nn.l2_loss(values)
+
+
+def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_warmup_steps,
                     poly_power=1.0, weight_decay=0.01, clip_norm=1.0, use_tpu=False,
-                    lamb_exclude="no_decay", variables=None, start_warmup_step=0):
-    """One update of `variables` and of the global step, which rises by one per run.
+                    lamb_exclude="no_decay", start_warmup_step=0):
+    """One update of the variables and of the global step, which rises by one per run.
 
     The rate is that of the global step before the update. Gradients are clipped to a global norm of
     `clip_norm`; as in the original codes a row of an embedding table that a batch looks up twice
     enters that norm twice, not as the sum (so do tf.IndexedSlices in tf.global_norm). Several
-    replicas of a tf.distribute strategy make the update that one makes of the whole batch; TPU
-    cores clip each their own gradients, as Google's.
+    replicas of a tf.distribute strategy, or cores of a TPU, make the update that one makes of the
+    whole batch.
 
     Args:
-      loss: a scalar; under a distribution strategy that of the replica's own batch.
-      variables: what to train; None for all trainable variables. Those that the loss does not
-        depend on stay as they are.
+      gradients: of `compute_gradients` or `accumulate_gradients`; under a distribution strategy
+        those of the replica's own batch, whose mean is taken.
       The others as in `create_learning_rate` and `create_optimizer`.
 
     Returns:
@@ -128,41 +211,53 @@ def create_train_op(loss, optimizer_name, init_lr, num_train_steps, num_warmup_s
 
     Raises:
       UserError: a number out of its range or an unknown name.
-      ValueError: the loss depends on none of the variables.
     """
     _require("clip_norm", clip_norm)
     global_step = tf.train.get_or_create_global_step()
     rate = create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps, poly_power,
                                 start_warmup_step)
     optimizer = create_optimizer(optimizer_name, rate, weight_decay, lamb_exclude)
-    if use_tpu:
-        optimizer = tf.tpu.CrossShardOptimizer(optimizer)
-    pairs = [(gradient, variable)
-             for gradient, variable in optimizer.compute_gradients(loss, variables)
-             if gradient is not None]
-    if not pairs:
-        raise ValueError("the loss depends on none of the variables to train")
-    gradients, variables = zip(*pairs)
-    # apply_gradients sums over the replicas, so each hands it an equal part of the clipped sum.
+    # apply_gradients sums over the replicas, so each hands it an equal part of the clipped mean.
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if replicas > 1:
-        gradients = _mean_over_replicas(gradients, variables)
-    gradients, norm = tf.clip_by_global_norm(gradients, clip_norm / replicas)
-    train_op = optimizer.apply_gradients(list(zip(gradients, variables)), global_step=global_step)
-    return TrainOp(train_op, rate, norm * replicas)
+    if use_tpu:
+        gradients = _mean_over_cores(gradients)
+    elif replicas > 1:
+        gradients = _mean_over_replicas(gradients, replicas)
+    norm = tf.sqrt(tf.add_n([
+        _sum_of_squares(gradient.value) if gradient.squares is None else gradient.squares
+        for gradient in gradients]))
+    clipped, _ = tf.clip_by_global_norm(
+        [gradient.value for gradient in gradients], clip_norm, use_norm=norm)
+    pairs = [(value / replicas if replicas > 1 else value, gradient.variable)
+             for value, gradient in zip(clipped, gradients)]
+    return TrainOp(optimizer.apply_gradients(pairs, global_step=global_step), rate, norm)
 
 
-def _mean_over_replicas(gradients, variables):
+def _mean_over_cores(gradients):
+    """Each TPU core's gradients -> their means, the same in every core."""
+    cores = tf.tpu.cross_replica_sum(1.0)
+    return [gradient._replace(
+        value=tf.tpu.cross_replica_sum(gradient.value) / cores,
+        squares=None if gradient.squares is None
+        else tf.tpu.cross_replica_sum(gradient.squares) / cores ** 2) for gradient in gradients]
+
+
+def _mean_over_replicas(gradients, replicas):
     """Each replica's gradients -> their means, the same in every replica.
 
     Clipping comes after it: before, the norms would be those of parts of the batch.
     """
     def reduce(strategy, *values):
-        pairs = list(zip(values[:len(gradients)], values[len(gradients):]))
+        pairs = list(zip(values[:len(values) // 2], values[len(values) // 2:]))
         return strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.MEAN, pairs)
 
-    context = tf.distribute.get_replica_context()
-    return context.merge_call(reduce, args=tuple(gradients) + tuple(variables))
+    parts = [(part, gradient.variable) for gradient in gradients for part in gradient[:2]
+             if part is not None]
+    values, variables = zip(*parts)
+    means = iter(tf.distribute.get_replica_context().merge_call(reduce, args=values + variables))
+    return [Gradient(next(means),
+                     None if gradient.squares is None else next(means) / replicas,
+                     gradient.variable) for gradient in gradients]
 
 
 def _require(name, value, zero=False):

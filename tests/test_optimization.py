@@ -33,8 +33,9 @@ def golden_loss(numbers, ids, targets, sparse=True):
     return 30 * tf.reduce_mean(tf.square(outputs - targets))
 
 
-def train_op(loss, name="adamw", init_lr=0.05, steps=10, warmup=2, **options):
-    return optimization.create_train_op(loss, name, init_lr, steps, warmup, **options)
+def train_op(loss, name="adamw", init_lr=0.05, steps=10, warmup=2, variables=None, **options):
+    gradients = optimization.compute_gradients(loss, variables)
+    return optimization.create_train_op(gradients, name, init_lr, steps, warmup, **options)
 
 
 def initialized_session(**config):
@@ -293,6 +294,55 @@ def test_update_compiles_with_xla(name, sparse):
     found = values_after(
         lambda: tf.xla.experimental.compile(lambda: update_of_two_batches(name, sparse)))
     wanted = values_after(lambda: update_of_two_batches(name, sparse))
+    for key, value in wanted.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-6)
+
+
+def update_in_parts(name, sparse, num_parts):
+    """As update_of_two_batches, one part after another."""
+    numbers = golden()
+    features = {key: tf.constant(np.reshape(numbers["input/" + key][:2], shape))
+                for key, shape in [("ids", [14]), ("targets", [14, 6])]}
+
+    def share(part):
+        assert part["ids"].shape.as_list() == [14 // num_parts]
+        loss = golden_loss(numbers, part["ids"], part["targets"], sparse) / num_parts
+        return loss, {"twice": 2 * loss}
+
+    loss, values, gradients = optimization.accumulate_gradients(share, features, num_parts)
+    train = optimization.create_train_op(gradients, name, 0.05, 10, 0)
+    return train.train_op, loss, values["twice"], train.gradient_norm
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("num_parts", [1, 2, 7])
+def test_accumulation_equals_the_whole_batch(name, sparse, num_parts):
+    found = values_after(lambda: update_in_parts(name, sparse, num_parts))
+    wanted = values_after(lambda: update_of_two_batches(name, sparse))
+    assert set(found) == set(wanted)
+    for key, value in wanted.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_loss_and_norm_of_accumulated_parts(sparse):
+    shown = []
+    for num_parts in (1, 2):
+        with tf.Graph().as_default():
+            update = update_in_parts("adamw", sparse, num_parts)
+            with initialized_session() as session:
+                shown.append(session.run(update[1:]))
+    np.testing.assert_allclose(*shown, rtol=1e-5)
+    np.testing.assert_allclose(shown[0][1], 2 * shown[0][0], rtol=1e-6)
+    assert shown[0][2] > 1.0  # so that clipping is in the test above
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_accumulation_compiles_with_xla(sparse):
+    found = values_after(lambda: tf.xla.experimental.compile(
+        lambda: update_in_parts("lamb", sparse, 2)[0]))
+    wanted = values_after(lambda: update_of_two_batches("lamb", sparse))
     for key, value in wanted.items():
         np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-6)
 
