@@ -4,6 +4,7 @@ A run is stopped in every way: killed at each step and at random times, by a dea
 disk, bad input. The same command then gives the bytes of a run that nothing has stopped.
 """
 
+import fcntl
 import gc
 import gzip
 import itertools
@@ -26,10 +27,10 @@ import create_pretraining_data as command
 import external_sort
 import files
 import pretraining_shards
+import tfrecords
 from errors import UserError
 from making import NEWS, ROOT, everything, flags, make, news, refused, stopped
-
-needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+from processes import alive, descendants, needs_proc, wait_until
 
 # What most tests make: twelve documents in eight chunks, which become three shards.
 DOCUMENTS, CHUNKS = 12, 8
@@ -77,27 +78,26 @@ class Stop(Exception):
     """Stands for anything that ends a run."""
 
 
-def stop_after(monkeypatch, runs):
-    """Ends the run after it has written so many runs of records."""
-    original, written = external_sort.write_run, []
+def make_partly(tmp_path, vocab, module, name, pieces):
+    """Begins to make the data of TEXT; module.name makes so many pieces and then stops the run."""
+    original, made = getattr(module, name), []
 
     def stopping(*arguments):
-        if len(written) == runs:
+        if len(made) == pieces:
             raise Stop
-        original(*arguments)
-        written.append(arguments)
+        made.append(original(*arguments))
+        return made[-1]
 
-    monkeypatch.setattr(external_sort, "write_run", stopping)
-    return lambda: monkeypatch.setattr(external_sort, "write_run", original)
-
-
-def make_partly(tmp_path, vocab, monkeypatch, runs, text=TEXT, **changes):
-    """Begins to make the data and stops; what was made is kept."""
-    go_on = stop_after(monkeypatch, runs)
-    with pytest.raises(Stop):
-        make(tmp_path, vocab, text, **outputs(tmp_path, **changes))
-    go_on()
+    setattr(module, name, stopping)
+    try:
+        with pytest.raises(Stop):
+            make(tmp_path, vocab, TEXT, **outputs(tmp_path))
+    finally:
+        setattr(module, name, original)
     assert os.listdir(str(tmp_path / "out")) == [".t.tfrecord.work"]
+
+
+RUNS, SHARDS = (external_sort, "write_run"), (tfrecords, "write")
 
 
 # ---- parts ----
@@ -192,9 +192,27 @@ def test_second_command_waits_a_moment(tmp_path, sample_vocab, expected):
     assert contents(out) == expected
 
 
-@pytest.mark.parametrize("moment", ["listdir", "remove", "rmdir"])
-def test_lock_of_a_directory_that_is_being_removed(tmp_path, monkeypatch, moment):
-    """One command ends as the other begins: the second one holds a lock that is there."""
+def test_lock_that_was_removed_is_none(tmp_path, monkeypatch):
+    """The first command ends between the second one's opening of the file and its locking."""
+    path, original = str(tmp_path / "w"), fcntl.flock
+
+    def late(stream, operation):
+        monkeypatch.setattr(fcntl, "flock", original)
+        os.remove(stream.name)
+        return original(stream, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pretraining_shards.work_directory(path):
+        assert fcntl.flock is original
+        assert os.listdir(path) == ["lock"]
+        monkeypatch.setattr(pretraining_shards, "LOCK_SECONDS", 0)
+        with pytest.raises(UserError, match="another process"), \
+                pretraining_shards.work_directory(path):
+            pass
+
+
+@pytest.mark.parametrize("moment", ["remove", "rmdir"])
+def test_second_command_begins_while_the_first_one_cleans_up(tmp_path, monkeypatch, moment):
     path, original = str(tmp_path / "w"), getattr(os, moment)
     others = []
 
@@ -219,9 +237,8 @@ def test_lock_of_a_directory_that_is_being_removed(tmp_path, monkeypatch, moment
 
 # ---- what is used again, and what is not ----
 
-def test_chunks_that_are_made_are_used_again(tmp_path, sample_vocab, monkeypatch, encoded,
-                                             expected):
-    make_partly(tmp_path, sample_vocab, monkeypatch, 4)
+def test_chunks_that_are_made_are_used_again(tmp_path, sample_vocab, encoded, expected):
+    make_partly(tmp_path, sample_vocab, *RUNS, pieces=4)
     begun = len(encoded)
     assert 4 <= begun < DOCUMENTS
     names = os.listdir(str(tmp_path / "out" / ".t.tfrecord.work"))
@@ -239,7 +256,7 @@ def test_many_runs_of_a_chunk_are_used_together(tmp_path, sample_vocab, monkeypa
                                                 expected):
     """A chunk is there when its last run is."""
     monkeypatch.setattr(pretraining_shards, "RUN_BYTES", 2000)
-    make_partly(tmp_path, sample_vocab, monkeypatch, 9)
+    make_partly(tmp_path, sample_vocab, *RUNS, pieces=9)
     names = os.listdir(str(tmp_path / "out" / ".t.tfrecord.work"))
     runs = {name for name in names if re.match("run-[0-9a-f]+-[0-9]+$", name)}
     assert len(runs) == 9
@@ -259,25 +276,27 @@ OTHER = [
     {"masked_lm_prob": 0.2}, {"do_whole_word_mask": False}, {"non_chinese": True},
     {"do_lower_case": False}, {"brightmart_labels": True}, {"store_word_starts": True},
     {"short_seq_prob": 0.9}, {"max_predictions_per_seq": 3}, {"split_sentences": True},
-    {"vocab": None}, {"text": TEXT.replace("长江", "河江")},
+    {"vocab": None}, {"output_file": "t@2.tfrecord"}, {"text": TEXT.replace("长江", "河江")},
     {"text": "\n\n".join(reversed(TEXT.split("\n\n")))},
     {"text": "新的一篇。\n在前面。\n\n" + TEXT},
 ]
 
 
 @pytest.mark.parametrize("changes", OTHER)
-def test_nothing_of_another_command_is_used(tmp_path, sample_vocab, monkeypatch, changes):
+@pytest.mark.parametrize("stop", [RUNS + (5,), SHARDS + (2,)])
+def test_nothing_of_another_command_is_used(tmp_path, sample_vocab, changes, stop):
     """The same output of other text, flags or vocabulary: as if nothing had been made before."""
     changes = dict(changes)
     text, vocab = changes.pop("text", TEXT), sample_vocab
-    if "vocab" in changes:
-        vocab = str(tmp_path / "vocab.txt")
-        changes.pop("vocab")
+    if "output_file" in changes:
+        changes["output_file"] = tmp_path / "out" / changes["output_file"]
+    if "vocab" in changes:  # the same tokens with other ids
+        vocab = changes.pop("vocab") or str(tmp_path / "vocab.txt")
         with open(sample_vocab, encoding="utf-8") as stream:
-            tokens = stream.read().split("\n")
+            tokens = stream.read().split()
         (tmp_path / "vocab.txt").write_text(
-            "\n".join(tokens[:-9] + tokens[-2:-10:-1] + [""]), encoding="utf-8")
-    make_partly(tmp_path, sample_vocab, monkeypatch, 5)
+            "\n".join(tokens[:5] + tokens[:4:-1]), encoding="utf-8")
+    make_partly(tmp_path, sample_vocab, *stop)
     mixed = contents(make(tmp_path, vocab, text, **outputs(tmp_path, **changes)))
     shutil.rmtree(str(tmp_path / "out"))
     fresh = contents(make(tmp_path, vocab, text, **outputs(tmp_path, **changes)))
@@ -285,7 +304,7 @@ def test_nothing_of_another_command_is_used(tmp_path, sample_vocab, monkeypatch,
 
 
 def test_nothing_of_other_code_is_used(tmp_path, sample_vocab, monkeypatch, encoded):
-    make_partly(tmp_path, sample_vocab, monkeypatch, 5)
+    make_partly(tmp_path, sample_vocab, *RUNS, pieces=5)
     monkeypatch.setattr(files, "code_version", lambda *names: "changed")
     del encoded[:]
     make(tmp_path, sample_vocab, TEXT, **outputs(tmp_path))
@@ -403,35 +422,6 @@ def test_killed_while_names_are_given(tmp_path, sample_vocab, monkeypatch, expec
 
 # ---- the real command, killed ----
 
-def descendants(pid):
-    """The pids of the processes that a process has started."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open("/proc/%s/stat" % name) as stream:
-                parent = int(stream.read().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if parent == pid:
-            found += [int(name)] + descendants(int(name))
-    return found
-
-
-def alive(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as stream:
-            return stream.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def wait_until(condition, seconds=10):
-    end = time.time() + seconds
-    while not condition():
-        assert time.time() < end, "nothing happened in %d seconds" % seconds
-        time.sleep(0.002)
-
-
 class Real:
     """The command as a user gives it, with two workers and 24 shards."""
 
@@ -451,9 +441,9 @@ class Real:
         self._command = [sys.executable, "create_pretraining_data.py"]
         self._command += ["--%s=%s" % item for item in values.items()]
 
-    def start(self):
+    def start(self, **options):
         return subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT)
+                                stderr=subprocess.STDOUT, **options)
 
     def finish(self):
         """Runs it to its end; returns the output."""
@@ -581,12 +571,18 @@ def test_dead_worker_is_one_sentence(real):
 def test_ctrl_c_is_one_sentence(real):
     """A terminal sends it to the whole group."""
     run, found, _ = real
-    process = subprocess.Popen(run._command, cwd=ROOT, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, preexec_fn=os.setpgrp)
-    wait_until(lambda: len(run.pieces("chunk-")) > 2)
-    os.killpg(process.pid, signal.SIGINT)
-    output = process.communicate()[0].decode("utf-8")
-    assert process.returncode == 1
+    def interrupted():
+        process = run.start(preexec_fn=os.setpgrp)
+        wait_until(lambda: len(run.pieces("chunk-")) > 2 or process.poll() is not None)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+        return process.communicate()[0].decode("utf-8"), process.returncode
+
+    output, status = interrupted()
+    while not status:  # it was done before the signal came
+        shutil.rmtree(str(run.out))
+        output, status = interrupted()
+    assert status == 1
     assert output.strip().split("\n")[-1].startswith("interrupted; the same command goes on")
     assert "Traceback" not in output
     assert contents(run.out) == {}

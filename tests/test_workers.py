@@ -10,26 +10,11 @@ import pytest
 
 import workers
 from errors import UserError
+from processes import alive, needs_proc, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
-
-
-def alive(pid):
-    """Whether a process is there and not a zombie."""
-    try:
-        with open("/proc/%d/stat" % pid) as stream:
-            return stream.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(condition, seconds=10):
-    end = time.time() + seconds
-    while not condition():
-        assert time.time() < end, "nothing happened in %d seconds" % seconds
-        time.sleep(0.01)
+pytestmark = needs_proc
 
 
 class Square:
