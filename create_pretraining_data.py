@@ -296,6 +296,8 @@ def main(flags):
     if not sum(map(files.size, inputs)):
         raise UserError("%s: empty; expected one sentence a line, a blank line between documents"
                         % flags.input_file)
+    if flags.report:  # a path that cannot be written fails now, not after the work
+        files.make_directory(os.path.dirname(flags.report))
     tokenizer = tokenization.load_tokenizer(
         flags.vocab_file, flags.spm_model_file, flags.do_lower_case)
     settings = instance_settings(flags)

@@ -110,9 +110,9 @@ def warnings(statistics, settings):
         counts["tokens of the text"] * settings.dupe_factor, 1)
     if cut > CUT_SHARE:
         found.append(
-            "%.0f %% of the text is in no instance, because sentences are longer than "
-            "--max_seq_length=%d or documents have just one; pass --split_sentences for lines "
-            "that are paragraphs" % (100 * cut, settings.max_seq_length))
+            "%.0f %% of the text is in no instance, because sentences are long for "
+            "--max_seq_length=%d or alone in their documents; raise it, or pass --split_sentences "
+            "if lines are paragraphs" % (100 * cut, settings.max_seq_length))
     masked = share("masked tokens", "tokens")
     if not settings.store_word_starts and masked < 0.7 * settings.masked_lm_prob:
         found.append(

@@ -596,6 +596,11 @@ def test_unmasked_records_are_said_to_the_next_command(tmp_path, sample_vocab, c
             ) in caplog.text
 
 
+def test_report_that_cannot_be_written_is_said_before_the_work(tmp_path, sample_vocab):
+    assert refused(tmp_path, sample_vocab, report="/proc/none/a.json").startswith(
+        "error: /proc/none: ")
+
+
 def test_report(tmp_path, sample_vocab):
     path = tmp_path / "reports" / "a.json"
     out = make(tmp_path, sample_vocab, news(), report=path, **SMALL)

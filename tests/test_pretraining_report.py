@@ -136,9 +136,9 @@ def test_healthy_corpus_has_no_warning():
                     "one sentence on a line, or pass --split_sentences"),
     (dict(SHORT, tokens=31999), "an instance has 32 tokens on average, under half of "
                                 "--max_seq_length=64; the documents are short: lower it"),
-    ({"tokens": 1200 + 15999}, "20 % of the text is in no instance, because sentences are longer "
-                               "than --max_seq_length=64 or documents have just one; pass "
-                               "--split_sentences"),
+    ({"tokens": 1200 + 15999}, "20 % of the text is in no instance, because sentences are long "
+                               "for --max_seq_length=64 or alone in their documents; raise it, or "
+                               "pass --split_sentences"),
     ({"masked tokens": 2225}, "10.5 % of the tokens are masked, --masked_lm_prob=0.15 asks for "
                               "more; raise --max_predictions_per_seq=10 to about 10"),
     ({"lines": 989, "bad lines": 11}, "11 of 1000 lines are not UTF-8 and were left out; convert "
