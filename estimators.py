@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import signal
+import sys
 import time
 
 import commands
@@ -125,6 +127,8 @@ def restore_scaffold(config, checkpoint, allow_partial, use_tpu, already_trained
 def train(estimator, input_fn, max_steps, record_paths, hooks=()):
     """estimator.train up to `max_steps`, with failures told in words.
 
+    At SIGTERM, which clusters send before they take a machine back, it saves and ends the process.
+
     Raises:
       UserError: the loss became NaN (with the step and the last good checkpoint), or a record file
         is truncated (with its name and place).
@@ -133,14 +137,18 @@ def train(estimator, input_fn, max_steps, record_paths, hooks=()):
         return
     step = _StepHook()
     try:
-        with damage_named(record_paths):
-            estimator.train(input_fn, max_steps=max_steps, hooks=[step] + list(hooks))
+        with damage_named(record_paths), _TerminationHook() as termination:
+            estimator.train(
+                input_fn, max_steps=max_steps, hooks=[step, termination] + list(hooks))
     except tf.train.NanLossDuringTrainingError:
         good = checkpoints.last_good(estimator.model_dir)
         raise UserError(
             "the loss is NaN at step %d; last good checkpoint: %s; give it as --init_checkpoint to "
             "a run with a new --output_dir and a lower --learning_rate or more warmup"
             % (step.last, good or "none yet")) from None
+    if termination.asked:
+        sys.exit("stopped by SIGTERM: step %d is saved; the same command goes on from there"
+                 % step.last)
 
 
 @contextlib.contextmanager
@@ -163,6 +171,26 @@ class _StepHook(tf.train.SessionRunHook):
 
     def after_run(self, run_context, run_values):
         self.last = int(run_context.session.run(tf.train.get_global_step()))
+
+
+class _TerminationHook(tf.train.SessionRunHook):
+    """Asks for the end of training when SIGTERM comes; as a context it heeds the signal."""
+
+    asked = False
+
+    def __enter__(self):
+        self._before = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def __exit__(self, *error):
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _ask(self, number, frame):
+        self.asked = True
+
+    def after_run(self, run_context, run_values):
+        if self.asked:
+            run_context.request_stop()
 
 
 class ProgressHook(tf.train.SessionRunHook):

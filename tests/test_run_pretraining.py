@@ -4,6 +4,10 @@ import glob
 import json
 import logging
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -16,7 +20,9 @@ import run_pretraining
 import tfrecords
 import tiny
 from errors import UserError
+from processes import needs_proc, wait_until
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 METRICS = ["masked_lm_accuracy", "masked_lm_loss", "sentence_order_accuracy", "sentence_order_loss"]
 
 
@@ -371,6 +377,29 @@ def test_accumulation_equals_the_larger_batch(here, trained, optimizer):
     for name in METRICS + ["loss", "gradient_norm"]:
         np.testing.assert_allclose(
             found["parts"][1][name], found["whole"][1][name], rtol=1e-4, err_msg=name)
+
+
+@needs_proc
+def test_sigterm_saves_and_ends(here):
+    command = [sys.executable, "run_pretraining.py", "--do_train", "--num_train_steps=1000000",
+               "--num_warmup_steps=0", "--max_seq_length=%d" % tiny.LENGTH,
+               "--max_predictions_per_seq=%d" % tiny.PREDICTIONS, "--train_batch_size=8"]
+    command += ["--%s=%s" % (name, here / file) for name, file in [
+        ("input_file", "train.tfrecord"), ("bert_config_file", "config.json"),
+        ("output_dir", "out")]]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, universal_newlines=True)
+    wait_until((here / "out" / "model.ckpt-0.meta").exists)
+    time.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    last = process.communicate()[1].strip().split("\n")[-1]
+    assert process.returncode == 1
+    step = checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(here / "out")))
+    assert step > 0
+    assert last == (
+        "stopped by SIGTERM: step %d is saved; the same command goes on from there" % step)
+    assert not checkpoints.verify(str(here / "out" / ("model.ckpt-%d" % step)))
+    run(here, num_train_steps=step + 1)
+    assert (here / "out" / ("model.ckpt-%d.index" % (step + 1))).exists()
 
 
 def test_evaluates_on_training_data_and_exports_later(here, trained):
