@@ -442,8 +442,11 @@ class Real:
         self._command += ["--%s=%s" % item for item in values.items()]
 
     def start(self):
-        return subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, start_new_session=True)
+        # A shell lets what it starts with "&" ignore SIGINT, and so would what these tests start.
+        return subprocess.Popen(
+            self._command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def reaches(self, process, condition):
         """Waits until `condition()` is true; False if the process ended before."""
@@ -675,7 +678,8 @@ def small_disk(tmp_path):
 
 
 def fill(disk, blocks):
-    """Leaves so many blocks free."""
+    """Leaves so many blocks free, for good: what errors of before still hold open is let go now."""
+    gc.collect()
     other = disk / "other"
     if other.exists():
         other.unlink()
