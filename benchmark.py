@@ -2,9 +2,12 @@
 
     python3 benchmark.py data --input_file=corpus.txt --vocab_file=vocab.txt
     python3 benchmark.py masking --input_file=corpus.txt --vocab_file=vocab.txt
+    python3 benchmark.py pretrain --input_file=corpus.txt --vocab_file=vocab.txt \
+      --albert_zh_dir=../albert_zh --albert_zh_python=../py37/bin/python \
+      --huggingface_python=../transformers/bin/python
 
 Prints a table in Markdown and writes it with all figures to --output. Run it alone: whatever else
-the machine does is in the figures.
+the machine does is in the figures. `pretrain` leaves out peers that are not there, and says so.
 """
 
 import collections
@@ -30,6 +33,18 @@ from errors import UserError
 ORIGINAL_INSTANCES_A_SECOND = 419
 HERE = os.path.dirname(os.path.abspath(__file__))
 
+# Someone's training: `command(output_dir)` is a list; `pattern` finds the rates in what it prints,
+# of which the first `skip` are those of a start.
+Peer = collections.namedtuple("Peer", ["name", "command", "pattern", "skip"])
+RATE = r"([\d.]+) examples/s"
+ORIGINAL_RATE = r"^INFO:tensorflow:examples/sec: ([\d.]+)"  # logged twice, once with this beginning
+# {what benchmark_peers.py calls it: (name, what must be importable)}.
+HUGGING_FACE = collections.OrderedDict([
+    ("pytorch", ("transformers, PyTorch", "import torch; from transformers import "
+                 "AlbertForPreTraining")),
+    ("tensorflow", ("transformers, TensorFlow", "import tensorflow; from transformers import "
+                    "TFAlbertForPreTraining"))])
+
 
 def define_flags():
     flags = absl_flags
@@ -40,10 +55,21 @@ def define_flags():
                       "or cut to them.")
     flags.DEFINE_list("num_workers", ["1", "2"], "data: numbers of processes.")
     flags.DEFINE_string("bert_config_file", "albert_config/albert_config_tiny.json",
-                        "masking: the model to train.")
-    flags.DEFINE_integer("rounds", 3, "masking: how often both ways are measured, in turn.",
+                        "masking, pretrain: the model to train.")
+    flags.DEFINE_integer("rounds", 3, "masking, pretrain: how often all are measured, in turn.",
                          lower_bound=1)
-    flags.DEFINE_integer("steps", 80, "masking: steps of a round.", lower_bound=20)
+    flags.DEFINE_integer("steps", 80, "masking, pretrain: steps of a round; rates of less than "
+                         "half a minute are those of a start.", lower_bound=20)
+    flags.DEFINE_integer("train_batch_size", 32, "pretrain: examples a step.", lower_bound=1)
+    flags.DEFINE_integer("max_seq_length", 128, "pretrain: tokens of an example.", lower_bound=8)
+    flags.DEFINE_integer("max_predictions_per_seq", 20, "pretrain: masked tokens of an example.",
+                         lower_bound=1)
+    flags.DEFINE_list("pythons", [], "pretrain: other Pythons to run this code with, as "
+                      "name=path, e.g. classic=../py37/bin/python.")
+    flags.DEFINE_string("albert_zh_dir", None, "pretrain: a clone of brightmart/albert_zh.")
+    flags.DEFINE_string("albert_zh_python", None, "pretrain: a Python with TensorFlow 1.15 for it.")
+    flags.DEFINE_string("huggingface_python", None, "pretrain: a Python with transformers and "
+                        "PyTorch or TensorFlow; default: this one.")
 
 
 def write_text(paths, num_bytes, target):
@@ -59,25 +85,36 @@ def write_text(paths, num_bytes, target):
                     break
 
 
-def measure(script, **flags):
+def ours(script, *arguments, **flags):
+    """The command that runs a script of this directory."""
+    return ([sys.executable, os.path.join(HERE, script)] + [str(value) for value in arguments]
+            + ["--%s=%s" % item for item in flags.items()])
+
+
+def measure(command):
     """Runs a command -> (what it printed, {seconds, cpu_seconds, peak_mb}).
 
     peak_mb is the resident memory of the largest of its processes.
     """
-    command = [sys.executable, os.path.join(HERE, script)]
-    command += ["--%s=%s" % item for item in flags.items()]
+    # Nothing is left in others' directories, not even compiled modules.
+    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     with tempfile.TemporaryFile() as output:
         begin = os.times().elapsed
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=HERE)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=HERE,
+                                   env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = status
         seconds = os.times().elapsed - begin
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
     if status:
-        raise UserError("%s failed: %s" % (script, text.strip().split("\n")[-1]))
+        raise UserError("%s failed: %s" % (os.path.basename(command[1]), last_line(text)))
     return text, {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime,
                   "peak_mb": usage.ru_maxrss / 1024.0}
+
+
+def last_line(text):
+    return text.strip().split("\n")[-1]
 
 
 def table(rows):
@@ -100,10 +137,10 @@ def data(flags, paths, directory):
         write_text(paths, float(megabytes) * 1e6, text)
         for num_workers in flags.num_workers:
             output = os.path.join(directory, "out.tfrecord")
-            _, cost = measure(
+            _, cost = measure(ours(
                 "create_pretraining_data.py", input_file=text, output_file=output,
                 vocab_file=flags.vocab_file, num_workers=num_workers, max_seq_length=128,
-                max_predictions_per_seq=20, masked_lm_prob=0.15, dupe_factor=5)
+                max_predictions_per_seq=20, masked_lm_prob=0.15, dupe_factor=5))
             with open(output + ".json", encoding="utf-8") as stream:
                 instances = json.load(stream)["counts"]["instances"]
             rate = instances / cost["seconds"]
@@ -123,18 +160,19 @@ def masking(flags, paths, directory):
     lengths = {"max_seq_length": 128, "max_predictions_per_seq": 20}
     sets = {"static": {}, "dynamic": {"store_word_starts": True}}
     for name, own in sets.items():
-        measure("create_pretraining_data.py", input_file=text, vocab_file=flags.vocab_file,
-                output_file=os.path.join(directory, name + ".tfrecord"), masked_lm_prob=0.15,
-                dupe_factor=1, **dict(lengths, **own))
+        measure(ours(
+            "create_pretraining_data.py", input_file=text, vocab_file=flags.vocab_file,
+            output_file=os.path.join(directory, name + ".tfrecord"), masked_lm_prob=0.15,
+            dupe_factor=1, **dict(lengths, **own)))
     rates = {name: [] for name in sets}
     for number in range(flags.rounds):
         for name in sets:
-            printed, _ = measure(
+            printed, _ = measure(ours(
                 "run_pretraining.py", do_train=True, bert_config_file=flags.bert_config_file,
                 input_file=os.path.join(directory, name + ".tfrecord"), train_batch_size=32,
                 output_dir=os.path.join(directory, "%s-%d" % (name, number)),
                 num_train_steps=flags.steps, num_warmup_steps=10, learning_rate=1e-4,
-                dynamic_masking=name == "dynamic", **lengths)
+                dynamic_masking=name == "dynamic", **lengths))
             shown = [float(rate) for rate in re.findall(r"([\d.]+) examples/s", printed)]
             rates[name].append(statistics.median(shown))
             commands.say("%s: %.1f examples/s", name, rates[name][-1])
@@ -144,7 +182,137 @@ def masking(flags, paths, directory):
              "x static": statistics.median(rates[name]) / baseline} for name in sets]
 
 
-BENCHMARKS = {"data": data, "masking": masking}
+def executable(python):
+    """A Python as the user wrote it -> as it can be started from any directory."""
+    return os.path.abspath(python) if os.path.dirname(python) else python
+
+
+def lacks_original(flags, script):
+    """Why albert_zh cannot be run, or None."""
+    for name in ("albert_zh_dir", "albert_zh_python"):
+        if not getattr(flags, name):
+            return "no --%s" % name
+    if not os.path.exists(script):
+        return "%s: no such file" % script
+    return lacks(executable(flags.albert_zh_python), "import tensorflow.contrib")
+
+
+def lacks(python, code):
+    """Why a Python cannot run some code, or None."""
+    try:
+        done = subprocess.run([python, "-c", code], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+    except OSError as error:
+        return "%s: %s" % (python, error.strerror)
+    if done.returncode:
+        return "%s: %s" % (python, last_line(done.stdout.decode("utf-8", "replace")))
+    return None
+
+
+def candidates(flags, directory):
+    """Yields (Peer, why it cannot run or None) for all, this code with this Python first."""
+    training = {
+        "do_train": True, "bert_config_file": os.path.abspath(flags.bert_config_file),
+        "input_file": os.path.join(directory, "train.tfrecord"), "num_train_steps": flags.steps,
+        "num_warmup_steps": 10, "learning_rate": 1e-4, "train_batch_size": flags.train_batch_size,
+        "max_seq_length": flags.max_seq_length,
+        "max_predictions_per_seq": flags.max_predictions_per_seq}
+
+    def trainer(python, script):
+        return lambda output_dir: (
+            [executable(python)] + ours(script, output_dir=output_dir, **training)[1:])
+
+    script = "run_pretraining.py"
+    yield Peer("this code", trainer(sys.executable, script), RATE, 1), None
+    for item in flags.pythons:
+        name, _, python = item.rpartition("=")
+        yield (Peer("this code, %s" % (name or python), trainer(python, script), RATE, 1),
+               lacks(executable(python), "import tensorflow"))
+    script = os.path.join(os.path.abspath(flags.albert_zh_dir or ""), script)
+    yield (Peer("albert_zh", trainer(flags.albert_zh_python or "", script), ORIGINAL_RATE, 5),
+           lacks_original(flags, script))
+    python = executable(flags.huggingface_python or sys.executable)
+    for framework, (name, code) in HUGGING_FACE.items():
+        command = [python] + ours("benchmark_peers.py", framework,
+                                  os.path.join(directory, "batches.npz"), flags.steps)[1:]
+        yield (Peer(name, lambda output_dir, command=command: command, RATE, 5),
+               lacks(python, code))
+
+
+def training_rate(peer, printed):
+    """The median of the rates that a training printed, without those of its start."""
+    shown = [float(rate) for rate in re.findall(peer.pattern, printed, re.MULTILINE)]
+    if not shown:
+        raise UserError("it printed no rate; its last line: %s" % last_line(printed))
+    return statistics.median(shown[peer.skip:] or shown[-1:])
+
+
+def measure_in_turn(peers, rounds, directory):
+    """Trains all peers, round after round, and measures the machine before each round.
+
+    One that fails is left out; the first one must not.
+
+    Returns:
+      ({name: [examples a second]}, {name: [MB]}, [flops a second of the machine]).
+    """
+    rates, memory, peaks = collections.OrderedDict(), {}, []
+    peers = list(peers)
+    for number in range(rounds):
+        peaks.append(float(last_line(measure(ours("benchmark_peers.py", "peak"))[0])))
+        for place, peer in list(enumerate(peers)):
+            try:
+                printed, cost = measure(
+                    peer.command(os.path.join(directory, "out-%d-%d" % (number, place))))
+                rate = training_rate(peer, printed)
+            except UserError as error:
+                if peer is peers[0]:
+                    raise
+                commands.say("%s is left out: %s", peer.name, error)
+                peers.remove(peer)
+                rates.pop(peer.name, None)
+                continue
+            rates.setdefault(peer.name, []).append(rate)
+            memory.setdefault(peer.name, []).append(cost["peak_mb"])
+            commands.say("%s: %.1f examples/s", peer.name, rate)
+    return rates, memory, peaks
+
+
+def training_rows(rates, memory, peaks, flops, length):
+    """What `measure_in_turn` returns, flops and tokens of an example -> the rows of the table."""
+    peak = statistics.median(peaks)
+    medians = collections.OrderedDict(
+        (name, statistics.median(values)) for name, values in rates.items())
+    baseline = "albert_zh" if "albert_zh" in medians else list(medians)[0]
+    return [{"pre-training": name, "examples/s": median, "lowest": min(rates[name]),
+             "highest": max(rates[name]), "tokens/s": int(median * length),
+             "%% of %.0f GFLOP/s" % (peak / 1e9): 100.0 * median * flops / peak,
+             "MB": int(statistics.median(memory[name])),
+             "x " + baseline: median / medians[baseline]}
+            for name, median in medians.items()]
+
+
+def pretrain(flags, paths, directory):
+    """A step of pre-training: this code, albert_zh and Hugging Face's, round by round in turn."""
+    text, records = (os.path.join(directory, name) for name in ("text.txt", "train.tfrecord"))
+    write_text(paths, 1e6, text)
+    lengths = flags.max_seq_length, flags.max_predictions_per_seq
+    measure(ours("create_pretraining_data.py", input_file=text, vocab_file=flags.vocab_file,
+                 output_file=records, masked_lm_prob=0.15, dupe_factor=1,
+                 max_seq_length=lengths[0], max_predictions_per_seq=lengths[1]))
+    printed, _ = measure(ours(
+        "benchmark_peers.py", "prepare", os.path.abspath(flags.bert_config_file), records,
+        os.path.join(directory, "batches.npz"), flags.train_batch_size, *lengths))
+    flops = json.loads(last_line(printed))["flops"] / flags.train_batch_size
+    peers = []
+    for peer, problem in candidates(flags, directory):
+        if problem:
+            commands.say("%s is left out: %s", peer.name, problem)
+        else:
+            peers.append(peer)
+    return training_rows(*measure_in_turn(peers, flags.rounds, directory), flops, lengths[0])
+
+
+BENCHMARKS = {"data": data, "masking": masking, "pretrain": pretrain}
 
 
 def run(benchmark, flags):

@@ -1,4 +1,4 @@
-"""Checkpoints: strict restoring with a report, layouts, and which one is the best.
+"""Checkpoints: strict restoring with a report, layouts, which are whole, and which is the best.
 
     report = checkpoints.plan_restore(checkpoint, tf.trainable_variables(), config)
     print(report.table())
@@ -8,6 +8,9 @@
 import collections
 import json
 import os
+import re
+
+import commands
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -18,6 +21,15 @@ from errors import UserError
 SLOT_SUFFIXES = ("/adam_m", "/adam_v")
 IDENTITY_FILE = "run.json"
 BEST_FILE = "best.json"
+STATE_FILE = "checkpoint"
+DAMAGED_SUFFIX = ".damaged"
+
+# The files of a checkpoint that an Estimator saves; without the index, or the data, it is nothing.
+_CHECKPOINT_FILE = re.compile(r"(model\.ckpt-([0-9]+))\.(?:index|data-[0-9]+-of-[0-9]+)$")
+# What TensorFlow, or files.replacing below best/, writes to before a file gets its final name.
+_LEFTOVER = re.compile(r"model\.ckpt-[0-9]+_temp\w*/?$|model\.ckpt-.*\.tempstate[0-9]+$|"
+                       r"(?:checkpoint|graph\.pbtxt|model\.ckpt-[0-9]+\.meta)\.tmp[0-9a-f]+$|"
+                       r"\.(?:model\.ckpt-.*|best\.json)\.[0-9]+\.tmp$")
 
 # What a name in a checkpoint tells about the architecture that wrote it.
 LAYOUT_MARKS = (("bert/encoder/layer_shared/", "brightmart"),
@@ -59,8 +71,8 @@ def resolve(path):
       UserError: there is no checkpoint at `path`.
     """
     if tf.gfile.IsDirectory(path):
-        latest = tf.train.latest_checkpoint(path)
-        if latest is None:
+        latest = (_listed(path) or [None])[-1]
+        if latest is None or not tf.gfile.Exists(latest + ".index"):
             raise UserError("%s: no checkpoint in this directory; give the path of model.ckpt-STEP"
                             % path)
         return latest
@@ -193,7 +205,8 @@ def _variable_row(prefix, name, shape, shapes, allow_partial):
 
 def apply(report):
     """Makes the initializers of the planned variables read the checkpoint."""
-    variables = {variable.op.name: variable for variable in tf.global_variables()}
+    # Not op.name, which differs between the replicas of a tf.distribute strategy.
+    variables = {variable.name.split(":")[0]: variable for variable in tf.global_variables()}
     tf.train.init_from_checkpoint(
         report.checkpoint, {name: variables[name] for name in report.names("loaded")})
 
@@ -201,19 +214,22 @@ def apply(report):
 def claim_directory(directory, identity):
     """Says in `directory` whose checkpoints it holds; refuses one that holds another run's.
 
+    A newest checkpoint that is damaged, as a power failure leaves it, is put aside (*.damaged), and
+    the directory names the newest whole one instead: the run goes on from there.
+
     Args:
       directory: an output directory, made when absent.
       identity: a flat dict of what must stay the same when the run goes on: the config's keys, the
         task, its labels.
 
     Raises:
-      UserError: the directory holds checkpoints of a run that differs; the keys are named.
+      UserError: the directory holds checkpoints of a run that differs (the keys are named), or all
+        of them are truncated or corrupt.
     """
     path = os.path.join(directory, IDENTITY_FILE)
-    latest = tf.train.latest_checkpoint(directory)
-    if latest and tf.gfile.Exists(path):
-        with tf.gfile.GFile(path) as stream:
-            found = json.load(stream)
+    good, damaged = newest_whole(directory)
+    found = _read_identity(path) if good else None
+    if found is not None:
         differing = sorted(key for key in set(found) | set(identity)
                            if found.get(key) != identity.get(key))
         if differing:
@@ -221,16 +237,188 @@ def claim_directory(directory, identity):
                             "directory or that run's flags" % (directory, ", ".join(
                                 "%s is %s there and %s here" % (
                                     key, found.get(key), identity.get(key)) for key in differing)))
-    if latest:
-        verify(latest)
+    if good:
+        _go_on_from(directory, good, damaged)
     with files.replacing(path) as temporary:
         files.write_json(temporary, identity)
 
 
+def _read_identity(path):
+    """What `claim_directory` wrote; None where it is missing or was lost in a power failure."""
+    if not tf.gfile.Exists(path):
+        return None
+    try:
+        with tf.gfile.GFile(path) as stream:
+            return json.load(stream)
+    except ValueError:
+        return None
+
+
+def _listed(directory):
+    """The prefixes in a directory's state file, the one to go on from last; [] where it is lost."""
+    try:
+        state = tf.train.get_checkpoint_state(directory)
+    except ValueError:  # an empty file, or bytes that are not text
+        return []
+    if state is None:
+        return []
+    latest = state.model_checkpoint_path
+    return [path for path in state.all_model_checkpoint_paths if path != latest] + [latest]
+
+
+def _on_disk(directory):
+    """{prefix: step} of every model.ckpt-STEP in a directory, whole or not."""
+    names = tf.gfile.ListDirectory(directory) if tf.gfile.IsDirectory(directory) else []
+    matches = filter(None, map(_CHECKPOINT_FILE.match, names))
+    return {os.path.join(directory, match.group(1)): int(match.group(2)) for match in matches}
+
+
+def newest_whole(directory):
+    """The checkpoint to go on from, and the damaged ones that are newer; it changes nothing.
+
+    It is the one that the state file names, else the newest whole one before that, or, where the
+    state file is lost, of all.
+
+    Returns:
+      (prefix or None, [damaged prefixes]).
+
+    Raises:
+      UserError: all are truncated or corrupt.
+    """
+    while True:
+        listed = _listed(directory)
+        good, errors = _first_whole(_candidates(directory, listed))
+        # A run that is being evaluated while it goes on removes old checkpoints meanwhile.
+        if not errors or listed == _listed(directory):
+            break
+    if good:
+        return good, list(errors)
+    # Without a state file they are what a kill left of the very first checkpoint.
+    if errors and tf.gfile.Exists(os.path.join(directory, STATE_FILE)):
+        raise next(iter(errors.values()))
+    return None, []
+
+
+def _first_whole(prefixes):
+    """The first of some checkpoints that is whole, or None, and {prefix: error} of those before."""
+    errors = collections.OrderedDict()
+    for prefix in prefixes:
+        try:
+            verify(prefix)
+            return prefix, errors
+        except UserError as error:
+            errors[prefix] = error
+    return None, errors
+
+
+def _candidates(directory, listed):
+    """What `newest_whole` looks at, in order.
+
+    Newer ones than the last of `listed` are what a kill left, or what a person went back from.
+    """
+    steps = _on_disk(directory)
+    newest_first = sorted(steps, key=steps.get, reverse=True)
+    if not listed:
+        return newest_first
+    last = listed[-1]
+    found = re.search(r"-([0-9]+)$", last)
+    older = [prefix for prefix in newest_first
+             if prefix != last and (found is None or steps[prefix] < int(found.group(1)))]
+    return [last] * (last in steps or tf.gfile.Exists(last + ".index")) + older
+
+
+def _go_on_from(directory, good, damaged):
+    """Makes the state file name `good`, unless it does, and puts damaged newer ones aside."""
+    listed, steps = _listed(directory), _on_disk(directory)
+    if listed[-1:] == [good]:
+        return
+    known = set(listed or steps) | {good}
+    names = [os.path.basename(prefix) for prefix in sorted(steps, key=steps.get)
+             if steps[prefix] <= steps[good] and prefix in known]
+    lines = ['model_checkpoint_path: "%s"' % os.path.basename(good)]
+    lines += ['all_model_checkpoint_paths: "%s"' % name for name in names]
+    with files.replacing(os.path.join(directory, STATE_FILE)) as temporary, \
+            files.open_file(temporary, "w") as stream:
+        stream.write("\n".join(lines) + "\n")
+    for prefix in damaged:
+        for name in tf.gfile.ListDirectory(directory):
+            if name.startswith(os.path.basename(prefix) + ".") and not name.endswith(
+                    DAMAGED_SUFFIX):
+                path = os.path.join(directory, name)
+                files.rename(path, path + DAMAGED_SUFFIX)
+        commands.say("%s is truncated or corrupt and was renamed to *%s; going on from %s",
+                     prefix, DAMAGED_SUFFIX, good)
+    if not damaged:
+        commands.say("%s; going on from %s", "%s is missing" % listed[-1] if listed else (
+            "%s is missing or damaged" % os.path.join(directory, STATE_FILE)), good)
+
+
+class Saver(tf.train.Saver):
+    """A Saver whose checkpoints are whole or absent, whenever the process is killed.
+
+    An Estimator saves the checkpoint that it goes on from once more when it begins, and TensorFlow
+    writes the index in place: killed just then, a run with --keep_checkpoint_max=1 had none. Here
+    no checkpoint is written twice. TensorFlow also removes the old ones before the new one has
+    reached the disk, which a power failure may undo; here it is on the disk by then.
+    """
+
+    _tidy = False
+
+    def save(self, sess, save_path, global_step=None, **options):
+        """As tf.train.Saver.save; `global_step` is a number."""
+        if not self._tidy:
+            remove_leftovers(os.path.dirname(save_path))
+            self._tidy = True
+        prefix = "%s-%d" % (save_path, global_step)
+        # The session was restored from the last of these, or it was just saved.
+        if prefix in self.last_checkpoints[-1:] and tf.gfile.Exists(prefix + ".index"):
+            return prefix
+        return super().save(sess, save_path, global_step=global_step, **options)
+
+    def _MaybeDeleteOldCheckpoints(self, *arguments, **options):
+        directory, name = os.path.split(self.last_checkpoints[-1])
+        if not files.is_remote(directory):
+            for entry in os.listdir(directory):
+                if entry.startswith(name + ".") or entry == STATE_FILE:
+                    _sync(os.path.join(directory, entry))
+            _sync(directory)
+        super()._MaybeDeleteOldCheckpoints(*arguments, **options)
+
+
+def _sync(path):
+    """Returns when a local file, or a directory's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class SaverHook(tf.train.SessionRunHook):
+    """Lets the Estimator that trains save with our Saver."""
+
+    def __init__(self, keep_checkpoint_max):
+        self._keep_checkpoint_max = keep_checkpoint_max
+
+    def begin(self):
+        tf.get_collection_ref(tf.GraphKeys.SAVERS)[:] = [Saver(
+            sharded=True, max_to_keep=self._keep_checkpoint_max, defer_build=True,
+            save_relative_paths=True)]
+
+
+def remove_leftovers(directory):
+    """Removes what saves that were killed left; only the process that saves there may call this."""
+    for folder in (directory, os.path.join(directory, "best")):
+        for name in tf.gfile.ListDirectory(folder) if tf.gfile.IsDirectory(folder) else []:
+            if _LEFTOVER.match(name):
+                path = os.path.join(folder, name)
+                (tf.gfile.DeleteRecursively if tf.gfile.IsDirectory(path) else tf.gfile.Remove)(
+                    path)
+
+
 def last_good(directory):
     """The newest complete checkpoint in `directory` without NaN, or None."""
-    state = tf.train.get_checkpoint_state(directory)
-    for prefix in reversed(state.all_model_checkpoint_paths if state else []):
+    for prefix in reversed(_listed(directory)):
         if tf.gfile.Exists(prefix + ".index") and not verify(prefix):
             return prefix
     return None

@@ -21,6 +21,7 @@ import optimization
 import records
 import tfrecords
 import tokenization
+import training_hooks
 from errors import UserError
 
 
@@ -91,13 +92,18 @@ def featurize(task, split, examples, tokenizer, flags):
     return path
 
 
-def input_fn_builder(path, num_examples, max_seq_length, is_training, pad_to_max, seed=0,
-                     first_example=0):
+def input_fn_builder(path, num_examples, max_seq_length, batch_size, is_training, pad_to_max,
+                     seed=0, first_step=0):
     """An input_fn over a cache file; batches are padded to their longest example.
 
+    Args:
+      batch_size: examples a step takes, on all devices together.
+      first_step: steps a resumed run has already made.
+
     Returns:
-      input_fn(params) -> dataset of {"input_ids", "segment_ids", "input_mask": [B, L], "label_ids":
-      [B, 1]}, int32, with L the batch's longest, or `max_seq_length` where `pad_to_max` (TPU).
+      input_fn(params, input_context) -> dataset of {"input_ids", "segment_ids", "input_mask":
+      [b, L], "label_ids": [b, 1]}, int32, with b one device's part of `batch_size` and L the
+      batch's longest, or `max_seq_length` where `pad_to_max` (TPU).
     """
     def ragged():
         return tf.FixedLenSequenceFeature([], tf.int64, allow_missing=True, default_value=0)
@@ -123,11 +129,12 @@ def input_fn_builder(path, num_examples, max_seq_length, is_training, pad_to_max
     def one_epoch(epoch):
         return tf.data.TFRecordDataset(path).shuffle(num_examples, seed=seed + epoch)
 
-    def input_fn(params):
-        dataset = (records.endless(one_epoch, num_examples, first_example) if is_training
-                   else tf.data.TFRecordDataset(path))
-        dataset = dataset.batch(params["batch_size"], drop_remainder=is_training)
-        return dataset.map(parse, num_parallel_calls=2).prefetch(4)
+    def input_fn(params, input_context=None):
+        dataset = (records.endless(one_epoch, num_examples, first_step * batch_size)
+                   if is_training else tf.data.TFRecordDataset(path))
+        dataset = dataset.batch(batch_size, drop_remainder=is_training)
+        share = records.share_of(params, input_context)
+        return records.deal(dataset.map(parse, num_parallel_calls=2), share).prefetch(4)
 
     return input_fn
 
@@ -136,37 +143,41 @@ def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
     """Returns the model_fn: the encoder, the task's head, the train op."""
 
     def model_fn(features, labels, mode, params):
-        del labels
+        del labels, params
         is_training = mode == tf.estimator.ModeKeys.TRAIN
         trained = estimators.begin_part(flags)
 
         def build(features):
             model = modeling.AlbertModel(
                 config, is_training, features["input_ids"], features["input_mask"],
-                features["segment_ids"], use_one_hot_embeddings=flags.use_tpu, scope="bert")
+                features["segment_ids"], scope="bert", **estimators.model_options(flags))
             return task.build(config, model, features, is_training)
 
         if not is_training:
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=build(features)[1])
         num_parts = flags.gradient_accumulation_steps
+        scale = estimators.loss_scale(flags)
         loss, _, gradients = optimization.accumulate_gradients(
-            lambda part: (tf.reduce_mean(build(part)[0]) / num_parts, {}), features, num_parts)
+            lambda part: (tf.reduce_mean(build(part)[0]) / num_parts, {}), features, num_parts,
+            scale=scale and scale.value)
         scaffold_fn = estimators.restore_scaffold(
             config, flags.init_checkpoint, flags.allow_partial_init, flags.use_tpu,
             trained)
         train = optimization.create_train_op(
             gradients, flags.optimizer, flags.learning_rate,
             num_train_steps, num_warmup_steps,
-            use_tpu=flags.use_tpu, lamb_exclude=flags.lamb_exclude)
+            use_tpu=flags.use_tpu, lamb_exclude=flags.lamb_exclude, loss_scale=scale)
+        loss, = optimization.mean_over_replicas([loss], flags.use_tpu)
         hooks = []
         if not flags.use_tpu:
             tf.summary.scalar("learning_rate", train.learning_rate)
             tf.summary.scalar("gradient_norm", train.gradient_norm)
-            hooks.append(estimators.ProgressHook(
-                {"loss": loss, "learning_rate": train.learning_rate}, num_train_steps,
-                params["batch_size"]))
+            work = training_hooks.Work(estimators.step_examples(flags), None, None, None)
+            hooks.append(training_hooks.ProgressHook(
+                {"loss": loss, "learning_rate": train.learning_rate}, num_train_steps, work,
+                flags.output_dir))
         return tf.estimator.tpu.TPUEstimatorSpec(
-            mode, loss=loss, train_op=train.train_op, training_hooks=hooks,
+            mode, loss=loss, train_op=tf.group(train.train_op, loss), training_hooks=hooks,
             scaffold_fn=scaffold_fn)
 
     return model_fn
@@ -179,11 +190,12 @@ class Split(object):
         self.examples = task.examples(split)
         self.path = featurize(task, split, self.examples, tokenizer, flags)
 
-    def input_fn(self, flags, is_training=False, first_example=0):
-        """The input_fn of this split, from `first_example` on in training."""
+    def input_fn(self, flags, is_training=False, first_step=0):
+        """The input_fn of this split, from `first_step` on in training."""
         return input_fn_builder(
-            self.path, len(self.examples), flags.max_seq_length, is_training,
-            pad_to_max=flags.use_tpu, seed=flags.seed, first_example=first_example)
+            self.path, len(self.examples), flags.max_seq_length,
+            estimators.step_examples(flags) if is_training else flags.eval_batch_size, is_training,
+            pad_to_max=flags.use_tpu, seed=flags.seed, first_step=first_step)
 
 
 def predict(estimator, split, flags, checkpoint):
@@ -203,9 +215,8 @@ def train_and_evaluate(task, estimator, splits, flags, num_train_steps):
         if step > stop:
             continue
         estimators.train(
-            estimator, train.input_fn(flags, is_training=True,
-                                      first_example=step * estimators.step_examples(flags)),
-            stop, [train.path])
+            estimator, train.input_fn(flags, is_training=True, first_step=step), stop, [train.path],
+            flags)
         if dev:
             evaluate(task, estimator, dev, flags, estimator.latest_checkpoint(), keep=True)
 

@@ -5,6 +5,7 @@ AdamW: the moments, their names in a checkpoint, sparse gradients and which vari
     train_op = optimizer.apply_gradients(gradients_and_variables, global_step=global_step)
 """
 
+import collections
 import re
 
 import numpy as np
@@ -38,6 +39,20 @@ class MomentsOptimizer(tf.train.Optimizer):
         self._beta_2 = beta_2
         self._epsilon = epsilon
         self._exclude_from_weight_decay = tuple(exclude_from_weight_decay or ())
+        self._applied = None
+        # {variable name: scalar tensor}, filled by apply_gradients where a subclass has them.
+        self.trust_ratios = collections.OrderedDict()
+
+    def apply_only_if(self, condition):
+        """Lets updates change nothing, the moments included, where a bool scalar is false.
+
+        Called before apply_gradients, whose gradients must be finite all the same.
+        """
+        self._applied = tf.cast(condition, tf.float32)
+
+    def _gated(self, number):
+        """`number`, or 0 where updates change nothing."""
+        return number if self._applied is None else number * self._applied
 
     def _create_slots(self, var_list):
         for variable in var_list:
@@ -74,8 +89,10 @@ class MomentsOptimizer(tf.train.Optimizer):
         correction, sqrt(1 - beta2_power) / (1 - beta1_power), is 1 with both powers 0.
         """
         scale = self._scale(gradient.dtype)
-        numbers = {"beta1_power": 0.0, "beta2_power": 0.0, "lr": rate * scale,
-                   "beta1": self._beta_1, "beta2": self._beta_2, "epsilon": self._epsilon * scale}
+        numbers = {"beta1_power": 0.0, "beta2_power": 0.0, "lr": self._gated(rate * scale),
+                   "beta1": 1.0 - self._gated(1.0 - self._beta_1),
+                   "beta2": 1.0 - self._gated(1.0 - self._beta_2),
+                   "epsilon": self._epsilon * scale}
         numbers = {key: tf.cast(value, gradient.dtype) for key, value in numbers.items()}
         state = {"var": variable, "m": self.get_slot(variable, "m"),
                  "v": self.get_slot(variable, "v")}
@@ -140,10 +157,12 @@ class LambOptimizer(MomentsOptimizer):
             weights = variable.read_value()
         if decay:
             update += decay / scale * weights  # all of the update is divided by scale
-        step = tf.cast(self._rate * scale, update.dtype)
+        step = tf.cast(self._gated(self._rate * scale), update.dtype)
         if not _matches(variable, self._exclude_from_layer_adaptation):
             # tf.global_norm is one fused pass, where tf.norm writes the squares out first.
-            step *= trust_ratio(tf.global_norm([weights]), scale * tf.global_norm([update]))
+            ratio = trust_ratio(tf.global_norm([weights]), scale * tf.global_norm([update]))
+            self.trust_ratios.setdefault(variable.op.name, ratio)  # the first replica's
+            step *= ratio
         return variable.assign_sub(step * update, read_value=False)
 
 

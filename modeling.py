@@ -155,7 +155,8 @@ class AlbertModel(object):
     """
 
     def __init__(self, config, is_training, input_ids, input_mask=None, token_type_ids=None,
-                 use_one_hot_embeddings=False, scope=None):
+                 use_one_hot_embeddings=False, scope=None, recompute=False,
+                 compute_type=tf.float32):
         """Builds the graph.
 
         Args:
@@ -166,6 +167,11 @@ class AlbertModel(object):
           token_type_ids: int [B, S], 0 for the first segment and 1 for the second; zeros when None.
           use_one_hot_embeddings: look words up by a matrix product (faster on TPUs).
           scope: the variable scope, "bert" when None, the name in every released checkpoint.
+          recompute: keep each block's input only and compute the block again for the gradient, see
+            `recomputed`; less memory for about a third more time.
+          compute_type: tf.bfloat16 (for TPUs) or tf.float16 for matrix products and GELU. Variables
+            and their gradients, LayerNorm, the attention's softmax, the pooler and all that the
+            getters return stay float32.
 
         Raises:
           UserError: the sequence is longer than config.max_position_embeddings.
@@ -173,6 +179,7 @@ class AlbertModel(object):
         self.config = config
         self._hidden_dropout = config.hidden_dropout_prob if is_training else 0.0
         self._attention_dropout = config.attention_probs_dropout_prob if is_training else 0.0
+        self._compute_type = compute_type
         if input_mask is None:
             input_mask = tf.ones_like(input_ids)
         if token_type_ids is None:
@@ -180,10 +187,12 @@ class AlbertModel(object):
         with tf.variable_scope(scope, default_name="bert"):
             with tf.variable_scope("embeddings"):
                 words = self._embed_words(input_ids, use_one_hot_embeddings)
-                self._embedding_output = self._add_positions_and_types(words, token_type_ids)
+                embedded = self._add_positions_and_types(words, token_type_ids)
+                self._embedding_output = tf.cast(embedded, tf.float32)
             with tf.variable_scope("encoder"):
                 bias = attention_bias(input_mask)
-                self._encoder_layers = self._encode(self._embedding_output, bias)
+                layers = self._encode(embedded, bias, recompute)
+                self._encoder_layers = [tf.cast(layer, tf.float32) for layer in layers]
             with tf.variable_scope("pooler"):
                 first_token = self._encoder_layers[-1][:, 0, :]  # [B, H]
                 self._pooled_output = self._dense(
@@ -225,7 +234,8 @@ class AlbertModel(object):
         self._embedding_table = self._variable(
             "word_embeddings", [config.vocab_size, config.embedding_size])
         self._embedding_projection = None
-        words = lookup(self._embedding_table, input_ids, use_one_hot_embeddings)  # [B, S, E]
+        words = lookup(self._embedding_table, input_ids, use_one_hot_embeddings,
+                       self._compute_type)  # [B, S, E]
         if config.layout == "brightmart":
             self._embedding_projection = self._variable(
                 "word_embeddings_2", [config.embedding_size, config.hidden_size])
@@ -242,10 +252,11 @@ class AlbertModel(object):
         with tf.control_dependencies(_check_length(length, config.max_position_embeddings)):
             positions = position_table[:length]  # [S, W]
         # The table has two rows: a one-hot product is faster than a gather and its gradient.
-        types = lookup(type_table, token_type_ids, use_one_hot=True)  # [B, S, W]
-        return dropout(layer_norm(words + types + positions), self._hidden_dropout)
+        types = lookup(type_table, token_type_ids, True, words.dtype)  # [B, S, W]
+        return dropout(layer_norm(words + types + tf.cast(positions, words.dtype)),
+                       self._hidden_dropout)
 
-    def _encode(self, x, bias):
+    def _encode(self, x, bias, recompute):
         """[B, S, E or H] -> every layer's output, each [B, S, H]."""
         config = self.config
         if x.shape[-1] != config.hidden_size:
@@ -253,19 +264,28 @@ class AlbertModel(object):
         layers = []
         for scope in block_scopes(config):
             with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
-                x = self._block(x, bias)
+                x = self._recomputed_block(x, bias) if recompute else self._block(x, bias)
             layers.append(x)
         return layers
 
-    def _block(self, x, bias):
-        """One transformer block, [B, S, H] -> [B, S, H]; the names are the layout's."""
+    def _recomputed_block(self, x, bias):
+        drops = self._hidden_dropout or self._attention_dropout
+        seeds = draw_seeds(3) if drops else (None,) * 3
+        return recomputed(lambda x, bias: self._block(x, bias, seeds), x, bias)
+
+    def _block(self, x, bias, seeds=(None, None, None)):
+        """One transformer block, [B, S, H] -> [B, S, H]; the names are the layout's.
+
+        `seeds` are those of its three dropouts: of the attention's weights, of the attention's
+        output and of the block's output.
+        """
         config = self.config
         names = BLOCK_NAMES[config.layout]
         pre_norm = config.ln_type == "preln"
 
         attended = self._attend(layer_norm(x, names.attention_norm) if pre_norm else x,
-                                bias, names.attention)
-        x += dropout(attended, self._hidden_dropout)
+                                bias, names.attention, seeds[0])
+        x += dropout(attended, self._hidden_dropout, seeds[1])
         if not pre_norm:
             x = layer_norm(x, names.attention_norm)
 
@@ -273,10 +293,10 @@ class AlbertModel(object):
                             config.intermediate_size, names.intermediate,
                             activation(config.hidden_act))  # [B, S, I]
         outer = self._dense(inner, config.hidden_size, names.output)  # [B, S, H]
-        x += dropout(outer, self._hidden_dropout)
+        x += dropout(outer, self._hidden_dropout, seeds[2])
         return x if pre_norm else layer_norm(x, names.output_norm)
 
-    def _attend(self, x, bias, scope):
+    def _attend(self, x, bias, scope, seed):
         """Multi-head self-attention with its output product, [B, S, H] -> [B, S, H]."""
         config = self.config
         heads = config.num_attention_heads
@@ -284,7 +304,7 @@ class AlbertModel(object):
             query, key, value = (
                 split_heads(self._dense(x, config.hidden_size, "self/" + name), heads)
                 for name in ("query", "key", "value"))  # each [B, N, S, D]
-            context = attend(query, key, value, bias, self._attention_dropout)
+            context = attend(query, key, value, bias, self._attention_dropout, seed)
             return self._dense(merge_heads(context), config.hidden_size, "output/dense")
 
 
@@ -393,7 +413,7 @@ def get_sentence_order_output(config, pooled_output, labels):
     return tf.reduce_mean(per_example_loss), per_example_loss, logits
 
 
-def attend(query, key, value, bias, dropout_rate=0.0):
+def attend(query, key, value, bias, dropout_rate=0.0, seed=None):
     """[B, N, S, D] three times and an additive bias [B, 1, 1, S] -> [B, N, S, D].
 
     The gradient passes over [B, N, S, S] half as often as the derived one: a row's sum of weights
@@ -401,29 +421,76 @@ def attend(query, key, value, bias, dropout_rate=0.0):
     applied to the smaller queries and keys.
     """
     scale = 1.0 / math.sqrt(shape_list(query)[-1])
+    wide, narrow = bias.dtype, query.dtype  # of the softmax and of the products
 
     @tf.custom_gradient
     def attended(query, key, value, bias):
-        scores = tf.matmul(query, key, transpose_b=True) * scale + bias  # [B, N, S, S]
-        weights = tf.nn.softmax(scores)
-        kept = dropout(tf.ones_like(weights), dropout_rate) if dropout_rate else 1.0
-        dropped = weights * kept if dropout_rate else weights
+        scores = tf.cast(tf.matmul(query, key, transpose_b=True), wide) * scale + bias
+        weights = tf.nn.softmax(scores)  # [B, N, S, S]
+        kept = dropout(tf.ones_like(weights), dropout_rate, seed) if dropout_rate else 1.0
+        dropped = tf.cast(weights * kept if dropout_rate else weights, narrow)
         context = tf.matmul(dropped, value)
 
         def gradient(upstream):
-            to_weights = tf.matmul(upstream, value, transpose_b=True)
+            to_weights = tf.cast(tf.matmul(upstream, value, transpose_b=True), wide)
             if dropout_rate:
                 to_weights *= kept
-            mean = tf.reduce_sum(upstream * context, -1, keepdims=True)  # [B, N, S, 1]
-            to_scores = weights * (to_weights - mean)
-            return (scale * tf.matmul(to_scores, key),
-                    scale * tf.matmul(to_scores, query, transpose_a=True),
+            mean = tf.reduce_sum(tf.cast(upstream * context, wide), -1, keepdims=True)
+            to_scores = weights * (to_weights - mean)  # [B, N, S, S]
+            to_products = tf.cast(to_scores, narrow)
+            return (scale * tf.matmul(to_products, key),
+                    scale * tf.matmul(to_products, query, transpose_a=True),
                     tf.matmul(dropped, upstream, transpose_a=True),
                     tf.reduce_sum(to_scores, [1, 2], keepdims=True))
 
         return context, gradient
 
     return attended(query, key, value, bias)
+
+
+def recomputed(function, *inputs):
+    """function(*inputs), of which the gradient's memory holds the inputs only.
+
+    The gradient calls `function` again and differentiates that second result: memory of one call
+    instead of all, for the time of one more (Chen et al. 2016, https://arxiv.org/abs/1604.06174).
+
+        y = recomputed(lambda x: dropout(dense(x, 8, "dense", 0.02), 0.1, seed), x)
+
+    Args:
+      function: tensors -> a tensor. It must get its variables by tf.get_variable, and its random
+        numbers must be stateless: what it draws, it draws differently the second time.
+      inputs: float tensors, the first one what all else in `function` depends on.
+    """
+    scope = tf.get_variable_scope()
+
+    def call(inputs, variables):
+        def remember(getter, name, *args, **kwargs):
+            if name not in variables:
+                variables[name] = tf.convert_to_tensor(getter(name, *args, **kwargs))
+            return variables[name]
+
+        with tf.variable_scope(scope, custom_getter=remember):
+            return function(*inputs)
+
+    variables = collections.OrderedDict()  # of the first call; handed to the second
+    y = call(inputs, variables)
+
+    @tf.custom_gradient
+    def differentiable(*tensors):
+        def gradient(upstream):
+            # A 0 that needs the upstream gradient: with it added, the second call can neither start
+            # before that is there nor be merged with the first, not even by XLA, which does not
+            # heed control dependencies.
+            zero = tf.cast(tf.minimum(tf.abs(tf.reshape(upstream, [-1])[0]), 0), tensors[0].dtype)
+            # tf.gradients goes on beyond where it is to arrive unless it is stopped.
+            late = [tf.stop_gradient(tensor)
+                    for tensor in (tensors[0] + zero,) + tuple(tensors[1:])]
+            again = call(late[:len(inputs)], dict(zip(variables, late[len(inputs):])))
+            return tf.gradients(again, late, upstream)
+
+        return y, gradient
+
+    return differentiable(*(list(inputs) + list(variables.values())))
 
 
 def attention_bias(input_mask):
@@ -452,12 +519,11 @@ def gather_positions(sequence, positions):
     return tf.gather(tf.reshape(sequence, [-1, width]), tf.reshape(positions + offsets, [-1]))
 
 
-def lookup(table, ids, use_one_hot=False):
-    """Rows of [V, W] at int [B, S] -> [B, S, W]."""
+def lookup(table, ids, use_one_hot=False, dtype=tf.float32):
+    """Rows of [V, W] at int [B, S] -> [B, S, W] of `dtype`."""
     if not use_one_hot:
-        return tf.gather(table, ids)
-    rows = shape_list(table)[0]
-    return matmul_last(tf.one_hot(ids, rows, dtype=table.dtype.base_dtype), table)
+        return tf.cast(tf.gather(table, ids), dtype)
+    return matmul_last(tf.one_hot(ids, shape_list(table)[0], dtype=dtype), table)
 
 
 def dense(x, units, name, initializer_range, activation=None):
@@ -471,11 +537,11 @@ def dense(x, units, name, initializer_range, activation=None):
 
 
 def matmul_last(x, matrix, bias=None):
-    """[..., W] x [W, U] -> [..., U] as one two-dimensional product."""
+    """[..., W] x [W, U] -> [..., U] as one two-dimensional product in the type of `x`."""
     shape = shape_list(x)
-    y = tf.matmul(tf.reshape(x, [-1, shape[-1]]), matrix)
+    y = tf.matmul(tf.reshape(x, [-1, shape[-1]]), tf.cast(matrix, x.dtype))
     if bias is not None:
-        y = tf.nn.bias_add(y, bias)
+        y = tf.nn.bias_add(y, tf.cast(bias, x.dtype))
     return tf.reshape(y, shape[:-1] + [shape_list(matrix)[-1]])
 
 
@@ -485,7 +551,8 @@ def layer_norm(x, name="LayerNorm"):
     with tf.variable_scope(name):
         beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
         gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
-    return _normalize(x, tf.convert_to_tensor(beta), tf.convert_to_tensor(gamma))
+    y = _normalize(tf.cast(x, tf.float32), tf.convert_to_tensor(beta), tf.convert_to_tensor(gamma))
+    return tf.cast(y, x.dtype)
 
 
 @tf.custom_gradient
@@ -506,9 +573,20 @@ def _normalize(x, beta, gamma):
     return normal * gamma + beta, gradient
 
 
-def dropout(x, rate):
-    """Dropout with probability `rate`; the tensor itself when the rate is 0."""
-    return tf.nn.dropout(x, rate=rate) if rate else x
+def dropout(x, rate, seed=None):
+    """Dropout with probability `rate`; the tensor itself when the rate is 0.
+
+    With a `seed`, int32 [2], the mask is a function of seed and shape.
+    """
+    if not rate or seed is None:
+        return tf.nn.dropout(x, rate=rate) if rate else x
+    kept = tf.random.stateless_uniform(shape_list(x), seed) >= rate
+    return x * tf.cast(kept, x.dtype) / (1.0 - rate)
+
+
+def draw_seeds(count):
+    """`count` seeds for `dropout`, int32 [2] each, drawn anew in every step."""
+    return tf.unstack(tf.random.uniform([count, 2], maxval=np.iinfo(np.int32).max, dtype=tf.int32))
 
 
 @tf.custom_gradient

@@ -9,6 +9,7 @@
 import collections
 import math
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
@@ -20,7 +21,9 @@ LAMB_EXCLUDE = {
     "none": (),        # no variable, as brightmart's albert_zh
 }
 
-TrainOp = collections.namedtuple("TrainOp", ["train_op", "learning_rate", "gradient_norm"])
+# trust_ratios is {variable name: scalar} of LAMB's adapted variables, empty for AdamW.
+TrainOp = collections.namedtuple(
+    "TrainOp", ["train_op", "learning_rate", "gradient_norm", "trust_ratios"])
 Gradient = collections.namedtuple("Gradient", ["value", "squares", "variable"])
 
 
@@ -37,7 +40,7 @@ class AdamWeightDecayOptimizer(MomentsOptimizer):
         if decay:
             # Adam's part does not look at the variable, so the decay may come first; not before
             # the gradient is there, or the loss would see a variable that has decayed already.
-            kept = 1.0 - decay * tf.cast(self._rate, gradient.dtype)
+            kept = 1.0 - decay * tf.cast(self._gated(self._rate), gradient.dtype)
             with tf.control_dependencies([gradient]):
                 before = [variable.assign(kept * variable.read_value(), read_value=False)]
         with tf.control_dependencies(before):
@@ -108,47 +111,92 @@ def create_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_de
     raise UserError("optimizer=%s: no such optimizer, expected adamw or lamb" % name)
 
 
-def compute_gradients(loss, variables=None):
-    """Dense gradients of a scalar.
+class LossScale(object):
+    """Dynamic loss scaling for float16 (Micikevicius et al. 2018, "Mixed Precision Training").
+
+        scale = LossScale()
+        gradients = compute_gradients(loss, scale=scale.value)     # unscaled again
+        train = create_train_op(gradients, …, loss_scale=scale)
+
+    The scale is doubled after every `growth_steps` finite steps and halved by one that is not
+    finite, which changes no variable but the scale. It counts as a step all the same, so that the
+    place in the data stays that of the step.
+    """
+
+    def __init__(self, initial=2.0 ** 15, growth_steps=2000):
+        self._growth_steps = growth_steps
+        # Every replica assigns the same value, as all look at the mean of the gradients.
+        own = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+        with tf.variable_scope("loss_scale", reuse=tf.AUTO_REUSE):
+            self._scale = tf.get_variable("scale", initializer=np.float32(initial), **own)
+            self._finite_steps = tf.get_variable("finite_steps", initializer=np.int64(0), **own)
+        self.value = self._scale.read_value()
+
+    def update(self, finite):
+        """The operation that goes on to the next step's scale after a step's bool `finite`."""
+        counted = self._finite_steps.read_value() + 1
+        grows = tf.logical_and(finite, counted >= self._growth_steps)
+        scale = tf.where(finite, tf.where(grows, 2.0 * self.value, self.value),
+                         tf.maximum(0.5 * self.value, 1.0))
+        stays = tf.logical_and(finite, tf.logical_not(grows))
+        return tf.group(self._scale.assign(scale, read_value=False),
+                        self._finite_steps.assign(tf.where(stays, counted, tf.zeros_like(counted)),
+                                                  read_value=False))
+
+
+def compute_gradients(loss, variables=None, scale=None):
+    """The gradients of a scalar loss, each dense.
 
     Args:
-      variables: what to differentiate by; None for all trainable variables. Those that the loss
-        does not depend on are left out.
+      variables: which to take; the trainable ones when None. Those that the loss does not depend
+        on are left out.
+      scale: a factor on the loss while gradients are taken, that float16 does not lose the small
+        ones; the gradients returned are those of the loss itself.
 
     Returns:
       [Gradient(value, squares, variable)]; `squares` is None, or the sum of squares of the single
       look-ups where the variable is an embedding table that is only looked up.
     """
     variables = tf.trainable_variables() if variables is None else variables
+    upstream = None if scale is None else [tf.cast(scale, loss.dtype)]
     gradients = []
-    for value, variable in zip(tf.gradients(loss, variables), variables):
+    for value, variable in zip(tf.gradients(loss, variables, grad_ys=upstream), variables):
+        if value is None:
+            continue
+        if scale is not None:
+            value = _divided(value, scale)
+        squares = None
         if isinstance(value, tf.IndexedSlices):
             squares = _sum_of_squares(value.values)
             value = tf.math.unsorted_segment_sum(
                 value.values, value.indices, variable.shape.as_list()[0])
-            gradients.append(Gradient(value, squares, variable))
-        elif value is not None:
-            gradients.append(Gradient(value, None, variable))
+        gradients.append(Gradient(value, squares, variable))
     if not gradients:
         raise ValueError("the loss depends on none of the variables to train")
     return gradients
 
 
-def accumulate_gradients(loss_fn, features, num_parts, variables=None):
+def _divided(value, scale):
+    if isinstance(value, tf.IndexedSlices):
+        return tf.IndexedSlices(value.values / scale, value.indices, value.dense_shape)
+    return value / scale
+
+
+def accumulate_gradients(loss_fn, features, num_parts, variables=None, scale=None):
     """Gradients of a batch that is computed in parts, one after another, in the memory of one.
 
     Args:
       loss_fn: function {name: [B / num_parts, …]} -> (loss, {name: scalar}) that builds the model;
         all are the part's shares of the whole batch, so that shares add up.
       features: {name: [B, …]}; B is a multiple of `num_parts`.
-      variables: as in `compute_gradients`.
+      variables, scale: as in `compute_gradients`.
 
     Returns:
       (loss, {name: scalar}, gradients as of `compute_gradients`), all of the whole batch.
     """
     def compute(features):
         loss, values = loss_fn(features)
-        return loss, values, compute_gradients(loss, variables)
+        return loss, values, compute_gradients(loss, variables, scale)
 
     if num_parts == 1:
         return compute(features)
@@ -192,7 +240,7 @@ def _sum_of_squares(values):
 
 def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_warmup_steps,
                     poly_power=1.0, weight_decay=0.01, clip_norm=1.0, use_tpu=False,
-                    lamb_exclude="no_decay", start_warmup_step=0):
+                    lamb_exclude="no_decay", start_warmup_step=0, loss_scale=None):
     """One update of the variables and of the global step, which rises by one per run.
 
     The rate is that of the global step before the update. Gradients are clipped to a global norm of
@@ -204,10 +252,11 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
     Args:
       gradients: of `compute_gradients` or `accumulate_gradients`; under a distribution strategy
         those of the replica's own batch, whose mean is taken.
+      loss_scale: the LossScale whose value the gradients were computed with, or None.
       The others as in `create_learning_rate` and `create_optimizer`.
 
     Returns:
-      TrainOp(train_op, learning_rate, gradient_norm); the norm is that before clipping.
+      TrainOp; its gradient_norm is that before clipping.
 
     Raises:
       UserError: a number out of its range or an unknown name.
@@ -217,44 +266,60 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
     rate = create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps, poly_power,
                                 start_warmup_step)
     optimizer = create_optimizer(optimizer_name, rate, weight_decay, lamb_exclude)
-    # apply_gradients sums over the replicas, so each hands it an equal part of the clipped mean.
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if use_tpu:
-        gradients = _mean_over_cores(gradients)
-    elif replicas > 1:
-        gradients = _mean_over_replicas(gradients, replicas)
+    gradients = _mean_gradients(gradients, use_tpu)
     norm = tf.sqrt(tf.add_n([
         _sum_of_squares(gradient.value) if gradient.squares is None else gradient.squares
         for gradient in gradients]))
-    clipped, _ = tf.clip_by_global_norm(
-        [gradient.value for gradient in gradients], clip_norm, use_norm=norm)
+    values, after = [gradient.value for gradient in gradients], []
+    if loss_scale:
+        finite = tf.math.is_finite(norm)
+        optimizer.apply_only_if(finite)
+        after.append(loss_scale.update(finite))
+        # 0 times infinity is not a number, so the infinite ones must go.
+        values = [tf.where(tf.math.is_finite(value), value, tf.zeros_like(value))
+                  for value in values]
+        norm = tf.where(finite, norm, tf.zeros_like(norm))
+    clipped, _ = tf.clip_by_global_norm(values, clip_norm, use_norm=norm)
+    # apply_gradients sums over the replicas, so each hands it an equal part of the clipped mean.
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
     pairs = [(value / replicas if replicas > 1 else value, gradient.variable)
              for value, gradient in zip(clipped, gradients)]
-    return TrainOp(optimizer.apply_gradients(pairs, global_step=global_step), rate, norm)
+    update = optimizer.apply_gradients(pairs, global_step=global_step)
+    return TrainOp(tf.group(update, *after) if after else update, rate, norm,
+                   optimizer.trust_ratios)
 
 
-def _mean_over_cores(gradients):
-    """Each TPU core's gradients -> their means, the same in every core."""
-    cores = tf.tpu.cross_replica_sum(1.0)
-    return [gradient._replace(
-        value=tf.tpu.cross_replica_sum(gradient.value) / cores,
-        squares=None if gradient.squares is None
-        else tf.tpu.cross_replica_sum(gradient.squares) / cores ** 2) for gradient in gradients]
+def mean_over_replicas(values, use_tpu=False):
+    """Each device's tensors -> their means over all devices, the same in every device.
+
+    The devices are the replicas of the strategy in whose scope this is called, or the cores of a
+    TPU; with one device the tensors themselves.
+    """
+    if use_tpu:
+        cores = tf.tpu.cross_replica_sum(1.0)
+        return [tf.tpu.cross_replica_sum(value) / cores for value in values]
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return values
+    # get_replica_context().all_reduce looks for where the values belong and fails at variables
+    # that several layers share; the step is on every device.
+    return tf.distribute.get_replica_context().merge_call(
+        _mean_in_all, args=[tf.train.get_or_create_global_step()] + list(values))
 
 
-def _mean_over_replicas(gradients, replicas):
-    """Each replica's gradients -> their means, the same in every replica.
+def _mean_in_all(strategy, everywhere, *values):
+    return strategy.extended.batch_reduce_to(
+        tf.distribute.ReduceOp.MEAN, [(value, everywhere) for value in values])
+
+
+def _mean_gradients(gradients, use_tpu):
+    """The mean over all devices of each one's gradients.
 
     Clipping comes after it: before, the norms would be those of parts of the batch.
     """
-    def reduce(strategy, *values):
-        pairs = list(zip(values[:len(values) // 2], values[len(values) // 2:]))
-        return strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.MEAN, pairs)
-
-    parts = [(part, gradient.variable) for gradient in gradients for part in gradient[:2]
-             if part is not None]
-    values, variables = zip(*parts)
-    means = iter(tf.distribute.get_replica_context().merge_call(reduce, args=values + variables))
+    replicas = (tf.tpu.cross_replica_sum(1.0) if use_tpu
+                else tf.distribute.get_strategy().num_replicas_in_sync)
+    means = iter(mean_over_replicas([
+        part for gradient in gradients for part in gradient[:2] if part is not None], use_tpu))
     return [Gradient(next(means),
                      None if gradient.squares is None else next(means) / replicas,
                      gradient.variable) for gradient in gradients]

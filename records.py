@@ -5,6 +5,7 @@ Dimensions: B batch, S max_seq_length, P max_predictions_per_seq.
 
 import collections
 import contextlib
+import itertools
 import json
 import os
 
@@ -17,7 +18,7 @@ from errors import UserError
 
 # The order of a run's examples depends on (seed, epoch) alone; an epoch is never this large.
 _MAX_EPOCHS = 2 ** 31
-_MAX_BATCHES = 2 ** 60
+_MAX_STEPS = 2 ** 60
 # What a TFRecord file adds to every record: a length and two checksums.
 _FRAME_BYTES = 16
 
@@ -214,6 +215,24 @@ def _common(said):
     return said[paths[0]] if paths else None
 
 
+def likeliest_share(paths, masking=None, limit=2000):
+    """The share of the most frequent token among those to predict: the accuracy of guessing it.
+
+    Looks at the first `limit` records; `masking` as in pretraining_input_fn.
+    """
+    counts = collections.Counter()
+    serialized = itertools.chain.from_iterable(map(tf.python_io.tf_record_iterator, paths))
+    for record in itertools.islice(serialized, limit):
+        features = tf.train.Example.FromString(record).features.feature
+        if masking:
+            counts.update(token for token in features["input_ids"].int64_list.value
+                          if token not in masking.special_ids)
+        else:
+            counts.update(itertools.compress(features["masked_lm_ids"].int64_list.value,
+                                             features["masked_lm_weights"].float_list.value))
+    return max(counts.values(), default=0) / max(sum(counts.values()), 1)
+
+
 def count_records(path):
     """The number of records in a file.
 
@@ -270,31 +289,79 @@ def endless(one_epoch, num_examples, first_example=0):
     return tf.data.Dataset.range(epoch, _MAX_EPOCHS).flat_map(one_epoch).skip(offset)
 
 
-def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, is_training, seed=0,
-                         first_example=0, shuffle_buffer=10000, masking=None):
+# The part of every step's batch that one input pipeline reads: it is the `index`-th of `count`
+# equal ones, handed to `parts` replicas in turn.
+Share = collections.namedtuple("Share", ["index", "count", "parts"])
+
+
+def share_of(params, input_context):
+    """The Share of the pipeline that an Estimator asks for.
+
+    Args:
+      params: what the input_fn got; a TPUEstimator on a TPU puts its "context" there.
+      input_context: tf.distribute.InputContext, or None without a distribution strategy.
+    """
+    if input_context is not None:
+        count = input_context.num_input_pipelines
+        return Share(input_context.input_pipeline_id, count,
+                     input_context.num_replicas_in_sync // count)
+    if "context" in params:
+        _, index, count, parts = params["context"].current_input_fn_deployment()
+        return Share(index, count, parts)
+    return Share(0, 1, 1)
+
+
+def deal(dataset, share):
+    """A dataset of whole steps' batches {name: [B, …]} -> those of the replicas of a Share.
+
+    So the devices of a run get together, in every step, just what one device would get.
+    """
+    pieces = share.count * share.parts
+    if pieces == 1:
+        return dataset
+
+    def own(features):
+        return {name: tf.reshape(value, tf.concat(
+            [[share.count, share.parts, -1], tf.shape(value)[1:]], 0))[share.index]
+                for name, value in features.items()}
+
+    def with_static_shape(features):
+        for name, value in features.items():
+            size, *rest = shapes[name].as_list()
+            value.set_shape([size and size // pieces] + rest)
+        return features
+
+    shapes = tf.data.get_output_shapes(dataset)
+    return dataset.map(own).flat_map(tf.data.Dataset.from_tensor_slices).map(with_static_shape)
+
+
+def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size, is_training,
+                         seed=0, first_step=0, shuffle_buffer=10000, masking=None):
     """An Estimator input_fn over pre-training records.
 
     Args:
       paths: record files.
+      batch_size: examples a step takes, on all devices together.
       is_training: endless, shuffled and in full batches; else one pass in order.
-      seed: with the epoch it decides the order, and with the number of a batch its masks.
-      first_example: examples a resumed run has already consumed.
+      seed: with the epoch it decides the order, and with the number of a step its masks.
+      first_step: steps a resumed run has already made.
       shuffle_buffer: records held for mixing (1 kB each at S = 128).
       masking: dynamic_masking.Settings for unmasked records, see masking_settings; else None.
 
     Returns:
-      input_fn(params) with params["batch_size"] -> dataset of {name: int32/float32 [B, …]}.
+      input_fn(params, input_context) -> dataset of {name: int32/float32 [b, …]}, where b is the
+      part of `batch_size` of one device.
     """
     spec = pretraining_spec(max_seq_length, max_predictions_per_seq)
     if masking:
         spec = unmasked_spec(max_seq_length, masking.brightmart_labels)
 
-    def parse(number, serialized):
+    def parse(step, serialized):
         parsed = tf.parse_example(serialized, spec)
         parsed = {name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
                   for name, value in parsed.items()}
         if masking:
-            return dynamic_masking.mask_batch(parsed, masking, [seed, number])
+            return dynamic_masking.mask_batch(parsed, masking, [seed, step])
         return parsed
 
     def one_epoch(epoch):
@@ -303,16 +370,17 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, is_trai
             tf.data.TFRecordDataset, cycle_length=min(4, len(paths)), block_length=16)
         return serialized.shuffle(shuffle_buffer, seed=seed + epoch)
 
-    def input_fn(params):
-        size = params["batch_size"]
+    def input_fn(params, input_context=None):
+        share = share_of(params, input_context)
         if is_training:
-            dataset = endless(one_epoch, total_records(paths) if first_example else 1 << 60,
-                              first_example)
+            dataset = endless(one_epoch, total_records(paths) if first_step else 1 << 60,
+                              first_step * batch_size)
         else:
             dataset = tf.data.TFRecordDataset(paths)
-        # Batches are counted from the beginning of the whole training, whatever part of it this is.
-        numbers = tf.data.Dataset.range(first_example // size, _MAX_BATCHES)
-        dataset = tf.data.Dataset.zip((numbers, dataset.batch(size, drop_remainder=is_training)))
-        return dataset.map(parse, num_parallel_calls=2).prefetch(4)
+        full = is_training or "context" in params  # a TPU wants batches of one size
+        # Steps are counted from the beginning of the whole training, whatever part of it this is.
+        steps = tf.data.Dataset.range(first_step, _MAX_STEPS)
+        dataset = tf.data.Dataset.zip((steps, dataset.batch(batch_size, drop_remainder=full)))
+        return deal(dataset.map(parse, num_parallel_calls=2), share).prefetch(4)
 
     return input_fn

@@ -24,7 +24,10 @@ import estimators
 import files
 import modeling
 import optimization
+import recipes
 import records
+import speed
+import training_hooks
 from errors import UserError
 
 
@@ -54,11 +57,12 @@ def define_flags():
     flags.DEFINE_integer("eval_every_steps", 0, "Steps between evaluations while training; 0: only "
                          "at the end.", lower_bound=0)
     flags.DEFINE_integer("max_eval_steps", 100, "Batches an evaluation, at most.", lower_bound=1)
-    flags.DEFINE_float("learning_rate", 0.00176, "Peak rate; 0.00176 suits LAMB with batch 4096.",
-                       lower_bound=0.0)
+    flags.DEFINE_float("learning_rate", None, "Peak rate; default: what suits the config, the "
+                       "optimizer and the batch (docs/recipes.md).", lower_bound=0.0)
     flags.DEFINE_float("poly_power", 1.0, "Power of the decay to 0; 1 is linear.", lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", 125000, "Updates in all.", lower_bound=1)
-    flags.DEFINE_integer("num_warmup_steps", 3125, "Updates of linear warmup.", lower_bound=0)
+    flags.DEFINE_integer("num_warmup_steps", None, "Updates of linear warmup; default: a share of "
+                         "the steps (docs/recipes.md).", lower_bound=0)
     flags.DEFINE_integer("start_warmup_step", 0, "Update at which the warmup begins.",
                          lower_bound=0)
 
@@ -112,25 +116,26 @@ def evaluation_metrics(lm_example_loss, lm_logits, labels, weights, order_exampl
     }
 
 
-def model_fn_builder(config, flags):
-    """Returns the model_fn of TPUEstimator for training, evaluation and export."""
+def model_fn_builder(config, flags, baseline=None):
+    """Returns the model_fn of TPUEstimator for training, evaluation and export.
+
+    `baseline` is the masked-LM accuracy of guessing by frequency, for the warning about it.
+    """
 
     def build(features, mode):
         return modeling.AlbertModel(
             config, mode == tf.estimator.ModeKeys.TRAIN, features["input_ids"],
-            features["input_mask"], features["segment_ids"],
-            use_one_hot_embeddings=flags.use_tpu, scope="bert")
+            features["input_mask"], features["segment_ids"], scope="bert",
+            **estimators.model_options(flags))
 
     def model_fn(features, labels, mode, params):
-        del labels
+        del labels, params
         trained = estimators.begin_part(flags)
         if mode == tf.estimator.ModeKeys.TRAIN:
-            num_parts = flags.gradient_accumulation_steps
-            total_weight = tf.reduce_sum(features["masked_lm_weights"])
-            accumulated = optimization.accumulate_gradients(
-                lambda part: pretraining_share(
-                    config, build(part, mode), part, total_weight, num_parts), features, num_parts)
-            return training_spec(config, flags, accumulated, params["batch_size"], trained)
+            with estimators.compiled(flags):
+                train, shown = training_graph(
+                    lambda part: build(part, mode), config, flags, features)
+            return training_spec(config, flags, train, shown, trained, baseline)
         model = build(features, mode)
         if mode == tf.estimator.ModeKeys.PREDICT:
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions={
@@ -146,33 +151,79 @@ def model_fn_builder(config, flags):
     return model_fn
 
 
-def training_spec(config, flags, accumulated, batch_size, trained):
-    """The train op, what to start from, TensorBoard scalars and console lines.
+def training_graph(build, config, flags, features):
+    """One step over this device's part of the batch.
 
     Args:
-      accumulated: what optimization.accumulate_gradients returns.
-      trained: the checkpoint that training goes on from, or None.
+      build: function of features -> the AlbertModel over them.
+
+    Returns:
+      (optimization.TrainOp, {"loss" and the metrics of pretraining_share: scalar}), the scalars
+      those of the whole batch, whatever the number of devices.
     """
-    loss, metrics, gradients = accumulated
+    num_parts = flags.gradient_accumulation_steps
+    # The mean over the devices: their losses are then sums over their own predictions by the
+    # average number of predictions, and the mean of those is the loss of the whole batch.
+    total_weight, = optimization.mean_over_replicas(
+        [tf.reduce_sum(features["masked_lm_weights"])], flags.use_tpu)
+    scale = estimators.loss_scale(flags)
+    loss, metrics, gradients = optimization.accumulate_gradients(
+        lambda part: pretraining_share(config, build(part), part, total_weight, num_parts),
+        features, num_parts, scale=scale and scale.value)
     train = optimization.create_train_op(
         gradients, flags.optimizer, flags.learning_rate, flags.num_train_steps,
         flags.num_warmup_steps, poly_power=flags.poly_power, use_tpu=flags.use_tpu,
-        lamb_exclude=flags.lamb_exclude, start_warmup_step=flags.start_warmup_step)
+        lamb_exclude=flags.lamb_exclude, start_warmup_step=flags.start_warmup_step,
+        loss_scale=scale)
+    means = optimization.mean_over_replicas([loss] + list(metrics.values()), flags.use_tpu)
+    return train, collections.OrderedDict(zip(["loss"] + list(metrics), means))
+
+
+def training_spec(config, flags, train, shown, trained, baseline):
+    """What to start from, TensorBoard scalars, console lines and warnings of a training_graph.
+
+    Args:
+      trained: the checkpoint that training goes on from, or None.
+      baseline: as in model_fn_builder.
+    """
     scaffold_fn = estimators.restore_scaffold(
         config, flags.init_checkpoint, flags.allow_partial_init, flags.use_tpu, trained,
         flags.restore_slots)
     hooks = []
     if not flags.use_tpu:  # a TPU's tensors cannot be fetched one by one
-        shown = collections.OrderedDict([("loss", loss)], **metrics)
-        shown["learning_rate"] = train.learning_rate
-        hooks.append(estimators.ProgressHook(shown, flags.num_train_steps, batch_size))
-        for name, value in metrics.items():
-            tf.summary.scalar(name, value)
+        for name, value in shown.items():
+            if name != "loss":  # an Estimator has that
+                tf.summary.scalar(name, value)
         tf.summary.scalar("learning_rate", train.learning_rate)
         tf.summary.scalar("gradient_norm", train.gradient_norm)
+        for name, ratio in train.trust_ratios.items():
+            tf.summary.scalar("trust_ratio/" + name, ratio)
+        hooks = training_progress(config, flags, dict(shown, learning_rate=train.learning_rate),
+                                  shown["masked_lm_accuracy"], baseline)
+    # Workers must all compute the means in every step, not only where one of them shows them.
+    train_op = tf.group(train.train_op, *shown.values()) if estimators.replicas() > 1 else (
+        train.train_op)
     return tf.estimator.tpu.TPUEstimatorSpec(
-        tf.estimator.ModeKeys.TRAIN, loss=loss, train_op=train.train_op,
+        tf.estimator.ModeKeys.TRAIN, loss=shown["loss"], train_op=train_op,
         training_hooks=hooks, scaffold_fn=scaffold_fn)
+
+
+def training_progress(config, flags, values, accuracy, baseline):
+    """The hooks that print, measure and warn."""
+    examples = estimators.step_examples(flags)
+    work = training_hooks.Work(
+        examples, examples * flags.max_seq_length, speed.training_flops(
+            config, examples, flags.max_seq_length, flags.max_predictions_per_seq),
+        None if estimators.replicas() > 1 else speed.measure_matmul_peak)
+    hooks = [training_hooks.ProgressHook(values, flags.num_train_steps, work, flags.output_dir)]
+    if baseline:
+        hooks.append(training_hooks.StagnationHook(
+            accuracy, baseline, flags.start_warmup_step + flags.num_warmup_steps,
+            flags.num_train_steps,
+            "Give it more steps if the loss still falls; else start again with a lower "
+            "--learning_rate (a third of %g), more --num_warmup_steps, or --init_checkpoint "
+            "(docs/recipes.md)" % flags.learning_rate))
+    return hooks
 
 
 def record_files(patterns):
@@ -202,9 +253,9 @@ def input_files(flags):
     return train_paths, eval_paths
 
 
-# Record files, and what reads them: for training a function first_example=n -> input_fn, for
+# Record files, and what reads them: for training a function first_step=n -> input_fn, for
 # evaluation an input_fn.
-Data = collections.namedtuple("Data", "paths input_fn")
+Data = collections.namedtuple("Data", "paths input_fn masking")
 
 
 def check_masking_flags(flags):
@@ -228,8 +279,8 @@ def training_data(flags, paths):
         raise UserError("%s holds masks and --dynamic_masking draws its own; make the data again "
                         "with --store_word_starts or leave --dynamic_masking out" % paths[0])
     return Data(paths, functools.partial(
-        records.pretraining_input_fn, paths, *lengths, is_training=True, seed=flags.seed,
-        masking=masking))
+        records.pretraining_input_fn, paths, *lengths, estimators.step_examples(flags),
+        is_training=True, seed=flags.seed, masking=masking), masking)
 
 
 def evaluation_data(flags, paths):
@@ -238,8 +289,9 @@ def evaluation_data(flags, paths):
     Unmasked ones are masked as they were meant to be, alike in every evaluation of one batch size.
     """
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
+    masking = records.masking_settings(paths, lengths[1])
     return Data(paths, records.pretraining_input_fn(
-        paths, *lengths, is_training=False, masking=records.masking_settings(paths, lengths[1])))
+        paths, *lengths, flags.eval_batch_size, is_training=False, masking=masking), masking)
 
 
 def serving_input_fn(max_seq_length):
@@ -247,6 +299,18 @@ def serving_input_fn(max_seq_length):
     features = {name: tf.placeholder(tf.int32, [None, max_seq_length], name)
                 for name in ("input_ids", "input_mask", "segment_ids")}
     return tf.estimator.export.ServingInputReceiver(features, features)
+
+
+def choose_recipe(flags, config):
+    """Sets the rate and the warmup that were not given, and says what was chosen and why."""
+    recipe = recipes.resolve(
+        config, flags.optimizer, estimators.step_examples(flags), flags.learning_rate,
+        flags.num_train_steps, flags.num_warmup_steps)
+    flags.learning_rate, flags.num_warmup_steps = recipe.learning_rate, recipe.num_warmup_steps
+    for sentence in recipe.sentences:
+        # A model that has left the beginning behind is another matter than the recipes'.
+        if not (flags.init_checkpoint and sentence.startswith("warning: ")):
+            commands.say("%s", sentence)
 
 
 def train_and_evaluate(estimator, flags, training, evaluation):
@@ -258,9 +322,9 @@ def train_and_evaluate(estimator, flags, training, evaluation):
     for stop in (stop for stop in stops if stop > step or stop == total):
         if training.paths:
             step = checkpoints.checkpoint_step(estimator.latest_checkpoint())
-            estimators.train(estimator, training.input_fn(
-                first_example=step * estimators.step_examples(flags)), stop, training.paths)
-        if evaluation.paths:
+            estimators.train(
+                estimator, training.input_fn(first_step=step), stop, training.paths, flags)
+        if evaluation.paths and estimators.is_chief():
             with estimators.damage_named(evaluation.paths):
                 results = estimator.evaluate(evaluation.input_fn, steps=flags.max_eval_steps)
             estimators.write_results(os.path.join(flags.output_dir, "eval_results.txt"), results)
@@ -278,17 +342,21 @@ def main(flags):
     fit = flags.max_seq_length, flags.max_predictions_per_seq, config.vocab_size
     records.check_pretraining_files(train_paths + eval_paths, *fit)
     training, evaluation = training_data(flags, train_paths), evaluation_data(flags, eval_paths)
-    checkpoints.claim_directory(flags.output_dir, config.to_dict())
+    if train_paths:
+        choose_recipe(flags, config)
+    estimators.claim_directory(flags, config.to_dict())
     if not train_paths and not tf.train.latest_checkpoint(flags.output_dir):
         raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first"
                         % flags.output_dir)
-    estimator = estimators.create(model_fn_builder(config, flags), flags)
+    with estimators.damage_named(train_paths):
+        baseline = train_paths and records.likeliest_share(train_paths, training.masking)
+    estimator = estimators.create(model_fn_builder(config, flags, baseline), flags)
     try:
         train_and_evaluate(estimator, flags, training, evaluation)
     except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one
         records.check_every_record(train_paths + eval_paths, *fit)
         raise
-    if flags.export_dir:
+    if flags.export_dir and estimators.is_chief():
         path = estimator.export_saved_model(
             flags.export_dir, lambda: serving_input_fn(flags.max_seq_length))
         commands.say("exported to %s", path.decode())

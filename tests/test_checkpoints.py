@@ -1,6 +1,7 @@
 """Restoring with its report and every refusal; output directories; the best and the last good."""
 
 import json
+import logging
 import os
 
 import numpy as np
@@ -198,6 +199,151 @@ def test_claim_directory_finds_a_truncated_checkpoint(tmp_path):
     os.truncate(prefix + ".data-00000-of-00001", 200)
     with pytest.raises(UserError, match="truncated or corrupt"):
         checkpoints.claim_directory(str(tmp_path), {})
+
+
+def save_steps(directory, *steps):
+    """Checkpoints model.ckpt-STEP that hold their step, all in the state file."""
+    prefixes = [save(directory / ("model.ckpt-%d" % step), {"global_step": np.int64(step)})
+                for step in steps]
+    tf.train.update_checkpoint_state(str(directory), prefixes[-1], prefixes)
+    return prefixes
+
+
+def listed(directory):
+    """The names in the state file: (the one to go on from, all)."""
+    state = tf.train.get_checkpoint_state(str(directory))
+    return (os.path.basename(state.model_checkpoint_path),
+            [os.path.basename(path) for path in state.all_model_checkpoint_paths])
+
+
+@pytest.mark.parametrize("ending", [".index", ".data-00000-of-00001"])
+@pytest.mark.parametrize("size", [0, 5])
+def test_claim_directory_goes_back_to_the_newest_whole_checkpoint(tmp_path, caplog, ending, size):
+    steps = save_steps(tmp_path, 10, 20, 30, 100)
+    contents = {}
+    for prefix in steps[2:]:
+        os.truncate(prefix + ending, size)
+        contents[os.path.basename(prefix + ending) + ".damaged"] = size
+    with caplog.at_level(logging.INFO, "albert"):
+        checkpoints.claim_directory(str(tmp_path), {})
+    assert listed(tmp_path) == ("model.ckpt-20", ["model.ckpt-10", "model.ckpt-20"])
+    assert checkpoints.resolve(str(tmp_path)) == steps[1]
+    assert caplog.messages == [
+        "%s is truncated or corrupt and was renamed to *.damaged; going on from %s"
+        % (prefix, steps[1]) for prefix in (steps[3], steps[2])]
+    aside = [name for name in os.listdir(str(tmp_path)) if name.endswith(".damaged")]
+    assert len(aside) == 4  # index and data of two
+    assert {name: os.path.getsize(str(tmp_path / name)) for name in contents} == contents
+    before = sorted(os.listdir(str(tmp_path)))
+    checkpoints.claim_directory(str(tmp_path), {})
+    assert sorted(os.listdir(str(tmp_path))) == before and len(caplog.messages) == 2
+
+
+def test_claim_directory_without_any_whole_checkpoint(tmp_path):
+    steps = save_steps(tmp_path, 10, 20)
+    for prefix in steps:
+        os.truncate(prefix + ".index", 0)
+    before = sorted(os.listdir(str(tmp_path)))
+    with pytest.raises(UserError, match="ckpt-20: the checkpoint is truncated or corrupt.*; copy"):
+        checkpoints.claim_directory(str(tmp_path), {})
+    assert sorted(os.listdir(str(tmp_path))) == before
+
+
+def test_a_damaged_checkpoint_of_another_run_stays_where_it_is(tmp_path):
+    steps = save_steps(tmp_path, 10, 20)
+    checkpoints.claim_directory(str(tmp_path), {"hidden_size": 24})
+    os.truncate(steps[1] + ".index", 0)
+    with pytest.raises(UserError, match="hidden_size is 24 there and 16 here"):
+        checkpoints.claim_directory(str(tmp_path), {"hidden_size": 16})
+    assert listed(tmp_path)[0] == "model.ckpt-20" and os.path.exists(steps[1] + ".index")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage {", b"\xff\xfe\x00", b"\x00" * 80])
+def test_claim_directory_writes_a_lost_state_file_again(tmp_path, caplog, content):
+    steps = save_steps(tmp_path, 9, 10)
+    os.remove(str(tmp_path / "checkpoint"))
+    if content is not None:
+        (tmp_path / "checkpoint").write_bytes(content)
+        with pytest.raises(UserError, match="no checkpoint in this directory"):
+            checkpoints.resolve(str(tmp_path))
+    with caplog.at_level(logging.INFO, "albert"):
+        checkpoints.claim_directory(str(tmp_path), {})
+    assert listed(tmp_path) == ("model.ckpt-10", ["model.ckpt-9", "model.ckpt-10"])
+    assert caplog.messages == ["%s/checkpoint is missing or damaged; going on from %s"
+                               % (tmp_path, steps[1])]
+
+
+def test_what_a_person_went_back_from_stays(tmp_path, caplog):
+    """The state file was edited to name step 20; step 30 is neither taken nor touched."""
+    steps = save_steps(tmp_path, 10, 20, 30)
+    tf.train.update_checkpoint_state(str(tmp_path), steps[1], steps[:2])
+    checkpoints.claim_directory(str(tmp_path), {})
+    assert listed(tmp_path)[0] == "model.ckpt-20"
+    os.remove(steps[1] + ".index")
+    os.remove(steps[1] + ".data-00000-of-00001")
+    with caplog.at_level(logging.INFO, "albert"):
+        checkpoints.claim_directory(str(tmp_path), {})
+    assert caplog.messages == ["%s is missing; going on from %s" % (steps[1], steps[0])]
+    assert listed(tmp_path) == ("model.ckpt-10", ["model.ckpt-10"])
+    assert checkpoints.verify(steps[2]) == []
+
+
+def test_a_kill_during_the_very_first_save_leaves_nothing_to_go_on_from(tmp_path):
+    prefix = save_steps(tmp_path, 0)[0]
+    os.remove(str(tmp_path / "checkpoint"))
+    os.truncate(prefix + ".index", 0)
+    checkpoints.claim_directory(str(tmp_path), {})
+    assert tf.train.latest_checkpoint(str(tmp_path)) is None
+
+
+def test_a_checkpoint_that_is_removed_meanwhile_is_not_put_aside(tmp_path, monkeypatch):
+    """A directory is evaluated while the run in it saves step 20 and removes step 10."""
+    older, old = save_steps(tmp_path, 5, 10)
+    verify = checkpoints.verify
+
+    def slowly(prefix):
+        if prefix == old:
+            os.remove(old + ".index")
+            save_steps(tmp_path, 20)
+        return verify(prefix)
+
+    monkeypatch.setattr(checkpoints, "verify", slowly)
+    assert checkpoints.newest_whole(str(tmp_path)) == (str(tmp_path / "model.ckpt-20"), [])
+    checkpoints.claim_directory(str(tmp_path), {})
+    assert os.path.exists(older + ".index")
+    assert listed(tmp_path) == ("model.ckpt-20", ["model.ckpt-20"])
+    assert not [name for name in os.listdir(str(tmp_path)) if name.endswith(".damaged")]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff{"])
+def test_a_lost_identity_is_written_again(tmp_path, content):
+    save_steps(tmp_path, 10)
+    if content is not None:
+        (tmp_path / "run.json").write_bytes(content)
+    checkpoints.claim_directory(str(tmp_path), {"hidden_size": 16})
+    assert json.loads((tmp_path / "run.json").read_text()) == {"hidden_size": 16}
+
+
+def test_saver_has_a_checkpoint_on_the_disk_before_it_removes_another(tmp_path, monkeypatch):
+    def sync(path):
+        synced.append((os.path.basename(path), os.path.exists(first + ".index")))
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        weight = tf.get_variable("w", initializer=1.0)
+        saver = checkpoints.Saver(max_to_keep=1, sharded=True)
+        session.run(tf.global_variables_initializer())
+        first = saver.save(session, str(tmp_path / "model.ckpt"), global_step=1)
+        synced = []
+        monkeypatch.setattr(checkpoints, "_sync", sync)
+        session.run(weight.assign(2.0))
+        second = saver.save(session, str(tmp_path / "model.ckpt"), global_step=2)
+        session.run(weight.assign(3.0))
+        saver.save(session, str(tmp_path / "model.ckpt"), global_step=2)  # there already
+    assert sorted(synced) == sorted((name, True) for name in [
+        "checkpoint", "model.ckpt-2.data-00000-of-00001", "model.ckpt-2.index", tmp_path.name])
+    assert listed(tmp_path) == ("model.ckpt-2", ["model.ckpt-2"])
+    assert not os.path.exists(first + ".index")
+    assert tiny.weights(second) == {"w": 2.0}
 
 
 def best_of(tmp_path, values, **options):

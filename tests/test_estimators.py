@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 import estimators
 import run_pretraining
 import tiny
+import training_hooks
 from errors import UserError
 
 
@@ -38,7 +39,7 @@ def test_config_flag_has_two_names():
 @pytest.mark.parametrize("seconds, text", [
     (0, "0:00:00"), (59.6, "0:01:00"), (3725, "1:02:05"), (360000, "100:00:00")])
 def test_duration(seconds, text):
-    assert estimators.duration(seconds) == text
+    assert training_hooks.duration(seconds) == text
 
 
 def test_results_are_sorted_lines(tmp_path):
@@ -53,9 +54,9 @@ def training(loss, steps, hooks=(), batch_size=4):
     with tf.Graph().as_default():
         step = tf.train.get_or_create_global_step()
         train_op = tf.assign_add(step, 1)
-        progress = estimators.ProgressHook(
+        progress = training_hooks.ProgressHook(
             collections.OrderedDict([("loss", tf.constant(loss)), ("step", step)]), steps,
-            batch_size, every_seconds=1e9)
+            training_hooks.Work(batch_size, None, None, None), every_seconds=1e9)
         with tf.train.MonitoredSession(hooks=[progress] + list(hooks)) as session:
             for _ in range(steps):
                 session.run(train_op)
@@ -63,7 +64,7 @@ def training(loss, steps, hooks=(), batch_size=4):
 
 def test_progress_shows_the_last_step(caplog, monkeypatch):
     clock = iter(range(100))
-    monkeypatch.setattr(estimators, "time", types.SimpleNamespace(time=lambda: next(clock)))
+    monkeypatch.setattr(training_hooks, "time", types.SimpleNamespace(time=lambda: next(clock)))
     with caplog.at_level(logging.INFO, "albert"):
         training(0.25, 3)
     assert len(caplog.messages) == 1
@@ -105,7 +106,8 @@ def test_nan_names_the_step_and_the_last_good_checkpoint(tmp_path, values, step,
     with pytest.raises(UserError, match=r"loss is NaN at step %d; last good checkpoint: "
                        r"\S*/model.ckpt-%d; give it as --init_checkpoint" % (step, good)):
         estimators.train(
-            estimator, lambda: tf.data.Dataset.from_tensors({"x": [0]}).repeat(), 10, [])
+            estimator, lambda: tf.data.Dataset.from_tensors({"x": [0]}).repeat(), 10, [],
+            flags())
 
 
 def test_damaged_records_are_named(tmp_path):

@@ -163,7 +163,7 @@ def test_padding_does_not_change_predictions(learned):
     estimator = estimators.create(finetuning.model_fn_builder(task, config, flags, 1, 0), flags)
     outputs = []
     for length, pad_to_max in ((16, False), (16, True), (32, True)):
-        input_fn = finetuning.input_fn_builder(split.path, 90, length, False, pad_to_max)
+        input_fn = finetuning.input_fn_builder(split.path, 90, length, 7, False, pad_to_max)
         batches = list(estimator.predict(input_fn, yield_single_examples=False))
         outputs.append(np.concatenate([batch["probabilities"] for batch in batches]))
     assert outputs[0].shape == (90, 2)
@@ -172,12 +172,12 @@ def test_padding_does_not_change_predictions(learned):
 
 
 def test_batches_are_as_long_as_their_longest_example(learned):
-    flags = flags_of(learned)
+    flags = flags_of(learned, eval_batch_size=4)
     _, tokenizer = finetuning.load(flags)
     split = finetuning.Split(run_classifier.create_task(flags), "dev", tokenizer, flags)
     with tf.Graph().as_default(), tf.Session() as session:
         following = tf.data.make_one_shot_iterator(
-            split.input_fn(flags)({"batch_size": 4})).get_next()
+            split.input_fn(flags)({})).get_next()
         for begin in range(0, 12, 4):
             lengths = [len(text) + 2 for text, _ in texts(90, 1)[begin:begin + 4]]
             batch = session.run(following)

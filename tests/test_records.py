@@ -2,6 +2,7 @@
 
 import json
 import os
+import types
 
 import numpy as np
 import pytest
@@ -67,10 +68,10 @@ def check(path, length=S, predictions=P, vocab_size=V):
     records.check_pretraining_files([path], length, predictions, vocab_size)
 
 
-def first_tokens(input_fn, batch_size=1, limit=None):
+def first_tokens(input_fn, limit=None):
     """The first token of every example, in order, of `limit` examples or all."""
     with tf.Graph().as_default(), tf.Session() as session:
-        batch = input_fn({"batch_size": batch_size}).make_one_shot_iterator().get_next()
+        batch = tf.data.make_one_shot_iterator(input_fn({})).get_next()
         tokens = []
         while limit is None or len(tokens) < limit:
             try:
@@ -323,13 +324,13 @@ def shards(tmp_path_factory):
             write(root / "c", range(27, 37))]
 
 
-def training(paths, **options):
-    return records.pretraining_input_fn(paths, S, P, is_training=True, **options)
+def training(paths, batch_size=1, **options):
+    return records.pretraining_input_fn(paths, S, P, batch_size, is_training=True, **options)
 
 
 def test_batches_are_int32_and_float32(shards):
     with tf.Graph().as_default(), tf.Session() as session:
-        dataset = training(shards)({"batch_size": 4})
+        dataset = training(shards, 4)({})
         batch = session.run(dataset.make_one_shot_iterator().get_next())
     for name, feature in records.pretraining_spec(S, P).items():
         assert batch[name].shape == (4,) + tuple(feature.shape)
@@ -337,8 +338,8 @@ def test_batches_are_int32_and_float32(shards):
 
 
 def test_evaluation_reads_everything_once_in_order(shards):
-    input_fn = records.pretraining_input_fn(shards, S, P, is_training=False)
-    assert first_tokens(input_fn, batch_size=8) == list(range(37))
+    input_fn = records.pretraining_input_fn(shards, S, P, 8, is_training=False)
+    assert first_tokens(input_fn) == list(range(37))
 
 
 @pytest.mark.parametrize("buffer", [10000, 5])
@@ -356,13 +357,13 @@ def test_order_of_the_files_changes_too(shards):
 
 
 @pytest.mark.parametrize("buffer", [10000, 5])
-@pytest.mark.parametrize("first_example", [1, 36, 37, 50, 74, 100])
-def test_going_on_reads_the_rest_of_the_uninterrupted_order(shards, first_example, buffer):
+@pytest.mark.parametrize("first_step", [1, 36, 37, 50, 74, 100])
+def test_going_on_reads_the_rest_of_the_uninterrupted_order(shards, first_step, buffer):
     options = {"shuffle_buffer": buffer, "seed": 3}
     order = first_tokens(training(shards, **options), limit=140)
-    rest = first_tokens(training(shards, first_example=first_example, **options),
-                        limit=140 - first_example)
-    assert rest == order[first_example:]
+    rest = first_tokens(training(shards, first_step=first_step, **options),
+                        limit=140 - first_step)
+    assert rest == order[first_step:]
 
 
 def test_other_seed_other_order(shards):
@@ -373,19 +374,60 @@ def test_other_seed_other_order(shards):
 def test_order_is_the_same_under_a_graph_seed(shards):
     """As the Estimator sets one (RunConfig.tf_random_seed)."""
     orders = []
-    for first_example in (0, 40):
+    for first_step in (0, 40):
         with tf.Graph().as_default(), tf.Session() as session:
             tf.set_random_seed(77)
-            dataset = training(shards, first_example=first_example)({"batch_size": 1})
+            dataset = training(shards, first_step=first_step)({})
             batch = dataset.make_one_shot_iterator().get_next()["input_ids"]
-            orders.append([session.run(batch)[0, 0] for _ in range(60 - first_example)])
+            orders.append([session.run(batch)[0, 0] for _ in range(60 - first_step)])
     assert orders[0][40:] == orders[1]
 
 
 def test_endless_spans_epochs_within_a_batch(shards):
-    order = first_tokens(training(shards), batch_size=10, limit=70)
+    order = first_tokens(training(shards, 10), limit=70)
     assert sorted(order[:37]) == list(range(37))
     assert order == first_tokens(training(shards), limit=70)
+
+
+# ---- several devices ----
+
+def shares(count, parts):
+    """What the input_fn of every one of `count` machines with `parts` devices is given."""
+    return [tf.distribute.InputContext(count, index, count * parts) for index in range(count)]
+
+
+@pytest.mark.parametrize("count, parts", [(1, 2), (2, 1), (2, 3), (1, 1)])
+@pytest.mark.parametrize("kind", ["masked", "unmasked"])
+def test_devices_share_the_batches_of_one(shards, unmasked_shards, kind, count, parts):
+    options = {"masking": MASKING} if kind == "unmasked" else {}
+    paths, steps, found = (unmasked_shards if options else shards), 5, []
+    for context in [None] + shares(count, parts):
+        with tf.Graph().as_default(), tf.Session() as session:
+            dataset = training(paths, 12, first_step=2, **options)({}, context)
+            batch = tf.data.make_one_shot_iterator(dataset).get_next()
+            assert batch["input_ids"].shape.as_list() == [12 // (context and count * parts or 1), S]
+            found.append([session.run(batch) for _ in range(steps * (parts if context else 1))])
+    for step in range(steps):
+        own = [batches[step * parts + part] for batches in found[1:] for part in range(parts)]
+        for name, whole in found[0][step].items():
+            np.testing.assert_array_equal(np.concatenate([one[name] for one in own]), whole)
+
+
+def test_share_of_a_tpu_host():
+    host = types.SimpleNamespace(current_input_fn_deployment=lambda: ("/cpu:0", 1, 4, 8))
+    assert records.share_of({"context": host}, None) == (1, 4, 8)
+    assert records.share_of({}, None) == (0, 1, 1)
+
+
+def test_likeliest_share(tmp_path):
+    """7 five times and 8 three times; the 9 is padding."""
+    paths = [write(tmp_path / name, range(count), masked_lm_ids=np.array(labels),
+                   masked_lm_weights=np.array([1, 1, 0], np.float32))
+             for name, count, labels in (("a", 3, [7, 8, 9]), ("b", 1, [7, 7, 9]))]
+    assert records.likeliest_share(paths) == 5 / 8
+    assert records.likeliest_share(paths, limit=3) == 0.5
+    unmasked = write_unmasked(tmp_path / "c", [0, 0])  # 5 to 16
+    assert records.likeliest_share([unmasked], MASKING._replace(special_ids=(5, 6))) == 0.1
 
 
 # ---- masks drawn while reading ----
@@ -401,7 +443,7 @@ def masked_batches(paths, count, is_training=True, batch_size=4, masking=MASKING
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(77)  # as the Estimator does
         dataset = records.pretraining_input_fn(
-            paths, S, P, is_training, masking=masking, **options)({"batch_size": batch_size})
+            paths, S, P, batch_size, is_training, masking=masking, **options)({})
         following = tf.data.make_one_shot_iterator(dataset).get_next()
         return [session.run(following) for _ in range(count)]
 
@@ -438,8 +480,7 @@ def test_labels_of_unmasked_records(tmp_path):
 def test_going_on_draws_the_masks_of_the_uninterrupted_run(unmasked_shards, first_batch):
     """23 records of 4 a batch: the second epoch begins within the sixth batch."""
     whole = masked_batches(unmasked_shards, 14, seed=3)
-    rest = masked_batches(unmasked_shards, 14 - first_batch, seed=3,
-                          first_example=4 * first_batch)
+    rest = masked_batches(unmasked_shards, 14 - first_batch, seed=3, first_step=first_batch)
     assert_equal_batches(rest, whole[first_batch:])
 
 

@@ -105,13 +105,13 @@ def test_goes_on_as_if_it_had_not_stopped(here, monkeypatch):
     assert np.abs(after - before).max() > 1e-3
 
 
-def batches(paths, first_example, count, size=8):
-    """The serialized content of `count` training batches from an example on."""
+def batches(paths, first_step, count, size=8):
+    """The content of `count` training batches from a step on."""
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(12345)
         dataset = records.pretraining_input_fn(
-            paths, tiny.LENGTH, tiny.PREDICTIONS, is_training=True, seed=12345,
-            first_example=first_example)({"batch_size": size})
+            paths, tiny.LENGTH, tiny.PREDICTIONS, size, is_training=True, seed=12345,
+            first_step=first_step)({})
         following = tf.data.make_one_shot_iterator(dataset).get_next()
         return [session.run(following) for _ in range(count)]
 
@@ -128,7 +128,7 @@ def test_going_on_repeats_no_example(tmp_path):
         tfrecords.write(paths[-1], map(tfrecords.serialize, examples))
     straight = [batch["input_ids"][:, 0].tolist() for batch in batches(paths, 0, 9)]
     for start in (1, 2, 3, 4, 7):
-        later = batches(paths, 8 * start, 9 - start)
+        later = batches(paths, start, 9 - start)
         assert [batch["input_ids"][:, 0].tolist() for batch in later] == straight[start:]
     epochs = [sum(straight[first:first + 3], []) for first in (0, 3, 6)]
     assert all(sorted(epoch) == list(range(10, 34)) for epoch in epochs)
@@ -236,9 +236,9 @@ def test_masking_flags_reach_the_masks(unmasked, monkeypatch):
     flags = tiny.parse(run_pretraining.define_flags, dynamic_masking=True, masked_lm_prob=0.5,
                        ngram=1, max_predictions_per_seq=7)
     paths = [str(unmasked / "train.tfrecord")]
-    run_pretraining.training_data(flags, paths).input_fn(first_example=8)
+    run_pretraining.training_data(flags, paths).input_fn(first_step=8)
     run_pretraining.evaluation_data(flags, paths)
-    assert [one[::2] for one in seen] == [(True, {"first_example": 8, "seed": 12345}), (False, {})]
+    assert [one[::2] for one in seen] == [(True, {"first_step": 8, "seed": 12345}), (False, {})]
     training, evaluation = seen[0][1], seen[1][1]
     assert (training.masked_lm_prob, training.ngram, training.max_predictions_per_seq) == (
         0.5, 1, 7)

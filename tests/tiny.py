@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import flags as absl_flags
 
-import estimators
 import modeling
 import tfrecords
+import training_hooks
 
 CONFIG = {"vocab_size": 100, "embedding_size": 8, "hidden_size": 16, "num_hidden_layers": 2,
           "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32,
@@ -84,11 +84,11 @@ class StopHere(Exception):
 
 def stop_at(monkeypatch, step):
     """Makes training die right after `step`, before anything is saved."""
-    after_run = estimators.ProgressHook.after_run
+    after_run = training_hooks.ProgressHook.after_run
 
     def stopping(self, run_context, run_values):
         after_run(self, run_context, run_values)
         if self._step == step:
             raise StopHere
 
-    monkeypatch.setattr(estimators.ProgressHook, "after_run", stopping)
+    monkeypatch.setattr(training_hooks.ProgressHook, "after_run", stopping)

@@ -1,0 +1,220 @@
+"""Several devices and several machines make the updates that one makes of the whole batch."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import checkpoints
+import clusters
+import estimators
+import run_pretraining
+import tiny
+from errors import UserError
+from processes import wait_until
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Records with one and two predictions each, so that the parts of a batch differ."""
+    directory = tmp_path_factory.mktemp("data")
+    tiny.write_records(directory / "two.tfrecord", 128)
+    tiny.write_records(directory / "one.tfrecord", 128, seed=1,
+                       masked_lm_weights=np.array([1, 0], np.float32))
+    tiny.write_records(directory / "dev.tfrecord", 64, seed=2)
+    tiny.write_config(directory / "config.json")
+    return directory
+
+
+def flags_of(data, output, **changes):
+    values = {"do_train": True, "input_file": "%s,%s" % (data / "two.tfrecord",
+                                                         data / "one.tfrecord"),
+              "eval_input_file": data / "dev.tfrecord", "bert_config_file": data / "config.json",
+              "output_dir": output, "train_batch_size": 12, "num_train_steps": 3,
+              "num_warmup_steps": 0, "learning_rate": 0.01, "max_seq_length": tiny.LENGTH,
+              "max_predictions_per_seq": tiny.PREDICTIONS}
+    return dict(values, **changes)
+
+
+def train(data, output, **changes):
+    run_pretraining.main(
+        tiny.parse(run_pretraining.define_flags, **flags_of(data, output, **changes)))
+    return tf.train.latest_checkpoint(str(output))
+
+
+def assert_close(first, second):
+    """To 1e-5, in every variable; adam_m and adam_v are those of the update of the whole batch."""
+    first, second = tiny.weights(first), tiny.weights(second)
+    assert set(first) == set(second)
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture
+def two_devices(monkeypatch):
+    """Two logical CPU devices in the place of --num_gpus=2."""
+    plain = estimators.session_config
+
+    def session_config(flags):
+        config = plain(flags)
+        config.device_count["CPU"] = 2
+        return config
+
+    monkeypatch.setattr(estimators, "session_config", session_config)
+    monkeypatch.setattr(clusters, "local_devices", lambda count: [
+        "/cpu:%d" % index for index in range(count)])
+
+
+@pytest.mark.parametrize("optimizer, layout, parts", [("adamw", "brightmart", 1),
+                                                      ("lamb", "google", 3)])
+def test_two_devices_equal_one(data, tmp_path, two_devices, caplog, optimizer, layout, parts):
+    """In all variables, in what is said, and in the evaluation, which runs on one of them."""
+    tiny.write_config(tmp_path / "config.json", **tiny.LAYOUTS[layout])
+    options = {"bert_config_file": tmp_path / "config.json", "optimizer": optimizer,
+               "gradient_accumulation_steps": parts}
+    start = train(data, tmp_path / "start", num_train_steps=1, **options)
+    said, found = [], []
+    for count in (1, 2):
+        caplog.clear()
+        with caplog.at_level("INFO", "albert"):
+            found.append(train(data, tmp_path / str(count), num_gpus=count, do_eval=True,
+                               init_checkpoint=start, restore_slots=True, **options))
+        line, = [message for message in caplog.messages if message.startswith("step 3/3")]
+        said.append([float(part.split()[1]) for part in line.split("  ")[1:6]])
+    assert_close(*found)
+    first, last = tiny.weights(start), tiny.weights(found[0])
+    for name in ("bert/embeddings/word_embeddings", "bert/pooler/dense/kernel", "global_step"):
+        assert np.abs(last[name] - first[name]).max() > 1e-3, name
+    np.testing.assert_allclose(said[1], said[0], rtol=2e-3)  # 4 digits are shown
+    np.testing.assert_allclose(*[results(tmp_path / count) for count in "12"], rtol=1e-4)
+
+
+def results(output):
+    """The numbers of eval_results.txt, by their names."""
+    lines = (output / "eval_results.txt").read_text().splitlines()
+    return [float(line.split(" = ")[1]) for line in sorted(lines)]
+
+
+def test_a_batch_that_the_devices_cannot_share(data, tmp_path, two_devices):
+    with pytest.raises(UserError, match="--train_batch_size=7 is not a multiple of the 2 devices"):
+        train(data, tmp_path, num_gpus=2, train_batch_size=7)
+
+
+def test_more_gpus_than_there_are():
+    with pytest.raises(UserError, match=r"--num_gpus=99: TensorFlow sees \d+ GPUs here; lower it"):
+        clusters.local_devices(99)
+
+
+TWO = {"worker": ["a:1", "b:2"]}
+
+
+@pytest.mark.parametrize("text, found", [
+    (None, None), ("", None),
+    ({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}, None),
+    ({"cluster": TWO, "task": {"type": "worker", "index": 1}}, (["a:1", "b:2"], 1)),
+    ({"cluster": dict(TWO, chief=["c:3"]), "task": {"type": "worker", "index": 1}},
+     (["c:3", "a:1", "b:2"], 2)),
+    ({"cluster": dict(TWO, chief=["c:3"]), "task": {"type": "chief", "index": 0}},
+     (["c:3", "a:1", "b:2"], 0))])
+def test_tf_config(text, found):
+    assert clusters.from_environment(json.dumps(text) if text else text) == found
+
+
+@pytest.mark.parametrize("text, message", [
+    ("{", "TF_CONFIG={: .*; expected e.g. "),
+    ({"cluster": TWO}, "TF_CONFIG=.*: 'task'; expected e.g."),
+    ({"cluster": TWO, "task": {"type": "worker", "index": 2}}, "there is no worker 2 among 2"),
+    ({"cluster": TWO, "task": {"type": "evaluator", "index": 0}}, "names the task 'evaluator'"),
+    ({"cluster": dict(TWO, ps=["d:4"]), "task": {"type": "worker", "index": 0}}, "names ps; every"),
+    ({"cluster": {"worker": ["a", "b:2"]}, "task": {"type": "worker", "index": 0}},
+     "'a' is not host:port")])
+def test_bad_tf_config(text, message):
+    with pytest.raises(UserError, match=message):
+        clusters.from_environment(text if isinstance(text, str) else json.dumps(text))
+
+
+# ---- two processes on this machine ----
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Workers(object):
+    """Two processes of run_pretraining.py that train together; their output goes to files."""
+
+    def __init__(self, data, output, **changes):
+        addresses = ["127.0.0.1:%d" % port for port in free_ports(2)]
+        flags = ["--%s=%s" % item for item in flags_of(data, output, **changes).items()]
+        self.logs = [output.parent / ("%s-%d.log" % (output.name, index)) for index in range(2)]
+        self.processes = []
+        for index, log in enumerate(self.logs):
+            config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            with open(str(log), "w") as stream:
+                self.processes.append(subprocess.Popen(
+                    [sys.executable, "run_pretraining.py"] + flags, cwd=ROOT, stderr=stream,
+                    env=dict(os.environ, TF_CONFIG=json.dumps(config))))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def statuses(self, seconds=120):
+        end = time.time() + seconds
+        return [process.wait(max(1, end - time.time())) for process in self.processes]
+
+    def said(self, index):
+        return self.logs[index].read_text()
+
+
+def test_two_workers_equal_one(data, tmp_path):
+    """With an evaluation on the way, after which both go on."""
+    start = train(data, tmp_path / "start", num_train_steps=1)
+    options = {"do_eval": True, "eval_every_steps": 2, "num_train_steps": 4,
+               "init_checkpoint": start, "restore_slots": True}
+    with Workers(data, tmp_path / "two", **options) as workers:
+        assert workers.statuses() == [0, 0], workers.said(0) + workers.said(1)
+    assert_close(train(data, tmp_path / "one", **options),
+                 tf.train.latest_checkpoint(str(tmp_path / "two")))
+    np.testing.assert_allclose(*[results(tmp_path / name) for name in ("one", "two")], rtol=1e-4)
+    assert "eval_results.txt" in workers.said(0) and "eval_results.txt" not in workers.said(1)
+    assert "Traceback" not in workers.said(0) + workers.said(1)
+    assert not (tmp_path / "two" / "tmp_worker_1").exists()
+
+
+def test_killed_worker_ends_the_other_and_a_restart_goes_on(data, tmp_path):
+    options = {"save_checkpoints_steps": 50, "num_train_steps": 100000}
+    output = tmp_path / "out"
+    with Workers(data, output, **options) as workers:
+        wait_until((output / "model.ckpt-50.index").exists, 120)
+        workers.processes[1].kill()
+        assert workers.processes[0].wait(60) == 1
+    last = workers.said(0).strip().split("\n")[-1]
+    latest = tf.train.latest_checkpoint(str(output))
+    assert last.startswith("error: worker 1 (127.0.0.1:")
+    assert last.endswith(") is gone; start all workers again with the same commands, they go on "
+                         "from " + latest)
+    shutil.copytree(str(output), str(tmp_path / "alone"))
+    step = checkpoints.checkpoint_step(latest) + 2
+    with Workers(data, output, **dict(options, num_train_steps=step)) as workers:
+        assert workers.statuses() == [0, 0], workers.said(0) + workers.said(1)
+    assert_close(train(data, tmp_path / "alone", **dict(options, num_train_steps=step)),
+                 str(output / ("model.ckpt-%d" % step)))

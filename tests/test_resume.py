@@ -1,0 +1,197 @@
+"""Killed at any moment and started again, a run ends as if nothing had happened, bit for bit."""
+
+import logging
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import tensorflow.compat.v1 as tf
+from test_run_pretraining import ROOT, run, write_unmasked
+
+import checkpoints
+import estimators
+import tiny
+
+DATA = "model.ckpt-%d.data-00000-of-00001"
+
+
+def prepare(directory):
+    """Writes an epoch of 8 steps in three record files, one to evaluate on, and the config."""
+    for part, count in enumerate((24, 24, 16)):
+        tiny.write_records(directory / ("train%d.tfrecord" % part), count, seed=part)
+        write_unmasked(directory / ("unmasked%d.tfrecord" % part), count, part)
+    tiny.write_records(directory / "dev.tfrecord", 64, seed=9)
+    tiny.write_config(directory / "config.json")
+    return directory
+
+
+@pytest.fixture
+def here(tmp_path):
+    return prepare(tmp_path)
+
+
+def train(here, output="out", **changes):
+    """Trains in this process, by default six steps, saving every two."""
+    return run(here, output, **dict(
+        {"input_file": here / "train*.tfrecord", "learning_rate": 0.003, "num_train_steps": 6,
+         "save_checkpoints_steps": 2}, **changes))
+
+
+# ---- processes that are killed ----
+
+def start(here, output, *more):
+    """The command in its own process."""
+    command = [sys.executable, "run_pretraining.py", "--do_train", "--do_eval",
+               "--train_batch_size=8", "--eval_batch_size=8", "--learning_rate=0.003",
+               "--num_warmup_steps=10", "--max_seq_length=%d" % tiny.LENGTH,
+               "--max_predictions_per_seq=%d" % tiny.PREDICTIONS,
+               "--eval_input_file=%s" % (here / "dev.tfrecord"),
+               "--bert_config_file=%s" % (here / "config.json"), "--output_dir=%s" % output]
+    log = open(str(output) + ".log", "ab")  # noqa: SIM115 - the process writes it
+    with log:
+        return subprocess.Popen(command + list(more), cwd=ROOT, stdout=log, stderr=log)
+
+
+def finish(process, output):
+    """Waits for the end of a run that must be without errors."""
+    assert process.wait() == 0, (output.parent / (output.name + ".log")).read_text()[-2000:]
+
+
+def saves(output):
+    """{(step, "_temp", ".data" or ".index")}: what there is of which checkpoint."""
+    names = os.listdir(str(output)) if output.exists() else []
+    found = (re.match(r"model\.ckpt-(\d+)(_temp|\.data|\.index)", name) for name in names)
+    return {(int(match.group(1)), match.group(2)) for match in found if match}
+
+
+def kill_when(process, condition, delay):
+    """SIGKILL so many seconds after `condition()` was first true; fails if the run ends before."""
+    end = time.time() + 120
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.time() < end
+        time.sleep(0.0005)
+    time.sleep(delay)
+    process.kill()
+    process.wait()
+
+
+def assert_usable(output):
+    """The newest listed checkpoint is there and whole, as is every other; returns its step."""
+    state = tf.train.get_checkpoint_state(str(output))
+    present = [prefix for prefix in state.all_model_checkpoint_paths
+               if os.path.exists(prefix + ".index")]
+    assert state.model_checkpoint_path in present
+    for prefix in present:
+        assert checkpoints.verify(prefix) == []
+    return checkpoints.checkpoint_step(state.model_checkpoint_path)
+
+
+@pytest.mark.parametrize("files, steps, kills, more", [
+    ("train", 120, [("_temp", 20), (".index", 60), (".index", 120)],
+     ["--save_checkpoints_steps=7"]),
+    ("unmasked", 60, [("_temp", 9), (".data", 45)],
+     ["--save_checkpoints_steps=2", "--keep_checkpoint_max=1", "--dynamic_masking"]),
+])
+def test_killed_runs_end_like_one_that_was_not(here, files, steps, kills, more):
+    """Killed while a checkpoint is being written, between two, and after the last step."""
+    rng = random.Random(4)
+    more = more + ["--input_file=%s" % (here / (files + "*.tfrecord")),
+                   "--num_train_steps=%d" % steps]
+    whole, parts, before = here / "whole", here / "parts", -1
+    uninterrupted = start(here, whole, *more)
+    for kind, step in kills:
+        process = start(here, parts, *more)
+        kill_when(process, lambda: any(  # noqa: B023 - called here and now
+            found >= step and state == kind for found, state in saves(parts)),  # noqa: B023
+            rng.choice([0, 0, 0.003, 0.01]))
+        reached = assert_usable(parts)
+        assert before < reached
+        before = reached
+    finish(start(here, parts, *more), parts)
+    finish(uninterrupted, whole)
+    tiny.assert_same_weights(whole / ("model.ckpt-%d" % steps), parts / ("model.ckpt-%d" % steps))
+    results = (whole / "eval_results.txt").read_bytes()
+    assert (parts / "eval_results.txt").read_bytes() == results
+    assert b"global_step = %d\n" % steps in results
+
+
+# ---- what is left after a kill or a power failure, and the next start ----
+
+@pytest.fixture(scope="module")
+def six_steps(tmp_path_factory):
+    """A directory with the uninterrupted run of six steps in out/."""
+    directory = prepare(tmp_path_factory.mktemp("six"))
+    train(directory)
+    return directory
+
+
+def test_going_on_writes_no_checkpoint_twice_and_removes_leftovers(six_steps, tmp_path):
+    """TensorFlow's Saver writes an index in place: a kill just then would spoil the only one."""
+    shutil.copytree(str(six_steps / "out"), str(tmp_path / "out"))
+    kept = [DATA % 6, "model.ckpt-6.index", "model.ckpt-6.meta"]
+    before = [os.stat(str(tmp_path / "out" / name)) for name in kept]
+    for folder in ("model.ckpt-7_temp", "model.ckpt-8_temp_0123456789abcdef"):
+        (tmp_path / "out" / folder).mkdir()
+        (tmp_path / "out" / folder / (DATA % 7 + ".tempstate123")).write_text("x")
+    (tmp_path / "out" / "checkpoint.tmp0123456789abcdef").write_text("x")
+    output = train(six_steps, tmp_path / "out", num_train_steps=7)
+    after = [os.stat(str(output / name)) for name in kept]
+    assert [(one.st_ino, one.st_mtime_ns) for one in after] == [
+        (one.st_ino, one.st_mtime_ns) for one in before]
+    assert {(7, ".data"), (7, ".index")} < saves(output)
+    assert [name for name in os.listdir(str(output)) if re.search("_temp|tmp", name)] == []
+
+
+@pytest.mark.parametrize("damage, said", [
+    (lambda out: os.truncate(str(out / (DATA % 4)), 1000),
+     "{out}/model.ckpt-4 is truncated or corrupt and was renamed to *.damaged; going on from "
+     "{out}/model.ckpt-2"),
+    (lambda out: (out / "checkpoint").write_text(""),
+     "{out}/checkpoint is missing or damaged; going on from {out}/model.ckpt-4"),
+], ids=["data", "state"])
+def test_power_failures(six_steps, tmp_path, caplog, damage, said):
+    """The machine went down at step 5: what was written last is lost, the run is not."""
+    output = tmp_path / "out"
+    shutil.copytree(str(six_steps / "out"), str(output))
+    for path in output.glob("model.ckpt-6.*"):
+        path.unlink()
+    tf.train.update_checkpoint_state(str(output), str(output / "model.ckpt-4"), [
+        str(output / ("model.ckpt-%d" % step)) for step in (0, 2, 4)])
+    damage(output)
+    with caplog.at_level(logging.INFO, "albert"):
+        train(six_steps, output)
+    assert said.format(out=output) in caplog.messages
+    tiny.assert_same_weights(six_steps / "out" / "model.ckpt-6", output / "model.ckpt-6")
+
+
+def test_saves_every_so_many_steps_or_seconds(here, monkeypatch):
+    """By a clock on which the steps 12 to 19 take 1000 s each, and the others nothing."""
+    real, passed = time.time, [0.0]
+
+    class Clock(tf.train.SessionRunHook):
+        """Is asked for the time after the 12th to the 19th step."""
+
+        def after_run(self, run_context, run_values):
+            passed[0] += 1000.0 * (12 <= run_context.session.run(tf.train.get_global_step()) <= 19)
+
+    monkeypatch.setattr(time, "time", lambda: real() + passed[0])
+    created = estimators.create
+
+    def create(*arguments):
+        estimator = created(*arguments)
+        original = estimator.train
+        estimator.train = lambda input_fn, hooks, **others: original(
+            input_fn, hooks=[Clock()] + list(hooks), **others)
+        return estimator
+
+    monkeypatch.setattr(estimators, "create", create)
+    output = train(here, num_train_steps=31, save_checkpoints_steps=8, save_checkpoints_secs=2500,
+                   keep_checkpoint_max=99)
+    assert sorted(step for step, kind in saves(output) if kind == ".index") == [
+        0, 8, 14, 17, 25, 31]
