@@ -68,8 +68,8 @@ def define_flags():
                       "name=path, e.g. classic=../py37/bin/python.")
     flags.DEFINE_string("albert_zh_dir", None, "pretrain: a clone of brightmart/albert_zh.")
     flags.DEFINE_string("albert_zh_python", None, "pretrain: a Python with TensorFlow 1.15 for it.")
-    flags.DEFINE_string("huggingface_python", None, "pretrain: a Python with transformers and "
-                        "PyTorch or TensorFlow; default: this one.")
+    flags.DEFINE_list("huggingface_python", [], "pretrain: a Python with transformers and PyTorch "
+                      "or TensorFlow, or one with each; default: this one.")
 
 
 def write_text(paths, num_bytes, target):
@@ -94,7 +94,8 @@ def ours(script, *arguments, **flags):
 def measure(command):
     """Runs a command -> (what it printed, {seconds, cpu_seconds, peak_mb}).
 
-    peak_mb is the resident memory of the largest of its processes.
+    peak_mb is the resident memory of the largest of its processes. For a moment a process is a
+    copy of the one that starts it, which is why this one imports no TensorFlow.
     """
     # Nothing is left in others' directories, not even compiled modules.
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
@@ -203,7 +204,7 @@ def lacks(python, code):
         done = subprocess.run([python, "-c", code], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)
     except OSError as error:
-        return "%s: %s" % (python, error.strerror)
+        return "%s: %s" % (python, os.strerror(error.errno))
     if done.returncode:
         return "%s: %s" % (python, last_line(done.stdout.decode("utf-8", "replace")))
     return None
@@ -231,12 +232,14 @@ def candidates(flags, directory):
     script = os.path.join(os.path.abspath(flags.albert_zh_dir or ""), script)
     yield (Peer("albert_zh", trainer(flags.albert_zh_python or "", script), ORIGINAL_RATE, 5),
            lacks_original(flags, script))
-    python = executable(flags.huggingface_python or sys.executable)
+    pythons = [executable(python) for python in flags.huggingface_python or [sys.executable]]
     for framework, (name, code) in HUGGING_FACE.items():
+        problems = [lacks(python, code) for python in pythons]
+        python = pythons[problems.index(None) if None in problems else 0]
         command = [python] + ours("benchmark_peers.py", framework,
                                   os.path.join(directory, "batches.npz"), flags.steps)[1:]
         yield (Peer(name, lambda output_dir, command=command: command, RATE, 5),
-               lacks(python, code))
+               None if None in problems else "; ".join(problems))
 
 
 def training_rate(peer, printed):

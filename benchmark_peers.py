@@ -109,9 +109,14 @@ def tensorflow(path, steps):
     import tensorflow as tf
     from transformers import AlbertConfig, TFAlbertForPreTraining
 
+    try:
+        import tf_keras as keras  # what transformers looks for: Keras 2 beside a later one
+    except ImportError:
+        import keras
+
     config, batches = read(path)
     model = TFAlbertForPreTraining(AlbertConfig(**config))
-    optimizer = tf.keras.optimizers.AdamW(
+    optimizer = keras.optimizers.AdamW(
         LEARNING_RATE, weight_decay=WEIGHT_DECAY, global_clipnorm=CLIP_NORM)
 
     @tf.function

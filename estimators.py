@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import time
 
@@ -173,7 +174,8 @@ def compiled(flags):
     asked = tf.__version__.startswith("2.") if flags.xla is None else flags.xla
     if not asked or flags.use_tpu or clusters.has_gpu():
         return contextlib.nullcontext()
-    return tf.xla.experimental.jit_scope(compile_ops=lambda node: "/gelu/" in node.name)
+    return tf.xla.experimental.jit_scope(
+        compile_ops=lambda node: bool(re.search(r"(^|/)gelu(_\d+)?/", node.name)))
 
 
 def begin_part(flags):

@@ -17,6 +17,7 @@ import tensorflow.compat.v1 as tf
 
 import files
 from errors import UserError
+from recompute import recomputed
 
 REQUIRED = object()
 
@@ -264,21 +265,21 @@ class AlbertModel(object):
         layers = []
         for scope in block_scopes(config):
             with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
-                x = self._recomputed_block(x, bias) if recompute else self._block(x, bias)
+                if recompute:
+                    seeds = draw_seeds(3 if self._hidden_dropout or self._attention_dropout else 0)
+                    x = recomputed(self._block, x, bias, *seeds)
+                else:
+                    x = self._block(x, bias)
             layers.append(x)
         return layers
 
-    def _recomputed_block(self, x, bias):
-        drops = self._hidden_dropout or self._attention_dropout
-        seeds = draw_seeds(3) if drops else (None,) * 3
-        return recomputed(lambda x, bias: self._block(x, bias, seeds), x, bias)
-
-    def _block(self, x, bias, seeds=(None, None, None)):
+    def _block(self, x, bias, *seeds):
         """One transformer block, [B, S, H] -> [B, S, H]; the names are the layout's.
 
-        `seeds` are those of its three dropouts: of the attention's weights, of the attention's
-        output and of the block's output.
+        `seeds` are none or three, of the dropout of the attention's weights, of its output and of
+        the block's.
         """
+        seeds = seeds or (None,) * 3
         config = self.config
         names = BLOCK_NAMES[config.layout]
         pre_norm = config.ln_type == "preln"
@@ -374,8 +375,9 @@ def softmax_losses(hidden, table, bias, labels):
     def losses(hidden, table, bias):
         probabilities = tf.nn.softmax(logits)
         top = tf.stack([rows, tf.argmax(logits, -1, output_type=tf.int32)], -1)  # [n, 2]
-        # log(sum(exp)) by the likeliest word, whose probability cannot be rounded to 0.
-        total = tf.gather_nd(logits, top) - tf.log(tf.gather_nd(probabilities, top))
+        # By way of the likeliest word, whose probability cannot be rounded to 0.
+        below_top = tf.gather_nd(logits, top) - tf.gather_nd(logits, tf.stack([rows, labels], -1))
+        loss = below_top - tf.log(tf.gather_nd(probabilities, top))
 
         def gradient(upstream):
             weights = upstream[:, tf.newaxis]  # [n, 1]
@@ -387,7 +389,7 @@ def softmax_losses(hidden, table, bias, labels):
                     tf.squeeze(tf.matmul(probabilities, weights, transpose_a=True), -1)
                     - tf.math.unsorted_segment_sum(upstream, labels, size))
 
-        return total - tf.gather_nd(logits, tf.stack([rows, labels], -1)), gradient
+        return loss, gradient
 
     return losses(hidden, table, bias), logits
 
@@ -446,51 +448,6 @@ def attend(query, key, value, bias, dropout_rate=0.0, seed=None):
         return context, gradient
 
     return attended(query, key, value, bias)
-
-
-def recomputed(function, *inputs):
-    """function(*inputs), of which the gradient's memory holds the inputs only.
-
-    The gradient calls `function` again and differentiates that second result: memory of one call
-    instead of all, for the time of one more (Chen et al. 2016, https://arxiv.org/abs/1604.06174).
-
-        y = recomputed(lambda x: dropout(dense(x, 8, "dense", 0.02), 0.1, seed), x)
-
-    Args:
-      function: tensors -> a tensor. It must get its variables by tf.get_variable, and its random
-        numbers must be stateless: what it draws, it draws differently the second time.
-      inputs: float tensors, the first one what all else in `function` depends on.
-    """
-    scope = tf.get_variable_scope()
-
-    def call(inputs, variables):
-        def remember(getter, name, *args, **kwargs):
-            if name not in variables:
-                variables[name] = tf.convert_to_tensor(getter(name, *args, **kwargs))
-            return variables[name]
-
-        with tf.variable_scope(scope, custom_getter=remember):
-            return function(*inputs)
-
-    variables = collections.OrderedDict()  # of the first call; handed to the second
-    y = call(inputs, variables)
-
-    @tf.custom_gradient
-    def differentiable(*tensors):
-        def gradient(upstream):
-            # A 0 that needs the upstream gradient: with it added, the second call can neither start
-            # before that is there nor be merged with the first, not even by XLA, which does not
-            # heed control dependencies.
-            zero = tf.cast(tf.minimum(tf.abs(tf.reshape(upstream, [-1])[0]), 0), tensors[0].dtype)
-            # tf.gradients goes on beyond where it is to arrive unless it is stopped.
-            late = [tf.stop_gradient(tensor)
-                    for tensor in (tensors[0] + zero,) + tuple(tensors[1:])]
-            again = call(late[:len(inputs)], dict(zip(variables, late[len(inputs):])))
-            return tf.gradients(again, late, upstream)
-
-        return y, gradient
-
-    return differentiable(*(list(inputs) + list(variables.values())))
 
 
 def attention_bias(input_mask):
@@ -586,7 +543,8 @@ def dropout(x, rate, seed=None):
 
 def draw_seeds(count):
     """`count` seeds for `dropout`, int32 [2] each, drawn anew in every step."""
-    return tf.unstack(tf.random.uniform([count, 2], maxval=np.iinfo(np.int32).max, dtype=tf.int32))
+    return [tf.random.uniform([2], maxval=np.iinfo(np.int32).max, dtype=tf.int32)
+            for _ in range(count)]
 
 
 @tf.custom_gradient

@@ -214,7 +214,8 @@ def training_progress(config, flags, values, accuracy, baseline):
     work = training_hooks.Work(
         examples, examples * flags.max_seq_length, speed.training_flops(
             config, examples, flags.max_seq_length, flags.max_predictions_per_seq),
-        None if estimators.replicas() > 1 else speed.measure_matmul_peak)
+        # The peak is one device's, in float32.
+        None if flags.amp or estimators.replicas() > 1 else speed.measure_matmul_peak)
     hooks = [training_hooks.ProgressHook(values, flags.num_train_steps, work, flags.output_dir)]
     if baseline:
         hooks.append(training_hooks.StagnationHook(

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import clusters
 import estimators
+import modeling
 import run_pretraining
 import tiny
 import training_hooks
@@ -19,27 +21,68 @@ def flags(**values):
     return tiny.parse(run_pretraining.define_flags, **values)
 
 
+TPU = {"output_dir": "gs://b/out", "bert_config_file": "c", "use_tpu": True, "tpu_name": "t"}
+
+
 @pytest.mark.parametrize("values, paths, message", [
     ({}, [], "--output_dir is missing"),
     ({"output_dir": "out"}, [], "--bert_config_file is missing"),
     ({"output_dir": "out", "bert_config_file": "c", "use_tpu": True}, [], "out: a TPU reads and"),
     ({"output_dir": "gs://b/out", "bert_config_file": "c", "use_tpu": True}, ["gs://b/a", "data/a"],
      "data/a: a TPU reads and writes gs:// paths only; copy it to a bucket"),
+    (dict(TPU, tpu_name=""), [], "--use_tpu needs --tpu_name .* or --master"),
+    (dict(TPU, train_batch_size=12), [], "--train_batch_size=12 is not a multiple of "
+                                         "--num_tpu_cores=8; every core takes an equal part"),
+    (dict(TPU, xla=True), [], "--xla with --use_tpu: a TPU always runs what XLA compiled"),
+    (dict(TPU, num_gpus=2), [], "--use_tpu with --num_gpus=2: a TPU run has neither"),
+    ({"output_dir": "out", "bert_config_file": "c", "num_gpus": 9}, [], "--num_gpus=9: TensorFlow "
+     "sees 0 GPUs here"),
+    ({"output_dir": "out", "bert_config_file": "c", "amp": True}, [], "--amp needs a GPU .* sees "
+     "no GPU here; on a CPU float32"),
 ])
 def test_flags_that_cannot_run(values, paths, message):
     with pytest.raises(UserError, match=message):
         estimators.check_flags(flags(**values), paths)
 
 
+def test_tf_config_excludes_other_ways(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:2"]}, '
+                                    '"task": {"type": "worker", "index": 1}}')
+    assert not estimators.is_chief()
+    for values, message in ((TPU, "--use_tpu with TF_CONFIG"), (
+            {"output_dir": "out", "bert_config_file": "c", "num_gpus": 2}, "choose them by CUDA_")):
+        with pytest.raises(UserError, match=message):
+            estimators.check_flags(flags(**values), [])
+
+
+@pytest.mark.parametrize("values, gpu, clusters_compiled, float16, jit", [
+    ({}, False, tf.__version__.startswith("2."), 0, 0), ({"xla": True}, False, True, 0, 0),
+    ({"xla": False}, False, False, 0, 0), ({}, True, False, 0, 0),
+    ({"xla": True}, True, False, 0, 1), ({"amp": True}, True, False, 1, 0),
+    ({"amp": True, "use_tpu": True}, False, False, 0, 0)])
+def test_what_xla_and_amp_set(monkeypatch, values, gpu, clusters_compiled, float16, jit):
+    """GELU compiled on a CPU, clusters and float16 on a GPU, bfloat16 on a TPU."""
+    monkeypatch.setattr(clusters, "has_gpu", lambda: gpu)
+    found = flags(**values)
+    config = estimators.session_config(found)
+    assert config.graph_options.rewrite_options.auto_mixed_precision == float16
+    assert config.graph_options.optimizer_options.global_jit_level == jit
+    wanted = tf.bfloat16 if found.amp and found.use_tpu else tf.float32
+    assert estimators.model_options(found)["compute_type"] == wanted
+    with tf.Graph().as_default() as graph:
+        with estimators.compiled(found):
+            modeling.gelu(tf.ones([2, 2]) + 1.0)
+        marked = {operation.type for operation in graph.get_operations()
+                  if "_XlaCompile" in operation.node_def.attr
+                  and operation.node_def.attr["_XlaCompile"].b}
+        assert ("Sigmoid" in marked) == clusters_compiled
+        assert "Fill" not in marked
+        assert (estimators.loss_scale(found) is not None) == bool(float16)
+
+
 def test_config_flag_has_two_names():
     assert flags(albert_config_file="c.json").bert_config_file == "c.json"
     assert flags(bert_config_file="c.json").bert_config_file == "c.json"
-
-
-@pytest.mark.parametrize("seconds, text", [
-    (0, "0:00:00"), (59.6, "0:01:00"), (3725, "1:02:05"), (360000, "100:00:00")])
-def test_duration(seconds, text):
-    assert training_hooks.duration(seconds) == text
 
 
 def test_results_are_sorted_lines(tmp_path):

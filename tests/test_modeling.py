@@ -211,3 +211,115 @@ def test_too_long_sequence_is_refused():
         session.run(tf.global_variables_initializer())
         with pytest.raises(tf.errors.InvalidArgumentError, match="longer than max_position"):
             session.run(output, {ids: np.zeros([1, 40])})
+
+
+# ---- gradients that are written by hand, against those that TensorFlow derives ----
+
+def plain_gelu(x):
+    return 0.5 * x * (1 + tf.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))
+
+
+def plain_layer_norm(x, beta, gamma):
+    mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+    return (x - mean) / tf.sqrt(variance + 1e-12) * gamma + beta
+
+
+KEPT = np.random.RandomState(5).rand(2, 3, 4, 4) < 0.7
+
+
+def plain_attention(query, key, value, bias, kept=1.0):
+    scores = tf.matmul(query, key, transpose_b=True) / np.sqrt(5.0) + bias
+    return tf.matmul(tf.nn.softmax(scores) * kept, value)
+
+
+def plain_losses(hidden, table, bias):
+    logits = tf.matmul(hidden, table, transpose_b=True) + bias
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=[3, 0, 3], logits=logits)
+
+
+def own_losses(hidden, table, bias):
+    return modeling.softmax_losses(hidden, table, bias, tf.constant([3, 0, 3]))[0]
+
+
+def of_logits(logits_of):
+    return lambda *arguments: tf.square(logits_of(*arguments))
+
+
+CASES_OF_GRADIENTS = {
+    "gelu": (modeling.gelu, plain_gelu, [(4, 6)]),
+    "layer_norm": (modeling._normalize, plain_layer_norm, [(4, 6), (6,), (6,)]),
+    "layer_norm of sequences": (modeling._normalize, plain_layer_norm, [(2, 3, 6), (6,), (6,)]),
+    "attend": (modeling.attend, plain_attention, [(2, 3, 4, 5)] * 3 + [(2, 1, 1, 4)]),
+    "word softmax": (own_losses, plain_losses, [(3, 5), (7, 5), (7,)]),
+    "its logits": (
+        of_logits(lambda *x: modeling.softmax_losses(*x, tf.constant([3, 0, 3]))[1]),
+        of_logits(lambda hidden, table, bias: tf.matmul(hidden, table, transpose_b=True) + bias),
+        [(3, 5), (7, 5), (7,)]),
+}
+
+
+def assert_same_values_and_gradients(own, plain, shapes):
+    rng = np.random.RandomState(3)
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = [tf.constant(rng.randn(*shape)) for shape in shapes]  # float64
+        found = []
+        for function in (own, plain):
+            y = function(*inputs)
+            upstream = tf.constant(np.random.RandomState(4).randn(*y.shape.as_list()))
+            found.append(session.run([y] + tf.gradients(y, inputs, upstream)))
+    for ours, derived in zip(*found):
+        np.testing.assert_allclose(ours, derived, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(CASES_OF_GRADIENTS))
+def test_gradients_are_the_derived_ones(name):
+    assert_same_values_and_gradients(*CASES_OF_GRADIENTS[name])
+
+
+def test_gradient_of_attention_with_dropout(monkeypatch):
+    monkeypatch.setattr(modeling, "dropout", lambda x, rate, *seed: x * KEPT / (1 - rate))
+    assert_same_values_and_gradients(
+        lambda *inputs: modeling.attend(*inputs, dropout_rate=0.3),
+        lambda *inputs: plain_attention(*inputs, kept=KEPT / 0.7),
+        [(2, 3, 4, 5)] * 3 + [(2, 1, 1, 4)])
+
+
+def test_loss_of_a_label_whose_probability_rounds_to_zero():
+    with tf.Graph().as_default(), tf.Session() as session:
+        losses, _ = modeling.softmax_losses(
+            tf.constant([[1.0], [1.0]]), tf.constant([[500.0], [-500.0], [499.0]]), tf.zeros([3]),
+            tf.constant([1, 0]))
+        found = session.run(losses)
+    np.testing.assert_allclose(found, [1000 + np.log1p(np.exp(-1)), np.log1p(np.exp(-1))],
+                               rtol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [{}, {"num_hidden_groups": 1}])
+def test_bfloat16_is_close_and_leaves_the_variables_float32(layout):
+    config = modeling.AlbertConfig(**dict(SMALL, initializer_range=0.3, **layout))
+    found = {}
+    for kind in (tf.float32, tf.bfloat16):
+        with tf.Graph().as_default() as graph, tf.Session() as session:
+            tf.set_random_seed(1)
+            model = modeling.AlbertModel(config, True, tf.constant([[5, 6, 7, 8], [9, 5, 4, 3]]),
+                                         tf.constant([[1, 1, 1, 0], [1, 1, 1, 1]]), scope="bert",
+                                         compute_type=kind)
+            outputs = [model.get_sequence_output(), model.get_pooled_output()]
+            loss = tf.reduce_sum(tf.square(outputs[0])) + tf.reduce_sum(outputs[1])
+            gradients = [tf.convert_to_tensor(gradient) for gradient in tf.gradients(
+                loss, tf.trainable_variables())]
+            assert {tensor.dtype for tensor in outputs + gradients} == {tf.float32}
+            assert {variable.dtype.base_dtype for variable in tf.global_variables()} == {tf.float32}
+            products = {operation.get_attr("T") for operation in graph.get_operations()
+                        if operation.type == "MatMul" and "pooler" not in operation.name}
+            assert products == {kind}
+            session.run(tf.global_variables_initializer())
+            rng = np.random.RandomState(2)
+            for variable in tf.trainable_variables():
+                variable.load(0.3 * rng.randn(*variable.shape.as_list()), session)
+            found[kind] = session.run(outputs + gradients)
+    # The keys' biases have no influence, and a gradient of rounding errors.
+    largest = max(np.linalg.norm(exact) for exact in found[tf.float32])
+    for exact, near in zip(found[tf.float32], found[tf.bfloat16]):
+        assert np.linalg.norm(near - exact) < 0.05 * np.linalg.norm(exact) + 1e-3 * largest
+    assert np.abs(found[tf.float32][0] - found[tf.bfloat16][0]).max() > 1e-4

@@ -347,6 +347,54 @@ def test_accumulation_compiles_with_xla(sparse):
         np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-6)
 
 
+# ---- float16 ----
+
+def scaled_training(name, losses, growth_steps=3):
+    """One step for each number that the loss is multiplied by -> (weights, m, scale) after each."""
+    with tf.Graph().as_default():
+        factor = tf.placeholder(tf.float32, [])
+        weights = tf.get_variable("w", initializer=[1.0, -2.0])
+        scale = optimization.LossScale(initial=2.0 ** 10, growth_steps=growth_steps)
+        loss = factor * tf.reduce_sum(tf.square(weights))
+        gradients = optimization.compute_gradients(loss, scale=scale.value)
+        train = optimization.create_train_op(gradients, name, 0.05, 10, 0, loss_scale=scale)
+        by_name = {variable.op.name: variable for variable in tf.global_variables()}
+        seen = []
+        with initialized_session() as session:
+            for number in losses:
+                session.run(train.train_op, {factor: number})
+                seen.append(session.run([by_name[key] for key in (
+                    "w", "w/adam_m", "w/adam_v", "loss_scale/scale", "global_step")]))
+    return seen
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_infinite_gradients_change_nothing_but_the_scale(name):
+    seen = scaled_training(name, [1.0, float("inf"), 1.0])
+    for before, after in zip(seen[0][:3], seen[1][:3]):
+        np.testing.assert_array_equal(before, after)
+    assert [step[3] for step in seen] == [1024.0, 512.0, 512.0]
+    assert [step[4] for step in seen] == [1, 2, 3]  # the place in the data goes on
+    assert np.abs(seen[2][0] - seen[1][0]).max() > 1e-3
+
+
+def test_scale_grows_after_finite_steps_and_no_earlier():
+    scales = [step[3] for step in scaled_training("adamw", [1, 1, float("nan"), 1, 1, 1, 1])]
+    assert scales == [1024, 1024, 512, 512, 512, 1024, 1024]
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_scaled_training_is_that_without(name):
+    with tf.Graph().as_default():
+        weights = tf.get_variable("w", initializer=[1.0, -2.0])
+        train = train_op(tf.reduce_sum(tf.square(weights)), name, warmup=0)
+        with initialized_session() as session:
+            plain = [session.run([train.train_op, weights])[1] is None or session.run(weights)
+                     for _ in range(3)]
+    found = [step[0] for step in scaled_training(name, [1.0] * 3)]
+    np.testing.assert_allclose(found, plain, rtol=1e-6)
+
+
 def test_tpu_sums_over_the_cores():
     with tf.Graph().as_default() as graph:
         train_op(tf.nn.l2_loss(tf.get_variable("w", initializer=[1.0])), use_tpu=True)

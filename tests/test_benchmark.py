@@ -1,0 +1,176 @@
+"""benchmark.py pretrain: rates, ratios, peers that are not there, and a whole small run."""
+
+import json
+import os
+import subprocess
+import sys
+
+import commands
+
+import numpy as np
+import pytest
+
+import benchmark
+import benchmark_peers
+import tiny
+from errors import UserError
+
+OURS = benchmark.Peer("this code", None, benchmark.RATE, 1)
+ORIGINAL = benchmark.Peer("albert_zh", None, benchmark.ORIGINAL_RATE, 5)
+# A Python with transformers may be another one than that of the tests.
+HUGGING_FACE_PYTHON = os.environ.get("HUGGINGFACE_PYTHON", sys.executable)
+
+
+@pytest.fixture
+def said(monkeypatch):
+    lines = []
+    monkeypatch.setattr(commands, "say", lambda form, *values: lines.append(form % values))
+    return lines
+
+
+def test_rate_of_our_lines_is_the_median_after_the_first():
+    lines = ["step %d/99  loss 8.1  %s examples/s  4,205 tokens/s  0:05:10 left" % step_rate
+             for step_rate in [(16, "11.5"), (33, "50.0"), (50, "54.0"), (67, "51.0")]]
+    assert benchmark.training_rate(OURS, "\n".join(lines)) == 51.0
+    assert benchmark.training_rate(OURS, lines[0]) == 11.5  # a short run has no other
+    with pytest.raises(UserError, match="it printed no rate; its last line: killed"):
+        benchmark.training_rate(OURS, "WARNING\nkilled\n")
+
+
+def test_rate_of_albert_zh_counts_every_line_once_and_no_start():
+    rates = [1.0, 2.0, 3.0, 4.0, 5.0, 17.5, 18.0, 16.5]
+    printed = "".join("INFO:tensorflow:examples/sec: %s\nI1121 12:43:25.67 140450079574912 "
+                      "tpu_estimator.py:2308] examples/sec: %s\n" % (rate, rate) for rate in rates)
+    assert benchmark.training_rate(ORIGINAL, printed) == 17.5
+
+
+def test_rows_are_ratios_to_albert_zh_or_to_the_first():
+    rates = {"this code": [50.0, 60.0, 52.0], "albert_zh": [26.0, 25.0, 27.0]}
+    memory = {"this code": [1000.2, 900.0, 1100.0], "albert_zh": [1800.0] * 3}
+    peaks = [110e9, 104e9, 90e9]
+    first, second = benchmark.training_rows(rates, memory, peaks, flops=1e9, length=128)
+    assert first == {"pre-training": "this code", "examples/s": 52.0, "lowest": 50.0,
+                     "highest": 60.0, "tokens/s": 6656, "% of 104 GFLOP/s": 50.0, "MB": 1000,
+                     "x albert_zh": 2.0}
+    assert (second["examples/s"], second["% of 104 GFLOP/s"], second["x albert_zh"]) == (26, 25, 1)
+    del rates["albert_zh"]
+    alone, = benchmark.training_rows(rates, memory, peaks, flops=1e9, length=128)
+    assert alone["x this code"] == 1.0
+
+
+def script(path, text):
+    path.write_text(text)
+    return [sys.executable, str(path)]
+
+
+def test_all_are_measured_in_turn_and_one_that_fails_is_left_out(tmp_path, monkeypatch, said):
+    monkeypatch.setattr(benchmark, "ours", lambda *arguments: script(
+        tmp_path / "peak.py", "print(2e9)"))
+    commands_of = {
+        "this code": script(tmp_path / "good.py", "print('7.0 examples/s')"),
+        "broken": script(tmp_path / "bad.py", "import no_such_module"),
+        "silent": script(tmp_path / "silent.py", "print('done')"),
+        "other": script(tmp_path / "other.py", "print('3.5 examples/s')")}
+    peers = [benchmark.Peer(name, lambda output_dir, command=command: command, benchmark.RATE, 1)
+             for name, command in commands_of.items()]
+    rates, memory, peaks = benchmark.measure_in_turn(peers, 2, str(tmp_path))
+    assert (dict(rates), peaks) == ({"this code": [7, 7], "other": [3.5, 3.5]}, [2e9, 2e9])
+    assert len(memory["other"]) == 2 and min(memory["other"]) > 2
+    assert said == [
+        "this code: 7.0 examples/s",
+        "broken is left out: bad.py failed: ModuleNotFoundError: No module named 'no_such_module'",
+        "silent is left out: it printed no rate; its last line: done",
+        "other: 3.5 examples/s", "this code: 7.0 examples/s", "other: 3.5 examples/s"]
+    with pytest.raises(UserError, match="bad.py failed"):  # this code must run
+        benchmark.measure_in_turn(peers[1:], 1, str(tmp_path))
+
+
+def candidates(tmp_path, **flags):
+    values = tiny.parse(benchmark.define_flags, **flags)
+    return {peer.name: (peer, problem)
+            for peer, problem in benchmark.candidates(values, str(tmp_path))}
+
+
+def test_peers_that_are_not_there_are_told_why(tmp_path, monkeypatch):
+    gone = str(tmp_path / "gone" / "python")
+    found = candidates(tmp_path, pythons="classic=" + gone, huggingface_python=gone + "," + gone)
+    missing = gone + ": No such file or directory"
+    assert {name: problem for name, (_, problem) in found.items()} == {
+        "this code": None, "this code, classic": missing, "albert_zh": "no --albert_zh_dir",
+        "transformers, PyTorch": missing + "; " + missing,
+        "transformers, TensorFlow": missing + "; " + missing}
+    monkeypatch.setattr(benchmark, "HUGGING_FACE", {"pytorch": ("PyTorch", "import json")})
+    clone = {"albert_zh_dir": tmp_path, "albert_zh_python": sys.executable}
+    found = candidates(tmp_path, huggingface_python=gone + "," + sys.executable, **clone)
+    assert found["albert_zh"][1] == "%s: no such file" % (tmp_path / "run_pretraining.py")
+    peer, problem = found["PyTorch"]
+    assert problem is None and peer.command("out")[0] == sys.executable
+    assert benchmark.lacks(sys.executable, "import no_such_module") == (
+        sys.executable + ": ModuleNotFoundError: No module named 'no_such_module'")
+
+
+def test_peers_get_the_same_labels():
+    features = tiny.pretraining_example(np.random.RandomState(0))
+    features = {name: np.stack([value, value]) for name, value in features.items()}
+    features["masked_lm_weights"][1, 1] = 0
+    batch = benchmark_peers.peer_batch(features)
+    token = features["masked_lm_ids"][0, 0]
+    expected = np.full([2, 16], -100)
+    expected[0, [2, 5]] = expected[1, 2] = token
+    np.testing.assert_array_equal(batch["labels"], expected)
+    assert batch["sentence_order_label"].shape == (2,)
+
+
+def prepared(tmp_path):
+    """The batches of tiny records, as the peers read them, and the flops of a step."""
+    records = tiny.write_records(tmp_path / "train.tfrecord", 64)
+    target = str(tmp_path / "batches.npz")
+    printed, _ = benchmark.measure(benchmark.ours(
+        "benchmark_peers.py", "prepare", tiny.write_config(tmp_path / "config.json"), records,
+        target, 3, tiny.LENGTH, tiny.PREDICTIONS))
+    return target, json.loads(benchmark.last_line(printed))["flops"]
+
+
+def test_batches_for_peers(tmp_path):
+    target, flops = prepared(tmp_path)
+    assert flops == 1559232  # as in test_speed.py
+    config, batches = benchmark_peers.read(target)
+    assert (config["hidden_size"], config["hidden_act"], len(batches)) == (16, "gelu_new", 16)
+    assert {"layout", "ln_type"}.isdisjoint(config)
+    assert batches[0]["labels"].shape == (3, tiny.LENGTH)
+    assert np.count_nonzero(batches[0]["labels"] >= 0) == 6
+    assert np.any(batches[0]["input_ids"] != batches[1]["input_ids"])
+
+
+@pytest.mark.parametrize("framework", sorted(benchmark.HUGGING_FACE))
+def test_transformers_learns_from_them(framework, tmp_path):
+    problem = benchmark.lacks(HUGGING_FACE_PYTHON, benchmark.HUGGING_FACE[framework][1])
+    if problem:
+        pytest.skip(problem)
+    target, _ = prepared(tmp_path)
+    printed = subprocess.check_output(
+        [HUGGING_FACE_PYTHON, "benchmark_peers.py", framework, target, "150"],
+        cwd=benchmark.HERE, stderr=subprocess.DEVNULL).decode()
+    lines = printed.strip().split("\n")
+    assert len(lines) == 150 and lines[-1].startswith("step 150/150  loss ")
+    losses = [float(line.split()[3]) for line in lines]
+    assert np.mean(losses[-16:]) < np.mean(losses[:16]) - 0.3
+    assert benchmark.training_rate(OURS, printed) > 1
+
+
+def test_whole_run_without_peers(tmp_path, sample_vocab, run_command):
+    with open(sample_vocab, encoding="utf-8") as stream:
+        size = len(stream.read().split())
+    gone = str(tmp_path / "gone")
+    status, printed = run_command(
+        "benchmark.py", "pretrain", input_file="data/news_zh_1.txt", vocab_file=sample_vocab,
+        bert_config_file=tiny.write_config(
+            tmp_path / "config.json", vocab_size=size, max_position_embeddings=128),
+        rounds=1, steps=20, huggingface_python=gone, output=tmp_path / "out.json")
+    assert status == 0, printed
+    assert "transformers, PyTorch is left out: %s: No such file or directory" % gone in printed
+    assert "albert_zh is left out: no --albert_zh_dir" in printed
+    row, = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert row["pre-training"] == "this code" and row["x this code"] == 1.0
+    assert row["tokens/s"] == int(128 * row["examples/s"]) > 1000
+    assert 100 < row["MB"] < 10000

@@ -1,0 +1,157 @@
+"""Blocks that are computed again for the gradient: the same numbers in less memory."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import modeling
+import optimization
+import tiny
+from processes import needs_proc
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VARIANTS = {
+    "brightmart": {},
+    "brightmart_preln": {"ln_type": "preln"},
+    "google": {"num_hidden_groups": 1, "hidden_act": "relu"},
+    "google_groups": {"num_hidden_groups": 2, "inner_group_num": 2},
+}
+DROPOUT = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
+
+
+def features(batch=4):
+    rng = np.random.RandomState(0)
+    mask = np.arange(12) < rng.randint(6, 13, [batch, 1])
+    return {"input_ids": tf.constant(rng.randint(5, 100, [batch, 12]), tf.int32),
+            "input_mask": tf.constant(mask.astype(np.int32)),
+            "weights": tf.constant(rng.standard_normal([batch, 12, 16]).astype(np.float32))}
+
+
+def loss_of(config, features, recompute):
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+        model = modeling.AlbertModel(config, True, features["input_ids"], features["input_mask"],
+                                     scope="bert", recompute=recompute)
+    return (tf.reduce_sum(model.get_sequence_output() * features["weights"])
+            + tf.reduce_sum(model.get_pooled_output()))
+
+
+def plain(config, recompute, num_parts=1):
+    """[loss] + gradients of the variables, in parts as accumulation takes them."""
+    loss, _, gradients = optimization.accumulate_gradients(
+        lambda part: (loss_of(config, part, recompute), {}), features(), num_parts)
+    return [loss] + [gradient.value for gradient in gradients]
+
+
+def in_parts(config, recompute):
+    return plain(config, recompute, num_parts=2)
+
+
+def compiled(config, recompute):
+    return tf.xla.experimental.compile(lambda: plain(config, recompute))
+
+
+def compiled_in_parts(config, recompute):
+    return tf.xla.experimental.compile(lambda: in_parts(config, recompute))
+
+
+def run_both(compute, config):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = [compute(config, recompute) for recompute in (False, True)]
+        session.run(tf.global_variables_initializer())
+        return session.run(tensors)
+
+
+def assert_equal(found):
+    kept, again = found
+    assert len(kept) == len(again) > 20
+    for expected, actual in zip(kept, again):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+@pytest.mark.parametrize("compute", [plain, in_parts])
+def test_same_loss_and_gradients(compute, variant):
+    assert_equal(run_both(compute, tiny.config(**VARIANTS[variant])))
+
+
+@pytest.mark.parametrize("compute", [compiled, compiled_in_parts])
+def test_same_under_xla(compute):
+    assert_equal(run_both(compute, tiny.config()))
+
+
+def test_same_masks_the_second_time(monkeypatch):
+    """With the same seeds the gradients are those of a graph that keeps all it computes."""
+    monkeypatch.setattr(modeling, "draw_seeds", lambda count: [
+        tf.constant([7, index]) for index in range(count)])
+    recomputed = modeling.recomputed
+    config = tiny.config(**DROPOUT)
+
+    def compute(config, recompute):
+        # Both have seeds; only one computes again.
+        monkeypatch.setattr(modeling, "recomputed", recomputed if recompute else (
+            lambda function, *inputs: function(*inputs)))
+        monkeypatch.setattr(modeling, "dropout", seeded_only)
+        return plain(config, True)
+
+    dropout = modeling.dropout
+
+    def seeded_only(x, rate, seed=None):
+        return x if seed is None else dropout(x, rate, seed)
+
+    found = run_both(compute, config)
+    assert_equal(found)
+    with tf.Graph().as_default(), tf.Session() as session:
+        kept = seeded_only(tf.ones([1000]), 0.3, tf.constant([7, 0]))
+        values = session.run(kept)
+    assert set(np.round(values, 5)) == {0.0, np.float32(round(1 / 0.7, 5))}
+    assert 0.65 < np.mean(values > 0) < 0.75
+
+
+def test_masks_differ_from_step_to_step():
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = plain(tiny.config(**DROPOUT), True)
+        session.run(tf.global_variables_initializer())
+        first, second = session.run(tensors[0]), session.run(tensors[0])
+    assert first != second
+
+
+PEAK = """
+import sys
+sys.path[:0] = [%(root)r, %(tests)r]
+import commands, platforms
+import tensorflow.compat.v1 as tf
+import modeling, tiny
+tf.disable_v2_behavior(); tf.enable_resource_variables()
+config = tiny.config(hidden_size=64, num_hidden_layers=24, intermediate_size=256,
+                     max_position_embeddings=128)
+ids = tf.random.uniform([16, 128], 0, 100, tf.int32)
+model = modeling.AlbertModel(config, True, ids, scope="bert", recompute=%(recompute)r)
+gradients = tf.gradients(tf.reduce_sum(model.get_pooled_output()), tf.trainable_variables()[4:8])
+norm = tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients])
+
+def peak_mb():  # ru_maxrss would include that of the process that started this one
+    with open("/proc/self/status") as stream:
+        return int(stream.read().split("VmHWM:")[1].split()[0]) / 1024.0
+
+with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    before = peak_mb()
+    session.run(norm)
+    print(peak_mb() - before)
+"""
+
+
+@needs_proc
+def test_memory_is_less_than_half():
+    peaks = {}
+    for recompute in (False, True):
+        script = PEAK % {"root": ROOT, "tests": os.path.join(ROOT, "tests"), "recompute": recompute}
+        printed = subprocess.check_output([sys.executable, "-c", script], cwd=ROOT,
+                                          stderr=subprocess.DEVNULL)
+        peaks[recompute] = float(printed.split()[-1])
+    assert peaks[False] > 200  # 24 blocks keep 10 MB each, at least
+    assert peaks[True] < peaks[False] / 2, peaks
