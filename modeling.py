@@ -429,7 +429,8 @@ def attend(query, key, value, bias, dropout_rate=0.0, seed=None):
     def attended(query, key, value, bias):
         scores = tf.cast(tf.matmul(query, key, transpose_b=True), wide) * scale + bias
         weights = tf.nn.softmax(scores)  # [B, N, S, S]
-        kept = dropout(tf.ones_like(weights), dropout_rate, seed) if dropout_rate else 1.0
+        if dropout_rate:
+            kept = dropout_mask(shape_list(weights), dropout_rate, wide, seed)
         dropped = tf.cast(weights * kept if dropout_rate else weights, narrow)
         context = tf.matmul(dropped, value)
 
@@ -535,10 +536,13 @@ def dropout(x, rate, seed=None):
 
     With a `seed`, int32 [2], the mask is a function of seed and shape.
     """
-    if not rate or seed is None:
-        return tf.nn.dropout(x, rate=rate) if rate else x
-    kept = tf.random.stateless_uniform(shape_list(x), seed) >= rate
-    return x * tf.cast(kept, x.dtype) / (1.0 - rate)
+    return x * dropout_mask(shape_list(x), rate, x.dtype, seed) if rate else x
+
+
+def dropout_mask(shape, rate, dtype, seed=None):
+    """0 with probability `rate`, else 1 / (1 - rate)."""
+    uniform = tf.random.uniform(shape) if seed is None else tf.random.stateless_uniform(shape, seed)
+    return tf.cast(uniform >= rate, dtype) / (1.0 - rate)
 
 
 def draw_seeds(count):
