@@ -5,9 +5,11 @@
     python3 benchmark.py pretrain --input_file=corpus.txt --vocab_file=vocab.txt \
       --albert_zh_dir=../albert_zh --albert_zh_python=../py37/bin/python \
       --huggingface_python=../transformers/bin/python
+    python3 benchmark.py finetune --input_file=pairs.tsv --vocab_file=vocab.txt \
+      --huggingface_python=../transformers/bin/python
 
 Prints a table in Markdown and writes it with all figures to --output. Run it alone: whatever else
-the machine does is in the figures. `pretrain` leaves out peers that are not there, and says so.
+the machine does is in the figures. Peers that are not there are left out, which is said.
 """
 
 import collections
@@ -44,19 +46,23 @@ HUGGING_FACE = collections.OrderedDict([
                  "AlbertForPreTraining")),
     ("tensorflow", ("transformers, TensorFlow", "import tensorflow; from transformers import "
                     "TFAlbertForPreTraining"))])
+TRAINER = ("transformers, PyTorch, group_by_length",
+           "import torch; from transformers.trainer_pt_utils import LengthGroupedSampler")
+PAIRS = {"steps": 400, "train_batch_size": 64, "max_seq_length": 128}  # what `finetune` trains
 
 
 def define_flags():
     flags = absl_flags
-    flags.DEFINE_string("input_file", None, "Text as for create_pretraining_data.py.")
+    flags.DEFINE_string("input_file", None, "Text as for create_pretraining_data.py; finetune: "
+                        "pairs with labels, as LCQMC's train.txt.")
     flags.DEFINE_string("vocab_file", None, "WordPiece vocabulary.")
     flags.DEFINE_string("output", "benchmark.json", "JSON to write.")
     flags.DEFINE_list("megabytes", ["4", "16", "64"], "data: sizes of the text, which is repeated "
                       "or cut to them.")
     flags.DEFINE_list("num_workers", ["1", "2"], "data: numbers of processes.")
     flags.DEFINE_string("bert_config_file", "albert_config/albert_config_tiny.json",
-                        "masking, pretrain: the model to train.")
-    flags.DEFINE_integer("rounds", 3, "masking, pretrain: how often all are measured, in turn.",
+                        "masking, pretrain, finetune: the model to train.")
+    flags.DEFINE_integer("rounds", 3, "How often all that train are measured, in turn.",
                          lower_bound=1)
     flags.DEFINE_integer("steps", 80, "masking, pretrain: steps of a round; rates of less than "
                          "half a minute are those of a start.", lower_bound=20)
@@ -64,12 +70,12 @@ def define_flags():
     flags.DEFINE_integer("max_seq_length", 128, "pretrain: tokens of an example.", lower_bound=8)
     flags.DEFINE_integer("max_predictions_per_seq", 20, "pretrain: masked tokens of an example.",
                          lower_bound=1)
-    flags.DEFINE_list("pythons", [], "pretrain: other Pythons to run this code with, as "
+    flags.DEFINE_list("pythons", [], "pretrain, finetune: other Pythons to run this code with, as "
                       "name=path, e.g. classic=../py37/bin/python.")
     flags.DEFINE_string("albert_zh_dir", None, "pretrain: a clone of brightmart/albert_zh.")
     flags.DEFINE_string("albert_zh_python", None, "pretrain: a Python with TensorFlow 1.15 for it.")
-    flags.DEFINE_list("huggingface_python", [], "pretrain: a Python with transformers and PyTorch "
-                      "or TensorFlow, or one with each; default: this one.")
+    flags.DEFINE_list("huggingface_python", [], "pretrain, finetune: a Python with transformers "
+                      "and PyTorch or TensorFlow, or one with each; default: this one.")
 
 
 def write_text(paths, num_bytes, target):
@@ -218,28 +224,39 @@ def candidates(flags, directory):
         "num_warmup_steps": 10, "learning_rate": 1e-4, "train_batch_size": flags.train_batch_size,
         "max_seq_length": flags.max_seq_length,
         "max_predictions_per_seq": flags.max_predictions_per_seq}
-
-    def trainer(python, script):
-        return lambda output_dir: (
-            [executable(python)] + ours(script, output_dir=output_dir, **training)[1:])
-
     script = "run_pretraining.py"
-    yield Peer("this code", trainer(sys.executable, script), RATE, 1), None
+    yield from our_candidates(flags, script, training)
+    script = os.path.join(os.path.abspath(flags.albert_zh_dir or ""), script)
+    yield (Peer("albert_zh", trainer(flags.albert_zh_python or "", script, training),
+                ORIGINAL_RATE, 5), lacks_original(flags, script))
+    for framework, (name, code) in HUGGING_FACE.items():
+        yield huggingface_candidate(flags, name, code, framework,
+                                    os.path.join(directory, "batches.npz"), flags.steps)
+
+
+def trainer(python, script, training):
+    """A function output_dir -> the command that trains with the flags `training`."""
+    return lambda output_dir: (
+        [executable(python)] + ours(script, output_dir=output_dir, **training)[1:])
+
+
+def our_candidates(flags, script, training):
+    """Yields (Peer, problem) of a script of this directory, with this Python and --pythons."""
+    yield Peer("this code", trainer(sys.executable, script, training), RATE, 1), None
     for item in flags.pythons:
         name, _, python = item.rpartition("=")
-        yield (Peer("this code, %s" % (name or python), trainer(python, script), RATE, 1),
+        yield (Peer("this code, %s" % (name or python), trainer(python, script, training), RATE, 1),
                lacks(executable(python), "import tensorflow"))
-    script = os.path.join(os.path.abspath(flags.albert_zh_dir or ""), script)
-    yield (Peer("albert_zh", trainer(flags.albert_zh_python or "", script), ORIGINAL_RATE, 5),
-           lacks_original(flags, script))
+
+
+def huggingface_candidate(flags, name, code, *arguments):
+    """(Peer, problem) of benchmark_peers.py in a Python that can run `code`."""
     pythons = [executable(python) for python in flags.huggingface_python or [sys.executable]]
-    for framework, (name, code) in HUGGING_FACE.items():
-        problems = [lacks(python, code) for python in pythons]
-        python = pythons[problems.index(None) if None in problems else 0]
-        command = [python] + ours("benchmark_peers.py", framework,
-                                  os.path.join(directory, "batches.npz"), flags.steps)[1:]
-        yield (Peer(name, lambda output_dir, command=command: command, RATE, 5),
-               None if None in problems else "; ".join(problems))
+    problems = [lacks(python, code) for python in pythons]
+    python = pythons[problems.index(None) if None in problems else 0]
+    command = [python] + ours("benchmark_peers.py", *arguments)[1:]
+    return (Peer(name, lambda output_dir: command, RATE, 5),
+            None if None in problems else "; ".join(problems))
 
 
 def training_rate(peer, printed):
@@ -306,16 +323,49 @@ def pretrain(flags, paths, directory):
         "benchmark_peers.py", "prepare", os.path.abspath(flags.bert_config_file), records,
         os.path.join(directory, "batches.npz"), flags.train_batch_size, *lengths))
     flops = json.loads(last_line(printed))["flops"] / flags.train_batch_size
+    peers = those_that_run(candidates(flags, directory))
+    return training_rows(*measure_in_turn(peers, flags.rounds, directory), flops, lengths[0])
+
+
+def those_that_run(found):
+    """[Peer] of (Peer, problem) pairs without a problem; the others are said."""
     peers = []
-    for peer, problem in candidates(flags, directory):
+    for peer, problem in found:
         if problem:
             commands.say("%s is left out: %s", peer.name, problem)
         else:
             peers.append(peer)
-    return training_rows(*measure_in_turn(peers, flags.rounds, directory), flops, lengths[0])
+    return peers
 
 
-BENCHMARKS = {"data": data, "masking": masking, "pretrain": pretrain}
+def finetune(flags, paths, directory):
+    """A step of fine-tuning on pairs: this code and a loop as that of Hugging Face's Trainer."""
+    if len(paths) != 1:
+        raise UserError("--input_file=%s: finetune takes one file of pairs" % flags.input_file)
+    config = os.path.abspath(flags.bert_config_file)
+    training = {
+        "task_name": "lcqmc", "train_file": os.path.abspath(paths[0]), "do_train": True,
+        "vocab_file": os.path.abspath(flags.vocab_file), "bert_config_file": config,
+        "train_step": PAIRS["steps"], "train_batch_size": PAIRS["train_batch_size"],
+        "max_seq_length": PAIRS["max_seq_length"], "learning_rate": 1e-4,
+        "cache_dir": os.path.join(directory, "cache")}
+    target = os.path.join(directory, "pairs.npz")
+    printed, _ = measure(ours("benchmark_peers.py", "prepare_pairs", config, flags.vocab_file,
+                              paths[0], target, PAIRS["max_seq_length"]))
+    found = list(our_candidates(flags, "run_classifier.py", training))
+    found.append(huggingface_candidate(
+        flags, TRAINER[0], TRAINER[1], "pytorch_pairs", target, PAIRS["train_batch_size"],
+        PAIRS["steps"]))
+    rates, memory, _ = measure_in_turn(those_that_run(found), flags.rounds, directory)
+    baseline = TRAINER[0] if TRAINER[0] in rates else "this code"
+    return [{"fine-tuning, %s" % last_line(printed): name,
+             "examples/s": statistics.median(values), "lowest": min(values),
+             "highest": max(values), "MB": int(statistics.median(memory[name])),
+             "x " + baseline: statistics.median(values) / statistics.median(rates[baseline])}
+            for name, values in rates.items()]
+
+
+BENCHMARKS = {"data": data, "masking": masking, "pretrain": pretrain, "finetune": finetune}
 
 
 def run(benchmark, flags):

@@ -1,12 +1,14 @@
-"""The other processes of `benchmark.py pretrain`, which starts them:
+"""The other processes of `benchmark.py pretrain` and `finetune`, which start them:
 
     python3 benchmark_peers.py prepare config.json train.tfrecord batches.npz 32 128 20
     python3 benchmark_peers.py peak
     python3 benchmark_peers.py pytorch batches.npz 80
     python3 benchmark_peers.py tensorflow batches.npz 80
+    python3 benchmark_peers.py prepare_pairs config.json vocab.txt pairs.tsv pairs.npz 128
+    python3 benchmark_peers.py pytorch_pairs pairs.npz 64 400
 
-The last two train Hugging Face's ALBERT in whatever Python has it: every function imports what its
-own process needs, and nothing else.
+Those that name a framework train Hugging Face's ALBERT in whatever Python has it: every function
+imports what its own process needs, and nothing else.
 
 Dimensions: n batches, B batch, S sequence, P predictions a sequence.
 """
@@ -131,6 +133,88 @@ def tensorflow(path, steps):
           batches, int(steps))
 
 
+def prepare_pairs(config_file, vocab_file, pairs_file, target, max_seq_length):
+    """Writes the tokens of LCQMC-shaped pairs; prints how many there are and how long.
+
+    The .npz holds "config", all "input_ids" and "segments" in a row, "lengths" and "labels" [N].
+    """
+    import platforms  # noqa: F401 - checks TensorFlow
+
+    import numpy as np
+
+    import modeling
+    import tokenization
+    from tasks import classification, datasets
+
+    config = modeling.AlbertConfig.from_json_file(config_file)
+    tokenizer = tokenization.load_tokenizer(vocab_file)
+    task = classification.Classification(
+        "lcqmc", datasets.DATASETS["lcqmc"], None, {"train": pairs_file})
+    features = [one for example in task.examples("train")
+                for one in task.featurize(example, tokenizer, int(max_seq_length))]
+    arrays = {name: np.concatenate([np.ravel(one[name]) for one in features])
+              for name in ("input_ids", "segment_ids", "lengths", "label_ids")}
+    np.savez(target, config=json.dumps(peer_config(config.to_dict())), **arrays)
+    print("%d pairs of %.0f tokens" % (len(features), arrays["lengths"].mean()))
+
+
+def pytorch_pairs(path, batch_size, steps):
+    """Trains AlbertForSequenceClassification as transformers' Trainer with group_by_length does.
+
+    AdamW, clipping and the linear schedule are the Trainer's; batches are padded to their longest.
+    The rate is printed every five seconds.
+    """
+    import numpy as np
+    import torch
+    from transformers import (
+        AlbertConfig,
+        AlbertForSequenceClassification,
+        get_linear_schedule_with_warmup,
+    )
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    batch_size, steps = int(batch_size), int(steps)
+    with np.load(path) as arrays:
+        config = json.loads(str(arrays["config"]))
+        lengths, labels = arrays["lengths"], arrays["label_ids"]
+        ends = np.cumsum(lengths)[:-1]
+        ids, segments = (np.split(arrays[name], ends) for name in ("input_ids", "segment_ids"))
+    model = AlbertForSequenceClassification(AlbertConfig(num_labels=2, **config)).train().to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
+
+    def padded(rows):
+        return torch.nn.utils.rnn.pad_sequence(
+            [torch.from_numpy(row.astype(np.int64)) for row in rows], batch_first=True).to(device)
+
+    def batches():
+        while True:
+            order = list(LengthGroupedSampler(batch_size, lengths=lengths.tolist()))
+            for begin in range(0, len(order) - batch_size + 1, batch_size):
+                yield order[begin:begin + batch_size]
+
+    begin, since = None, 0
+    for step, chosen in zip(range(1, steps + 1), batches()):
+        loss = model(
+            input_ids=padded([ids[index] for index in chosen]),
+            token_type_ids=padded([segments[index] for index in chosen]),
+            attention_mask=padded([np.ones(lengths[index]) for index in chosen]),
+            labels=torch.from_numpy(labels[chosen].astype(np.int64)).to(device)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        value, now = loss.item(), time.perf_counter()
+        if begin is None:
+            begin, since = now, step
+        elif now - begin > 5:
+            print("step %d/%d  loss %.4f  %.2f examples/s" % (
+                step, steps, value, (step - since) * batch_size / (now - begin)), flush=True)
+            begin, since = now, step
+
+
 def read(path):
     """What `prepare` wrote -> (dict of the config, list of {name: int64 [B, S] or [B]})."""
     import numpy as np
@@ -153,5 +237,5 @@ def train(step, batches, steps):
 
 
 if __name__ == "__main__":
-    {"prepare": prepare, "peak": peak, "pytorch": pytorch, "tensorflow": tensorflow}[
-        sys.argv[1]](*sys.argv[2:])
+    {"prepare": prepare, "peak": peak, "pytorch": pytorch, "tensorflow": tensorflow,
+     "prepare_pairs": prepare_pairs, "pytorch_pairs": pytorch_pairs}[sys.argv[1]](*sys.argv[2:])

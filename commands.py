@@ -62,9 +62,12 @@ def say(message, *arguments):
 
 
 def progress(iterable=None, total=None, unit="it", desc=None):
-    """A tqdm bar with rate and time left; in a log file it writes a line a half minute."""
+    """A tqdm bar with rate and time left, for what takes over two seconds.
+
+    In a log file it writes a line a half minute.
+    """
     return tqdm(iterable, total=total, unit=unit, unit_scale=True, desc=desc, dynamic_ncols=True,
-                mininterval=0.5 if sys.stderr.isatty() else 30)
+                mininterval=0.5 if sys.stderr.isatty() else 30, delay=2)
 
 
 def _start_log():

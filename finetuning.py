@@ -1,12 +1,13 @@
-"""The one fine-tuning harness: shared flags, featurizing with a cache, train, evaluate, predict.
+"""The one fine-tuning harness: shared flags, train, evaluate, keep the best, predict.
 
 A command gives it a function that makes its task (tasks/base.py) and nothing else:
 
     finetuning.run(create_task, flags)
 """
 
-import hashlib
+import collections
 import os
+import types
 
 import commands
 
@@ -15,11 +16,12 @@ import tensorflow.compat.v1 as tf
 
 import checkpoints
 import estimators
+import feature_export
+import featurizing
 import files
+import grid_search
 import modeling
 import optimization
-import records
-import tfrecords
 import tokenization
 import training_hooks
 from errors import UserError
@@ -27,17 +29,31 @@ from errors import UserError
 
 def define_flags():
     """Flags of every fine-tuning command, with the names of both original codes."""
-    flags = tf.flags
     estimators.define_flags(batch_size=32, save_checkpoints_steps=1000)
+    _define_data_flags()
+    _define_training_flags()
+    feature_export.define_flags()
+
+
+def _define_data_flags():
+    flags = tf.flags
     flags.DEFINE_string("data_dir", None, "Directory of the task's files.")
     flags.DEFINE_string("vocab_file", None, "WordPiece vocabulary of --init_checkpoint.")
     flags.DEFINE_string("spm_model_file", None, "SentencePiece model, instead of --vocab_file.")
     flags.DEFINE_bool("do_lower_case", True, "Lower-case the text; the Chinese models want True.")
     flags.DEFINE_integer("max_seq_length", 128, "Tokens an example, [CLS] and [SEP] included; "
                          "longer texts are cut.", lower_bound=8)
+    flags.DEFINE_string("cache_dir", None, "Where featurized data is kept; OUTPUT_DIR/cache if not "
+                        "given.")
     flags.DEFINE_bool("do_train", False, "Train; with --do_eval the best checkpoint is kept.")
     flags.DEFINE_bool("do_eval", False, "Score the best checkpoint on the dev file.")
     flags.DEFINE_bool("do_predict", False, "Predict the test file with the best checkpoint.")
+    flags.DEFINE_bool("save_errors", False, "List the examples that --do_eval got wrong, with "
+                      "their texts, in OUTPUT_DIR/dev_errors.tsv.")
+
+
+def _define_training_flags():
+    flags = tf.flags
     flags.DEFINE_float("learning_rate", 5e-5, "Peak rate.", lower_bound=0.0)
     flags.DEFINE_float("num_train_epochs", 3.0, "Passes over the training file.", lower_bound=0.0)
     flags.DEFINE_float("warmup_proportion", 0.1, "Share of the steps with linear warmup.",
@@ -48,95 +64,14 @@ def define_flags():
                          lower_bound=0)
     flags.DEFINE_integer("eval_every_steps", 0, "Steps between evaluations; 0: every epoch.",
                          lower_bound=0)
-    flags.DEFINE_string("cache_dir", None, "Where featurized data is kept; OUTPUT_DIR/cache if not "
-                        "given.")
-
-
-def code_version():
-    """A hash of the source files that decide how an example becomes features."""
-    return files.code_version(
-        "tasks/*.py", "tokenization.py", "finetuning.py", "records.py", "tfrecords.py")
-
-
-def cache_path(directory, task, split, tokenizer, max_seq_length):
-    """The cache file of a split: its name is a fingerprint of all that decides the features.
-
-    That is the data file's bytes, its columns and labels, the vocabulary, the length and the code;
-    when one of them changes, so does the name, and the old file is not read.
-    """
-    digest = hashlib.sha256()
-    with tf.gfile.GFile(task.path(split), "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    for part in (tokenizer.fingerprint, str(max_seq_length), code_version(),
-                 task.fingerprint(split)):
-        digest.update(part.encode("utf-8") + b"\0")
-    return os.path.join(directory, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
-
-
-def featurize(task, split, examples, tokenizer, flags):
-    """Writes the features of a split to its cache file unless they are there; returns the path."""
-    directory = flags.cache_dir or os.path.join(flags.output_dir, "cache")
-    path = cache_path(directory, task, split, tokenizer, flags.max_seq_length)
-    if files.is_file(path):
-        commands.say("%s: %d examples, features from %s", split, len(examples), path)
-        return path
-
-    def serialized():
-        for example in commands.progress(examples, unit="examples", desc=split):
-            features = task.featurize(example, tokenizer, flags.max_seq_length)
-            features["length"] = np.array([len(features["input_ids"])])
-            yield tfrecords.serialize(features)
-
-    tfrecords.write(path, serialized())
-    return path
-
-
-def input_fn_builder(path, num_examples, max_seq_length, batch_size, is_training, pad_to_max,
-                     seed=0, first_step=0):
-    """An input_fn over a cache file; batches are padded to their longest example.
-
-    Args:
-      batch_size: examples a step takes, on all devices together.
-      first_step: steps a resumed run has already made.
-
-    Returns:
-      input_fn(params, input_context) -> dataset of {"input_ids", "segment_ids", "input_mask":
-      [b, L], "label_ids": [b, 1]}, int32, with b one device's part of `batch_size` and L the
-      batch's longest, or `max_seq_length` where `pad_to_max` (TPU).
-    """
-    def ragged():
-        return tf.FixedLenSequenceFeature([], tf.int64, allow_missing=True, default_value=0)
-
-    spec = {"input_ids": ragged(), "segment_ids": ragged(),
-            "label_ids": tf.FixedLenFeature([1], tf.int64),
-            "length": tf.FixedLenFeature([1], tf.int64)}
-
-    def parse(serialized):
-        features = {name: tf.cast(value, tf.int32)
-                    for name, value in tf.parse_example(serialized, spec).items()}
-        lengths = tf.squeeze(features.pop("length"), -1)
-        if pad_to_max:
-            for name in ("input_ids", "segment_ids"):
-                missing = max_seq_length - tf.shape(features[name])[1]
-                features[name] = tf.pad(features[name], [[0, 0], [0, missing]])
-                features[name].set_shape([None, max_seq_length])
-        features["input_mask"] = tf.sequence_mask(
-            lengths, tf.shape(features["input_ids"])[1], dtype=tf.int32)
-        features["input_mask"].set_shape(features["input_ids"].shape)
-        return features
-
-    def one_epoch(epoch):
-        return tf.data.TFRecordDataset(path).shuffle(num_examples, seed=seed + epoch)
-
-    def input_fn(params, input_context=None):
-        dataset = (records.endless(one_epoch, num_examples, first_step * batch_size)
-                   if is_training else tf.data.TFRecordDataset(path))
-        dataset = dataset.batch(batch_size, drop_remainder=is_training)
-        share = records.share_of(params, input_context)
-        return records.deal(dataset.map(parse, num_parallel_calls=2), share).prefetch(4)
-
-    return input_fn
+    flags.DEFINE_integer("early_stopping", 0, "End after so many evaluations in a row that are not "
+                         "better than the best; 0: never.", lower_bound=0)
+    flags.DEFINE_float("classifier_dropout", 0.1, "Dropout before the task's own layer, as both "
+                       "original codes have it.", lower_bound=0.0, upper_bound=0.9)
+    flags.DEFINE_float("layer_decay", 1.0, "Factor on the rate of the transformer block below that "
+                       "of the task's layer, and on the embeddings' below that; 1: none.",
+                       lower_bound=0.0, upper_bound=1.0)
+    grid_search.define_flags()
 
 
 def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
@@ -148,13 +83,13 @@ def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
         trained = estimators.begin_part(flags)
 
         def build(features):
-            model = modeling.AlbertModel(
-                config, is_training, features["input_ids"], features["input_mask"],
-                features["segment_ids"], scope="bert", **estimators.model_options(flags))
+            model = create_model(config, features, is_training, flags)
             return task.build(config, model, features, is_training)
 
         if not is_training:
-            return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=build(features)[1])
+            places = {name: features[name] for name in featurizing.PLACES}
+            return tf.estimator.tpu.TPUEstimatorSpec(
+                mode, predictions=dict(build(features)[1], **places))
         num_parts = flags.gradient_accumulation_steps
         scale = estimators.loss_scale(flags)
         loss, _, gradients = optimization.accumulate_gradients(
@@ -166,7 +101,9 @@ def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
         train = optimization.create_train_op(
             gradients, flags.optimizer, flags.learning_rate,
             num_train_steps, num_warmup_steps,
-            use_tpu=flags.use_tpu, lamb_exclude=flags.lamb_exclude, loss_scale=scale)
+            use_tpu=flags.use_tpu, lamb_exclude=flags.lamb_exclude, loss_scale=scale,
+            rate_factor=lambda name: optimization.layer_factor(
+                name, flags.layer_decay, config.num_hidden_groups))
         loss, = optimization.mean_over_replicas([loss], flags.use_tpu)
         hooks = []
         if not flags.use_tpu:
@@ -183,65 +120,121 @@ def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
     return model_fn
 
 
-class Split(object):
-    """One split of a task's data, featurized: its examples and the file of their features."""
-
-    def __init__(self, task, split, tokenizer, flags):
-        self.examples = task.examples(split)
-        self.path = featurize(task, split, self.examples, tokenizer, flags)
-
-    def input_fn(self, flags, is_training=False, first_step=0):
-        """The input_fn of this split, from `first_step` on in training."""
-        return input_fn_builder(
-            self.path, len(self.examples), flags.max_seq_length,
-            estimators.step_examples(flags) if is_training else flags.eval_batch_size, is_training,
-            pad_to_max=flags.use_tpu, seed=flags.seed, first_step=first_step)
+def create_model(config, features, is_training, flags):
+    """The AlbertModel of a batch; choices [B, C, S] are B * C sequences to it."""
+    ids, mask, segments = (
+        tf.reshape(features[name], [-1, modeling.shape_list(features[name])[-1]])
+        for name in ("input_ids", "input_mask", "segment_ids"))
+    return modeling.AlbertModel(config, is_training, ids, mask, segments, scope="bert",
+                                **estimators.model_options(flags))
 
 
 def predict(estimator, split, flags, checkpoint):
-    """{prediction name: array over all examples of a split}, from one checkpoint."""
-    batches = list(estimator.predict(
-        split.input_fn(flags), checkpoint_path=checkpoint, yield_single_examples=False))
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    """{prediction name: one row for every window of a split, in order}, from one checkpoint.
+
+    The rows are an array, or a list of arrays where batches differ in length.
+    """
+    batches = collections.defaultdict(list)
+    with commands.progress(total=split.num_windows, unit="examples", desc=split.name) as bar:
+        for batch in estimator.predict(split.input_fn(), checkpoint_path=checkpoint,
+                                       yield_single_examples=False):
+            for name, value in batch.items():
+                batches[name].append(value)
+            bar.update(len(batch["window"]))
+    order = np.argsort(np.concatenate(batches.pop("window")))
+    return {name: _in_order(values, order) for name, values in batches.items()}
+
+
+def _in_order(batches, order):
+    if len({batch.shape[1:] for batch in batches}) == 1:
+        return np.concatenate(batches)[order]
+    rows = [row for batch in batches for row in batch]
+    return [rows[index] for index in order]
 
 
 def train_and_evaluate(task, estimator, splits, flags, num_train_steps):
     """Trains, scores the dev split every epoch or N steps, and keeps the best checkpoint."""
-    train, dev = splits["train"], splits.get("dev")
-    every = flags.eval_every_steps or max(1, len(train.examples) // estimators.step_examples(flags))
+    train, dev = splits["train"], splits.get(task.splits("dev")[0])
+    every = flags.eval_every_steps or max(1, train.num_windows // estimators.step_examples(flags))
     stops = list(range(every, num_train_steps, every)) if dev else []
     for stop in stops + [num_train_steps]:
         step = checkpoints.checkpoint_step(estimator.latest_checkpoint())
         if step > stop:
             continue
-        estimators.train(
-            estimator, train.input_fn(flags, is_training=True, first_step=step), stop, [train.path],
-            flags)
-        if dev:
-            evaluate(task, estimator, dev, flags, estimator.latest_checkpoint(), keep=True)
+        estimators.train(estimator, train.training_input_fn(step), stop, [train.path], flags)
+        if not dev:
+            continue
+        evaluate(task, estimator, dev, flags, estimator.latest_checkpoint(), keep=True)
+        best_step = checkpoints.best(flags.output_dir)["step"]
+        if flags.early_stopping and stop - best_step >= flags.early_stopping * every:
+            commands.say("stopped early: no better %s in the %d evaluations since step %d",
+                         task.metric, flags.early_stopping, best_step)
+            break
 
 
 def evaluate(task, estimator, split, flags, checkpoint, keep=False):
-    """Scores one checkpoint, says so on the console and in TensorBoard; may keep it as the best."""
-    scores = task.score(split.examples, predict(estimator, split, flags, checkpoint))
+    """Scores one checkpoint, says so on the console and in TensorBoard.
+
+    Args:
+      keep: whether this is on the way, and the checkpoint is kept if it is the best; else what the
+        task reports beside its scores is printed, with the errors if asked for.
+    """
+    predictions = predict(estimator, split, flags, checkpoint)
+    scores = task.score(split.examples, predictions)
+    report = task.report(split.examples, predictions)
     step = checkpoints.checkpoint_step(checkpoint)
     is_best = keep and checkpoints.keep_best(flags.output_dir, checkpoint, step, scores,
                                              task.metric, task.larger_is_better)
     commands.say("step %d  %s%s", step, "  ".join(
         "%s %.4f" % item for item in sorted(scores.items())), "  (best so far)" if is_best else "")
-    # Event files are named by the second, and one that exists is overwritten: hence the suffix.
-    writer = tf.summary.FileWriter(
-        os.path.join(flags.output_dir, "eval"), filename_suffix=".%d" % step)
-    writer.add_summary(tf.Summary(value=[
-        tf.Summary.Value(tag=name, simple_value=value) for name, value in scores.items()]), step)
-    writer.close()
+    directory = "eval" if split.name == "dev" else "eval_" + split.name
+    _write_summary(os.path.join(flags.output_dir, directory), step, scores, report)
+    if not keep:
+        if report:
+            commands.say("%s", report)
+        warning = task.warning(scores)
+        if warning:
+            commands.say("warning: %s", warning)
+        if flags.save_errors:
+            path = os.path.join(flags.output_dir, "%s_errors.tsv" % split.name)
+            count = _write_errors(path, task.errors(split.examples, predictions))
+            commands.say("%d errors in %s", count, path)
     return dict(scores, global_step=step)
+
+
+def _write_summary(directory, step, scores, report):
+    values = [tf.Summary.Value(tag=name, simple_value=value) for name, value in scores.items()]
+    if report:
+        plugin = tf.SummaryMetadata.PluginData(plugin_name="text")
+        values.append(tf.Summary.Value(
+            tag="report", tensor=tf.make_tensor_proto("```\n%s\n```" % report),
+            metadata=tf.SummaryMetadata(plugin_data=plugin)))
+    # Event files are named by the second, and one that exists is overwritten: hence the suffix.
+    writer = tf.summary.FileWriter(directory, filename_suffix=".%d" % step)
+    writer.add_summary(tf.Summary(value=values), step)
+    writer.close()
+
+
+def _write_errors(path, rows):
+    """{column: text} of every error -> a TSV with header; returns how many there were."""
+    count = 0
+    with files.replacing(path) as temporary, files.open_file(temporary, "w") as stream:
+        for count, row in enumerate(rows, 1):
+            if count == 1:
+                stream.write("\t".join(row) + "\n")
+            stream.write("\t".join(" ".join(str(cell).split()) for cell in row.values()) + "\n")
+    return count
 
 
 def check_flags(flags):
     """Refuses flags that cannot work before any data is read."""
-    if not (flags.do_train or flags.do_eval or flags.do_predict):
-        raise UserError("nothing to do; pass --do_train, --do_eval or --do_predict")
+    if not (flags.do_train or flags.do_eval or flags.do_predict or flags.export_features):
+        raise UserError("nothing to do; pass --do_train, --do_eval, --do_predict or "
+                        "--export_features")
+    if flags.early_stopping and not flags.do_eval:
+        raise UserError("--early_stopping=%d without --do_eval: nothing tells when to stop; add "
+                        "--do_eval" % flags.early_stopping)
+    grid_search.check_flags(flags)
     estimators.check_flags(flags, [flags.data_dir] if flags.data_dir else [])
 
 
@@ -280,36 +273,73 @@ def run(create_task, flags):
     `create_task` is a function of the flags, called when they are known to make sense.
     """
     check_flags(flags)
-    task = create_task(flags)
+    flags = types.SimpleNamespace(**flags.flag_values_dict())
+    if grid_search.is_asked(flags):
+        grid_search.run(run_once, create_task(flags), flags)
+    else:
+        run_once(create_task(flags), flags)
+
+
+def run_once(task, flags):
+    """One training with what the flags ask around it; returns the dev scores, or None."""
     config, tokenizer = load(flags)
-    asked = (("train", flags.do_train), ("dev", flags.do_eval), ("test", flags.do_predict))
-    if not flags.do_train:
+    feature_export.check_flags(flags, config.num_hidden_layers)
+    wanted = [kind for kind, asked in (("train", flags.do_train), ("dev", flags.do_eval),
+                                       ("test", flags.do_predict or flags.export_features))
+              if asked]
+    if not (flags.do_train or flags.export_features):
         best_or_latest(flags.output_dir)
-    checkpoints.claim_directory(flags.output_dir, dict(config.to_dict(), **task.identity()))
-    splits = {name: Split(task, name, tokenizer, flags) for name, wanted in asked if wanted}
+    estimators.claim_directory(flags, dict(config.to_dict(), **task.identity()))
+    splits = {name: featurizing.Split(task, name, tokenizer, flags)
+              for kind in wanted for name in task.splits(kind)}
     steps, warmup = 1, 0
     if flags.do_train:
-        steps, warmup = schedule(flags, len(splits["train"].examples))
-        commands.say("%d examples, %d steps of %d, %d of warmup", len(splits["train"].examples),
+        steps, warmup = schedule(flags, splits["train"].num_windows)
+        commands.say("%d examples, %d steps of %d, %d of warmup", splits["train"].num_windows,
                      steps, estimators.step_examples(flags), warmup)
     estimator = estimators.create(model_fn_builder(task, config, flags, steps, warmup), flags)
     if flags.do_train:
         train_and_evaluate(task, estimator, splits, flags, steps)
-    checkpoint = best_or_latest(flags.output_dir)
+    scores = None
     if flags.do_eval:
-        estimators.write_results(
-            os.path.join(flags.output_dir, "eval_results.txt"),
-            evaluate(task, estimator, splits["dev"], flags, checkpoint))
+        scores = _evaluate_best(task, estimator, splits, flags)
     if flags.do_predict:
-        path = os.path.join(flags.output_dir, "test_results.tsv")
-        examples = splits["test"].examples
-        predictions = predict(estimator, splits["test"], flags, checkpoint)
-        task.write_predictions(path, examples, predictions)
-        commands.say("%d predictions in %s", len(examples), path)
-        if all(example.label is not None for example in examples):
-            scores = task.score(examples, predictions)
-            estimators.write_results(
-                os.path.join(flags.output_dir, "test_metrics.txt"), scores)
+        _predict_best(task, estimator, splits, flags)
+    if flags.export_features:
+        for name in task.splits("test"):
+            feature_export.export(task, config, tokenizer, splits[name], flags,
+                                  best_or_none(flags.output_dir))
+    return scores
+
+
+def _evaluate_best(task, estimator, splits, flags):
+    """Scores the best checkpoint on every dev split; returns the first one's scores."""
+    checkpoint, found = best_or_latest(flags.output_dir), []
+    for name in task.splits("dev"):
+        found.append(evaluate(task, estimator, splits[name], flags, checkpoint))
+        suffix = "" if len(found) == 1 else "_" + name
+        estimators.write_results(
+            os.path.join(flags.output_dir, "eval_results%s.txt" % suffix), found[-1])
+    return found[0]
+
+
+def _predict_best(task, estimator, splits, flags):
+    """Predicts every test split with the best checkpoint, and scores those with labels."""
+    checkpoint = best_or_latest(flags.output_dir)
+    for name in task.splits("test"):
+        examples = splits[name].examples
+        predictions = predict(estimator, splits[name], flags, checkpoint)
+        paths = task.write_predictions(flags.output_dir, name, examples, predictions)
+        commands.say("%d predictions in %s", len(examples), ", ".join(paths))
+        if task.is_labelled(examples):
+            estimators.write_results(os.path.join(flags.output_dir, "%s_metrics.txt" % name),
+                                     task.score(examples, predictions))
+
+
+def best_or_none(output_dir):
+    """The best checkpoint of a run, else its last one, else None."""
+    record = checkpoints.best(output_dir)
+    return record["checkpoint"] if record else tf.train.latest_checkpoint(output_dir)
 
 
 def best_or_latest(output_dir):
@@ -318,11 +348,8 @@ def best_or_latest(output_dir):
     Raises:
       UserError: there is none.
     """
-    record = checkpoints.best(output_dir)
-    if record:
-        return record["checkpoint"]
-    latest = tf.train.latest_checkpoint(output_dir)
-    if latest is None:
+    checkpoint = best_or_none(output_dir)
+    if checkpoint is None:
         raise UserError("--output_dir=%s holds no checkpoint; train first (--do_train)"
                         % output_dir)
-    return latest
+    return checkpoint

@@ -27,11 +27,13 @@ class MomentsOptimizer(tf.train.Optimizer):
       epsilon: added to sqrt(v).
       exclude_from_weight_decay: regular expressions; a variable whose name matches one of them
         anywhere does not decay.
+      rate_factor: function of a variable's name -> factor on its learning rate; None: 1.
       name: a name for the operations; no variable bears it.
     """
 
     def __init__(self, learning_rate, weight_decay_rate=0.01, beta_1=0.9, beta_2=0.999,
-                 epsilon=1e-6, exclude_from_weight_decay=NO_DECAY, name="MomentsOptimizer"):
+                 epsilon=1e-6, exclude_from_weight_decay=NO_DECAY, rate_factor=None,
+                 name="MomentsOptimizer"):
         super().__init__(use_locking=False, name=name)
         self._learning_rate = learning_rate
         self._weight_decay_rate = weight_decay_rate
@@ -39,6 +41,7 @@ class MomentsOptimizer(tf.train.Optimizer):
         self._beta_2 = beta_2
         self._epsilon = epsilon
         self._exclude_from_weight_decay = tuple(exclude_from_weight_decay or ())
+        self._rate_factor = rate_factor or (lambda name: 1.0)
         self._applied = None
         # {variable name: scalar tensor}, filled by apply_gradients where a subclass has them.
         self.trust_ratios = collections.OrderedDict()
@@ -62,6 +65,10 @@ class MomentsOptimizer(tf.train.Optimizer):
     def _prepare(self):
         rate = self._call_if_callable(self._learning_rate)
         self._rate = tf.convert_to_tensor(rate, dtype=tf.float32, name="learning_rate")
+
+    def _rate_of(self, variable):
+        factor = self._rate_factor(variable.op.name)
+        return self._rate if factor == 1.0 else self._rate * factor
 
     def _apply(self, gradient, variable):
         """The operation that updates `variable` and its moments by a dense gradient."""
@@ -139,10 +146,10 @@ class LambOptimizer(MomentsOptimizer):
     """
 
     def __init__(self, learning_rate, weight_decay_rate=0.01, beta_1=0.9, beta_2=0.999,
-                 epsilon=1e-6, exclude_from_weight_decay=NO_DECAY,
+                 epsilon=1e-6, exclude_from_weight_decay=NO_DECAY, rate_factor=None,
                  exclude_from_layer_adaptation=None, name="LambOptimizer"):
         super().__init__(learning_rate, weight_decay_rate, beta_1, beta_2, epsilon,
-                         exclude_from_weight_decay, name)
+                         exclude_from_weight_decay, rate_factor, name)
         if exclude_from_layer_adaptation is None:
             exclude_from_layer_adaptation = self._exclude_from_weight_decay
         self._exclude_from_layer_adaptation = tuple(exclude_from_layer_adaptation)
@@ -157,7 +164,7 @@ class LambOptimizer(MomentsOptimizer):
             weights = variable.read_value()
         if decay:
             update += decay / scale * weights  # all of the update is divided by scale
-        step = tf.cast(self._gated(self._rate * scale), update.dtype)
+        step = tf.cast(self._gated(self._rate_of(variable) * scale), update.dtype)
         if not _matches(variable, self._exclude_from_layer_adaptation):
             # tf.global_norm is one fused pass, where tf.norm writes the squares out first.
             ratio = trust_ratio(tf.global_norm([weights]), scale * tf.global_norm([update]))

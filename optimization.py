@@ -8,6 +8,7 @@
 
 import collections
 import math
+import re
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -40,11 +41,11 @@ class AdamWeightDecayOptimizer(MomentsOptimizer):
         if decay:
             # Adam's part does not look at the variable, so the decay may come first; not before
             # the gradient is there, or the loss would see a variable that has decayed already.
-            kept = 1.0 - decay * tf.cast(self._gated(self._rate), gradient.dtype)
+            kept = 1.0 - decay * tf.cast(self._gated(self._rate_of(variable)), gradient.dtype)
             with tf.control_dependencies([gradient]):
                 before = [variable.assign(kept * variable.read_value(), read_value=False)]
         with tf.control_dependencies(before):
-            return self._adam(gradient, variable, self._rate)
+            return self._adam(gradient, variable, self._rate_of(variable))
 
 
 def create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps, poly_power=1.0,
@@ -88,12 +89,31 @@ def create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps
     return rate
 
 
-def create_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_decay"):
+def layer_factor(name, decay, num_groups=1):
+    """What the rate of the variable of a name is multiplied by: the nearer to the text, the slower.
+
+    1 above the transformer (pooler and heads), `decay` for the last group of layers, decay ** 2 for
+    the group before it, and so on, the embeddings last (Howard & Ruder 2018, section 3.2). A group
+    is one set of weights, however many layers share it.
+    """
+    group = re.search(r"/group_(\d+)/", name)
+    if re.search(r"/embeddings/|/embedding_hidden_mapping_in/", name):
+        depth = num_groups + 1
+    elif "/encoder/" in name:
+        depth = num_groups - (int(group.group(1)) if group else 0)
+    else:
+        depth = 0
+    return decay ** depth
+
+
+def create_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_decay",
+                     rate_factor=None):
     """The optimizer of a name, "lamb" or "adamw", with the constants of BERT and ALBERT.
 
     Args:
       learning_rate: a float or a scalar tensor.
       weight_decay: at least 0, for everything but LayerNorm and bias.
+      rate_factor: function of a variable's name -> factor on its rate, decay included.
       lamb_exclude: a key of LAMB_EXCLUDE; "adamw" has no use for it.
 
     Raises:
@@ -104,10 +124,12 @@ def create_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_de
         raise UserError("lamb_exclude=%s: no such choice, expected %s"
                         % (lamb_exclude, " or ".join(sorted(LAMB_EXCLUDE))))
     if name == "adamw":
-        return AdamWeightDecayOptimizer(learning_rate, weight_decay, name="AdamWeightDecay")
+        return AdamWeightDecayOptimizer(learning_rate, weight_decay, rate_factor=rate_factor,
+                                        name="AdamWeightDecay")
     if name == "lamb":
         return LambOptimizer(
-            learning_rate, weight_decay, exclude_from_layer_adaptation=LAMB_EXCLUDE[lamb_exclude])
+            learning_rate, weight_decay, rate_factor=rate_factor,
+            exclude_from_layer_adaptation=LAMB_EXCLUDE[lamb_exclude])
     raise UserError("optimizer=%s: no such optimizer, expected adamw or lamb" % name)
 
 
@@ -240,7 +262,8 @@ def _sum_of_squares(values):
 
 def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_warmup_steps,
                     poly_power=1.0, weight_decay=0.01, clip_norm=1.0, use_tpu=False,
-                    lamb_exclude="no_decay", start_warmup_step=0, loss_scale=None):
+                    lamb_exclude="no_decay", start_warmup_step=0, loss_scale=None,
+                    rate_factor=None):
     """One update of the variables and of the global step, which rises by one per run.
 
     The rate is that of the global step before the update. Gradients are clipped to a global norm of
@@ -265,7 +288,7 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
     global_step = tf.train.get_or_create_global_step()
     rate = create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps, poly_power,
                                 start_warmup_step)
-    optimizer = create_optimizer(optimizer_name, rate, weight_decay, lamb_exclude)
+    optimizer = create_optimizer(optimizer_name, rate, weight_decay, lamb_exclude, rate_factor)
     gradients = _mean_gradients(gradients, use_tpu)
     norm = tf.sqrt(tf.add_n([
         _sum_of_squares(gradient.value) if gradient.squares is None else gradient.squares

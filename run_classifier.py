@@ -1,4 +1,4 @@
-"""Fine-tunes on sentences or sentence pairs: LCQMC, XNLI, or your own TSV or JSON lines.
+"""Fine-tunes on sentences or sentence pairs: LCQMC, XNLI, CLUE, GLUE, or your own files.
 
     python3 run_classifier.py --task_name=lcqmc_pair --do_train=true --do_eval=true \
       --data_dir=data/lcqmc --vocab_file=vocab.txt --max_seq_length=128 --train_batch_size=64 \
@@ -9,6 +9,10 @@ Your own files (train.tsv, dev.tsv, test.tsv in --data_dir, or given by --train_
 
     python3 run_classifier.py --task_name=tsv --header --text_a_column=title --label_column=topic \
       --labels=sport,economy ...
+    python3 run_classifier.py --task_name=jsonl --text_a_column=text --label_column=tags \
+      --multi_label ...
+    python3 run_classifier.py --task_name=tsv --text_a_column=0 --text_b_column=1 \
+      --label_column=2 --regression ...
 """
 
 import platforms
@@ -17,9 +21,7 @@ import tensorflow.compat.v1 as tf
 
 import finetuning
 from errors import UserError
-from tasks import classification
-
-OWN_TASKS = ("tsv", "jsonl")
+from tasks import base, classification, datasets
 
 
 def define_flags():
@@ -27,32 +29,38 @@ def define_flags():
     flags = tf.flags
     finetuning.define_flags()
     flags.DEFINE_string("task_name", None, "A data set (%s), or tsv or jsonl for your own files."
-                        % ", ".join(sorted(classification.DATASETS)))
+                        % ", ".join(sorted(datasets.DATASETS)))
     flags.DEFINE_string("text_a_column", "0", "Own files: column of the (first) text; a number "
                         "from 0, or a name with --header or in JSON.")
     flags.DEFINE_string("text_b_column", None, "Own files: column of the second text, if any.")
     flags.DEFINE_string("label_column", "1", "Own files: column of the label.")
     flags.DEFINE_list("labels", None, "Own files: the labels; else those of the training file.")
     flags.DEFINE_bool("header", False, "Own TSV files: the first line names the columns.")
-    for split in ("train", "dev", "test"):
+    flags.DEFINE_bool("multi_label", False, "Own files: an example has any number of labels, in "
+                      "JSON a list, in TSV separated by --label_separator.")
+    flags.DEFINE_string("label_separator", ",", "Own files: stands between several labels.")
+    flags.DEFINE_bool("regression", False, "Own files: the label is a number.")
+    flags.DEFINE_list("class_weights", None, "Weight of every label in the loss, in the order of "
+                      "the labels, or balanced: the inverse of its frequency in training.")
+    for split in base.SPLITS:
         flags.DEFINE_string("%s_file" % split, None, "Own path of the %s file." % split)
 
 
 def create_task(flags):
     """The task that --task_name asks for; a UserError that lists them for an unknown one."""
-    name = (flags.task_name or "").lower()
-    name = classification.ALIASES.get(name, name)
-    own_files = {split: flags["%s_file" % split].value for split in ("train", "dev", "test")}
-    if name in OWN_TASKS:
-        dataset = classification.own_dataset(
+    name = datasets.find(flags.task_name)
+    if name in datasets.OWN:
+        dataset = datasets.own_dataset(
             name, flags.text_a_column, flags.text_b_column, flags.label_column, flags.labels,
-            flags.header)
-    elif name in classification.DATASETS:
-        dataset = classification.DATASETS[name]
+            flags.header, flags.multi_label, flags.regression, flags.label_separator)
+    elif flags.multi_label or flags.regression:
+        raise UserError("--%s with --task_name=%s: only for your own files (--task_name=tsv or "
+                        "jsonl)" % ("multi_label" if flags.multi_label else "regression", name))
     else:
-        raise UserError("--task_name=%s: no such task, expected one of %s" % (
-            flags.task_name, ", ".join(sorted(classification.DATASETS) + list(OWN_TASKS))))
-    return classification.Classification(name, dataset, flags.data_dir, own_files)
+        dataset = datasets.DATASETS[name]
+    own_files = {split: getattr(flags, "%s_file" % split) for split in base.SPLITS}
+    return classification.Classification(
+        name, dataset, flags.data_dir, own_files, flags.classifier_dropout, flags.class_weights)
 
 
 def main(flags):

@@ -1,184 +1,282 @@
-"""Classification of sentences and of sentence pairs; a data set is a row of DATASETS."""
+"""Classification of sentences and of sentence pairs, regression; data sets are rows of a table.
+
+The table is in tasks/datasets.py; what differs between one label, several and a number is in
+tasks/kinds.py.
+
+Dimensions: B batch, H hidden, L labels, O outputs of the head.
+"""
 
 import collections
+import os
+
+import commands
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 import files
-import tokenization
+import modeling
 from errors import UserError
-from tasks import base, metrics
-from tasks.base import JsonLines, Source, Tsv
+from tasks import base, submissions
 
-# sources: {split: Source}; labels: in the order of their ids, None: those of the training file;
-# aliases: other spellings of labels; metric: which score picks the best checkpoint.
-Dataset = collections.namedtuple("Dataset", "sources labels metric aliases")
-Dataset.__new__.__defaults__ = ("accuracy", {})
-
-_PAIR = Tsv({"text_a": 0, "text_b": 1, "label": 2}, width=3)
-_XNLI_TRAIN = Tsv({"text_a": "premise", "text_b": "hypo", "label": "label"}, header=True)
-_XNLI_SPLIT = Tsv({"text_a": "sentence1", "text_b": "sentence2", "label": "gold_label"},
-                  header=True, where={"language": "zh"})
-
-DATASETS = {
-    "lcqmc": Dataset(
-        {split: Source((split + ".txt", split + ".tsv"), _PAIR) for split in base.SPLITS},
-        labels=("0", "1")),
-    "xnli": Dataset(
-        {"train": Source(("multinli/multinli.train.zh.tsv",
-                          "XNLI-MT-1.0/multinli/multinli.train.zh.tsv", "multinli.train.zh.tsv"),
-                         _XNLI_TRAIN),
-         "dev": Source(("xnli.dev.tsv", "XNLI-1.0/xnli.dev.tsv"), _XNLI_SPLIT),
-         "test": Source(("xnli.test.tsv", "XNLI-1.0/xnli.test.tsv"), _XNLI_SPLIT)},
-        labels=("contradiction", "entailment", "neutral"),
-        aliases={"contradictory": "contradiction"}),
-}
-ALIASES = {"lcqmc_pair": "lcqmc"}
-
-
-def own_dataset(kind, text_a, text_b, label, labels, header):
-    """A data set of the user's own files, from flags.
-
-    Args:
-      kind: "tsv" or "jsonl".
-      text_a, text_b, label: columns, by name (with a header, or JSON keys) or by number from 0;
-        text_b None for single sentences.
-      labels: list of labels, or None to take those of the training file.
-      header: whether a TSV begins with a header.
-    """
-    columns = collections.OrderedDict(
-        (field, column) for field, column in (("text_a", text_a), ("text_b", text_b),
-                                              ("label", label)) if column not in (None, ""))
-    if kind == "jsonl":
-        table, endings = JsonLines(columns), (".jsonl", ".json")
-    else:
-        if not header:
-            for field, column in columns.items():
-                if not column.isdigit():
-                    raise UserError("--%s_column=%s: not a number; without a header (--header) a "
-                                    "column is its number from 0" % (field, column))
-            columns = {field: int(column) for field, column in columns.items()}
-        table, endings = Tsv(columns, header=header), (".tsv", ".txt")
-    sources = {split: Source(tuple(split + ending for ending in endings), table)
-               for split in base.SPLITS}
-    return Dataset(sources, labels=tuple(labels) if labels else None)
+BALANCED = "balanced"
 
 
 class Classification(base.Task):
-    """One label a sentence or pair: softmax over a dense layer on the pooled output.
+    """A label, several labels or a number a sentence or pair: a dense layer on the pooled output.
 
-        task = Classification("lcqmc", DATASETS["lcqmc"], "data/lcqmc")
+        task = Classification("lcqmc", datasets.DATASETS["lcqmc"], "data/lcqmc")
         task.examples("dev")[0]
         # Example(id="dev-1", place="data/lcqmc/dev.txt line 1", text_a=..., text_b=..., label=1)
     """
 
-    def __init__(self, name, dataset, data_dir, own_files=None):
-        """`own_files` is {split: path} for splits that lie outside `data_dir`'s usual names."""
+    def __init__(self, name, dataset, data_dir, own_files=None, classifier_dropout=0.1,
+                 class_weights=None):
+        """Reads the labels where the data set has no list of them.
+
+        Args:
+          name: of the data set.
+          dataset: a row, datasets.Dataset.
+          data_dir: the directory of its files.
+          own_files: {split: path} for splits that lie outside `data_dir`'s usual names.
+          classifier_dropout: rate of dropout before the head.
+          class_weights: None, a list of a number (or its text) a label, in the order of `labels`,
+            or "balanced": inversely proportional to the labels' counts in the training file. The
+            loss of an example is weighted by its label's; evaluations are not.
+
+        Raises:
+          UserError: weights that do not fit; a training file without two labels.
+        """
         self.name = name
-        self.metric = dataset.metric
         self._dataset = dataset
         self._data_dir = data_dir
         self._own_files = own_files or {}
-        self.labels = dataset.labels or self._labels_of_training_file()
-        self._label_ids = {label: index for index, label in enumerate(self.labels)}
-        for other, label in dataset.aliases.items():
-            self._label_ids[other] = self._label_ids[label]
+        self.labels = self._find_labels()
+        self._kind = dataset.kind(dataset, self.labels)
+        self.metric = dataset.metric or self._kind.metric
+        self.features = dict(base.SEQUENCE, label_ids=self._kind.feature)
+        self._dropout = classifier_dropout
+        self._class_weights = _class_weights(class_weights, self._kind)
+        self._label_counts = None
+        self._told = set()  # the splits of which it was said what is left out
 
     def identity(self):
-        return {"task": self.name, "labels": ",".join(self.labels)}
+        kind = {"kind": self._kind.name} if self._kind.name else {}
+        return dict(kind, task=self.name, labels=",".join(self.labels))
 
     def fingerprint(self, split):
-        return repr((self.labels, self._dataset.sources[split].table))
+        dataset = self._dataset
+        return repr((self.labels, self._locate(split)[1], self._kind.name, dataset.aliases,
+                     dataset.dropped_label, dataset.missing_texts, dataset.separator))
+
+    def splits(self, kind):
+        if self._own_files.get(kind) or not self._data_dir:
+            return (kind,)
+        return (kind,) + tuple(split for split in self._dataset.more_splits.get(kind, ())
+                               if self._exists(split))
 
     def path(self, split):
-        if self._own_files.get(split):
-            return files.require_file(self._own_files[split], "%s_file" % split)
-        if not self._data_dir:
-            raise UserError("--data_dir is missing; name the directory of the data (or give "
-                            "--%s_file)" % split)
-        return self._dataset.sources[split].find(self._data_dir, split)
+        return self._locate(split)[0]
+
+    def _locate(self, split):
+        """(path, table) of a split; a file of the user's own has the table of its ending."""
+        sources = self._dataset.sources[split]
+        own = self._own_files.get(split)
+        if own:
+            files.require_file(own, "%s_file" % split)
+            ending = os.path.splitext(own)[1]
+            for source in sources:
+                if any(name.endswith(ending) for name in source.names):
+                    return own, source.table
+            return own, sources[0].table
+        return base.locate(sources, base.named_directory(self._data_dir, split + "_file"), split)
+
+    def _exists(self, split):
+        return any(files.is_file(os.path.join(self._data_dir, name))
+                   for source in self._dataset.sources[split] for name in source.names)
+
+    def _is_test(self, split):
+        return split == "test" or split in self._dataset.more_splits.get("test", ())
 
     def examples(self, split):
-        path = self.path(split)
-        table = self._dataset.sources[split].table
-        examples = []
-        for number, (place, row) in enumerate(table.rows(path, split == "test"), 1):
-            if not row["text_a"] or row.get("text_b") == "":
-                raise UserError("%s: an empty text; every line needs all its texts" % place)
-            examples.append(base.Example("%s-%d" % (split, number), place, row["text_a"],
-                                         row.get("text_b"), self._label_id(place, row)))
+        path, table = self._locate(split)
+        examples, left_out = [], collections.Counter()
+        for number, (place, row) in enumerate(table.rows(path, self._is_test(split)), 1):
+            reason = self._reason_to_leave_out(split, place, row)
+            if reason:
+                left_out[reason] += 1
+            else:
+                examples.append(base.Example(
+                    row.get("id") or "%s-%d" % (split, number), place, row["text_a"],
+                    row.get("text_b"), self._label(split, place, row)))
+        reasons = ", ".join("%d %s" % (count, reason) for reason, count in left_out.items())
         if not examples:
-            raise UserError("%s: no examples in this file" % path)
+            raise UserError("%s: no examples in this file%s"
+                            % (path, " (left out: %s)" % reasons if reasons else ""))
+        if reasons and split not in self._told:
+            self._told.add(split)
+            commands.say("%s: %d examples, left out: %s", path, len(examples), reasons)
+        if split == "train":
+            self._label_counts = collections.Counter(example.label for example in examples)
         return examples
 
-    def _label_id(self, place, row):
-        if "label" not in row:
-            return None
-        if row["label"] not in self._label_ids:
-            raise UserError("%s: unknown label %r, expected one of %s"
-                            % (place, row["label"], ", ".join(self.labels)))
-        return self._label_ids[row["label"]]
+    def _reason_to_leave_out(self, split, place, row):
+        """Why an example is not used, as published results do not; None: it is.
+
+        A test file is read in full, since benchmarks count its lines, and so is a dev file but for
+        lines that are broken or without a label.
+        """
+        missing = self._dataset.missing_texts
+        if row is None:
+            return "with another number of columns than the header"
+        if "" in (row["text_a"], row.get("text_b")) and not missing:
+            raise UserError("%s: an empty text; every line needs all its texts" % place)
+        if split == "train" and (row["text_a"] in missing or row.get("text_b") in missing):
+            return "with a missing text"
+        if self._has_no_label(row) and "label" in row and not self._is_test(split):
+            return "without a label (%s)" % self._dataset.dropped_label
+        return None
+
+    def _has_no_label(self, row):
+        return "label" not in row or row["label"] == self._dataset.dropped_label
+
+    def _label(self, split, place, row):
+        return None if self._has_no_label(row) else self._kind.read(row["label"], place)
+
+    def _find_labels(self):
+        """The labels of the directory's own list, of the row, or of the training file."""
+        dataset = self._dataset
+        if not dataset.kind.has_labels:
+            return ()
+        if dataset.label_file and self._data_dir:
+            path = os.path.join(self._data_dir, dataset.label_file)
+            if files.is_file(path):
+                return _labels_of_file(path)
+        return dataset.labels or self._labels_of_training_file()
 
     def _labels_of_training_file(self):
-        rows = self._dataset.sources["train"].table.rows(self.path("train"), False)
-        labels = tuple(sorted({row["label"] for _, row in rows}))
+        path, table = self._locate("train")
+        dataset = self._dataset
+        labels = tuple(sorted({
+            text for place, row in table.rows(path, False)
+            for text in dataset.kind.texts(row["label"], dataset.separator, place)}))
         if len(labels) < 2:
             raise UserError("%s: the label column holds %s; expected two labels or more"
-                            % (self.path("train"), ", ".join(map(repr, labels)) or "nothing"))
+                            % (path, ", ".join(map(repr, labels)) or "nothing"))
         return labels
 
     def featurize(self, example, tokenizer, max_seq_length):
-        ids, segments = pack(tokenizer.encode(example.text_a),
+        features = base.pack(tokenizer.encode(example.text_a),
                              tokenizer.encode(example.text_b) if example.text_b else None,
                              tokenizer, max_seq_length)
-        return {"input_ids": ids, "segment_ids": segments,
-                "label_ids": np.array([0 if example.label is None else example.label])}
+        features["label_ids"] = self._kind.array(example.label)
+        yield features
 
     def build(self, config, model, features, is_training):
-        # The names and the dropout of 0.1 are those of both original codes.
-        pooled = tf.nn.dropout(model.get_pooled_output(), rate=0.1 if is_training else 0.0)
+        # The names are those of both original codes.
+        pooled = modeling.dropout(model.get_pooled_output(), self._dropout if is_training else 0.0)
         weights = tf.get_variable(
-            "output_weights", [len(self.labels), config.hidden_size],
+            "output_weights", [self._kind.size, config.hidden_size],
             initializer=tf.truncated_normal_initializer(stddev=0.02))
-        bias = tf.get_variable("output_bias", [len(self.labels)],
+        bias = tf.get_variable("output_bias", [self._kind.size],
                                initializer=tf.zeros_initializer())
-        logits = tf.matmul(pooled, weights, transpose_b=True) + bias  # [B, L]
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=tf.reshape(features["label_ids"], [-1]), logits=logits)
-        return loss, {"probabilities": tf.nn.softmax(logits)}
+        logits = tf.matmul(pooled, weights, transpose_b=True) + bias  # [B, O]
+        losses = self._kind.losses(logits, features["label_ids"])
+        if is_training and self._class_weights is not None:
+            losses *= self._kind.weights(self._weights(), features["label_ids"])
+        return losses, self._kind.predictions(logits)
+
+    def _weights(self):
+        """float [L]: the labels' weights."""
+        if self._class_weights != BALANCED:
+            return self._class_weights
+        if self._label_counts is None:
+            self.examples("train")
+        return balanced_weights([self._label_counts[label] for label in range(len(self.labels))])
 
     def score(self, examples, predictions):
-        labels = [example.label for example in examples]
-        if None in labels:
-            raise UserError("%s: no label; labels are needed to evaluate"
-                            % examples[labels.index(None)].place)
-        probabilities = predictions["probabilities"]
-        scores = metrics.classification(labels, probabilities.argmax(-1), len(self.labels))
-        scores["loss"] = metrics.cross_entropy(labels, probabilities)
-        return scores
+        return self._kind.score(_known_labels(examples), predictions)
 
-    def write_predictions(self, path, examples, predictions):
-        """A TSV with header: the input's id, the likeliest label, every label's probability."""
-        header = ["id", "label"] + ["probability_%s" % label for label in self.labels]
-        with files.replacing(path) as temporary, tf.gfile.GFile(temporary, "w") as stream:
-            stream.write("\t".join(header) + "\n")
-            for example, row in zip(examples, predictions["probabilities"]):
-                cells = [example.id, self.labels[row.argmax()]] + ["%.6f" % value for value in row]
-                stream.write("\t".join(cells) + "\n")
+    def report(self, examples, predictions):
+        return self._kind.report(_known_labels(examples), predictions)
+
+    def confusion(self, examples, predictions):
+        """(labels, int [L, L] with a row a label and a column a prediction), or None."""
+        return self._kind.confusion(_known_labels(examples), predictions)
+
+    def warning(self, scores):
+        return self._kind.warning(scores)
+
+    def errors(self, examples, predictions):
+        for index, found in self._kind.errors(_known_labels(examples), predictions):
+            example = examples[index]
+            yield collections.OrderedDict(
+                [("id", example.id), ("place", example.place), ("text_a", example.text_a),
+                 ("text_b", example.text_b or "")] + list(found.items()))
+
+    def write_predictions(self, directory, split, examples, predictions):
+        """SPLIT_results.tsv, and the benchmark's own form of a test file where there is one.
+
+        The TSV has a header: the input's id, the predicted label, every label's probability.
+        """
+        table = list(self._kind.table(predictions))
+        rows = [["id", "label"] + self._kind.columns()]
+        rows += [[example.id, label] + cells for example, (label, cells) in zip(examples, table)]
+        paths = [os.path.join(directory, split + "_results.tsv")]
+        submissions.write_lines(paths[0], map("\t".join, rows))
+        form = self._dataset.submissions.get(split)
+        if form:
+            paths.append(submissions.write(form, directory, self.path(split), split, examples,
+                                           [label for label, _ in table]))
+        return paths
 
 
-def pack(first, second, tokenizer, max_seq_length):
-    """Token ids of one or two texts -> (input_ids, segment_ids), each int32 [L], L <= S.
+def _known_labels(examples):
+    """The labels of examples, or a UserError where one has none."""
+    labels = [example.label for example in examples]
+    if None in labels:
+        raise UserError("%s: no label; labels are needed to evaluate"
+                        % examples[labels.index(None)].place)
+    return labels
 
-    [CLS] first [SEP] (second [SEP]); the longer text loses tokens at its end first (as BERT).
+
+def _labels_of_file(path):
+    """The labels of a benchmark's labels.json, in its order."""
+    table = base.JsonLines({"label": "label"})
+    labels = tuple(collections.OrderedDict.fromkeys(
+        row["label"] for _, row in table.rows(path, False)))
+    if len(labels) < 2:
+        raise UserError("%s: expected two labels or more, an object with the key 'label' a line"
+                        % path)
+    return labels
+
+
+def balanced_weights(counts):
+    """Counts of L labels -> weights in inverse proportion whose mean over the examples is 1.
+
+    As scikit-learn's "balanced". A label without examples has no effect, and the weight 1.
     """
-    second = second or []
-    room = max_seq_length - (3 if second else 2)
-    keep_first, keep_second = tokenization.fit_pair(len(first), len(second), room)
-    ids = [tokenizer.cls_id] + list(first[:keep_first]) + [tokenizer.sep_id]
-    segments = [0] * len(ids)
-    if second:
-        ids += list(second[:keep_second]) + [tokenizer.sep_id]
-        segments += [1] * (keep_second + 1)
-    return np.array(ids, np.int32), np.array(segments, np.int32)
+    counts = np.asarray(counts, np.float64)
+    present = counts > 0
+    return np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 1.0)
+
+
+def _class_weights(given, kind):
+    """What --class_weights says -> None, BALANCED or a list of positive numbers, one a label."""
+    given = [given] if isinstance(given, str) else list(given or [])
+    if not given:
+        return None
+    if not kind.can_be_weighted:
+        raise UserError("--class_weights: only for one label an example, not for several labels "
+                        "or a number; leave it out")
+    if given == [BALANCED]:
+        return BALANCED
+    try:
+        weights = [float(weight) for weight in given]
+    except ValueError:
+        weights = []
+    if len(weights) != len(kind.labels) or not all(0 < weight < float("inf") for weight in weights):
+        raise UserError("--class_weights=%s: expected %d positive numbers, for the labels %s, or "
+                        "%s" % (",".join(map(str, given)), len(kind.labels),
+                                ", ".join(kind.labels), BALANCED))
+    return weights

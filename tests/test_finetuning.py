@@ -1,84 +1,20 @@
 """Fine-tuning end to end on tiny models: it learns, keeps the best, repeats itself, goes on."""
 
-import json
 import os
+
+import commands
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import checkpoints
-import estimators
 import finetuning
 import run_classifier
 import tiny
 from errors import UserError
 from tasks import classification
-
-TOLD = tiny.CHARACTERS[0]  # a text with this character is labelled "yes", one without it "no"
-
-
-def texts(count, seed):
-    """[(text of 3 to 9 characters, label)]."""
-    rng = np.random.RandomState(seed)
-    examples = []
-    for _ in range(count):
-        characters = [tiny.CHARACTERS[index] for index in rng.randint(1, 20, rng.randint(3, 10))]
-        label = rng.choice(["no", "yes"])
-        if label == "yes":
-            characters[rng.randint(len(characters))] = TOLD
-        examples.append(("".join(characters), label))
-    return examples
-
-
-def write_tsv(path, examples, header=True):
-    lines = ["\t".join(example) for example in ([("text", "label")] if header else []) + examples]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def write_pairs(path, examples, keys=("a", "b", "label")):
-    """JSON lines of texts cut in two, with these of the three keys."""
-    path.write_text("".join(json.dumps({key: value for key, value in (
-        ("a", text[:2]), ("b", text[2:]), ("label", label)) if key in keys}) + "\n"
-        for text, label in examples), encoding="utf-8")
-
-
-def prepare(directory):
-    """Writes both kinds of own files, config and vocabulary; returns the directory."""
-    for split, count, seed in (("train", 640, 0), ("dev", 90, 1), ("test", 70, 2)):
-        write_tsv(directory / (split + ".tsv"), texts(count, seed))
-        keys = ("a", "b") if split == "test" else ("a", "b", "label")
-        write_pairs(directory / (split + ".jsonl"), texts(count // 10, seed), keys)
-    tiny.write_config(directory / "config.json")
-    tiny.write_vocab(directory / "vocab.txt")
-    return directory
-
-
-def flag_values(here, output="out", **changes):
-    """{flag: value} of a run on the TSV files."""
-    values = {"task_name": "tsv", "header": True, "text_a_column": "text", "label_column": "label",
-              "data_dir": here, "vocab_file": here / "vocab.txt", "output_dir": here / output,
-              "bert_config_file": here / "config.json", "max_seq_length": 16,
-              "train_batch_size": 16, "learning_rate": 0.003, "num_train_epochs": 3}
-    return dict(values, **changes)
-
-
-def flags_of(here, output="out", **changes):
-    return tiny.parse(run_classifier.define_flags, **flag_values(here, output, **changes))
-
-
-def run(here, output="out", **changes):
-    """Runs the command; returns its output directory."""
-    run_classifier.main(flags_of(here, output, **changes))
-    return here / output
-
-
-def run_short(here, output, **changes):
-    """Four steps on pairs in JSON lines, with two evaluations and unlabelled test data."""
-    values = {"task_name": "jsonl", "header": False, "text_a_column": "a", "text_b_column": "b",
-              "do_train": True, "do_eval": True, "do_predict": True, "train_step": 4,
-              "eval_every_steps": 2}
-    return run(here, output, **dict(values, **changes))
+from tuning import flag_values, flags_of, prepare, run, run_short, texts
 
 
 @pytest.fixture
@@ -112,7 +48,8 @@ def evaluations(output):
     for name in os.listdir(str(output / "eval")):
         for event in tf.train.summary_iterator(str(output / "eval" / name)):
             for value in event.summary.value:
-                found.setdefault(event.step, {})[value.tag] = value.simple_value
+                if value.tag != "report":
+                    found.setdefault(event.step, {})[value.tag] = value.simple_value
     return found
 
 
@@ -155,37 +92,6 @@ def test_prediction_alone_later_reuses_the_features(learned):
     assert {path: path.stat().st_mtime for path in (output / "cache").iterdir()} == times
 
 
-def test_padding_does_not_change_predictions(learned):
-    flags = flags_of(learned, eval_batch_size=7)
-    config, tokenizer = finetuning.load(flags)
-    task = run_classifier.create_task(flags)
-    split = finetuning.Split(task, "dev", tokenizer, flags)
-    estimator = estimators.create(finetuning.model_fn_builder(task, config, flags, 1, 0), flags)
-    outputs = []
-    for length, pad_to_max in ((16, False), (16, True), (32, True)):
-        input_fn = finetuning.input_fn_builder(split.path, 90, length, 7, False, pad_to_max)
-        batches = list(estimator.predict(input_fn, yield_single_examples=False))
-        outputs.append(np.concatenate([batch["probabilities"] for batch in batches]))
-    assert outputs[0].shape == (90, 2)
-    np.testing.assert_allclose(outputs[1], outputs[0], atol=1e-5)
-    np.testing.assert_allclose(outputs[2], outputs[0], atol=1e-5)
-
-
-def test_batches_are_as_long_as_their_longest_example(learned):
-    flags = flags_of(learned, eval_batch_size=4)
-    _, tokenizer = finetuning.load(flags)
-    split = finetuning.Split(run_classifier.create_task(flags), "dev", tokenizer, flags)
-    with tf.Graph().as_default(), tf.Session() as session:
-        following = tf.data.make_one_shot_iterator(
-            split.input_fn(flags)({})).get_next()
-        for begin in range(0, 12, 4):
-            lengths = [len(text) + 2 for text, _ in texts(90, 1)[begin:begin + 4]]
-            batch = session.run(following)
-            assert batch["input_ids"].shape == (4, max(lengths))
-            assert batch["input_mask"].sum(-1).tolist() == lengths
-            assert (batch["input_ids"] > 0).sum(-1).tolist() == lengths
-
-
 def test_stopped_and_continued_run_equals_an_uninterrupted_one(short, here, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
         tiny.stop_at(patched, 3)
@@ -201,7 +107,7 @@ def test_stopped_and_continued_run_equals_an_uninterrupted_one(short, here, monk
 
 def test_another_seed_differs_and_training_alone_needs_no_dev_file(short, here):
     (here / "dev.jsonl").unlink()
-    run_short(here, "out", seed=1, do_eval=False)
+    run_short(here, "out", seed=2, do_eval=False)
     assert checkpoints.best(str(here / "out")) is None
     assert (here / "out" / "test_results.tsv").read_bytes() != (
         short / "out" / "test_results.tsv").read_bytes()
@@ -239,30 +145,6 @@ def test_starts_from_the_weights_of_another_task(learned, here):
     assert start["output_weights"].shape == (3, 16) and start["global_step"] == 0
 
 
-def cached(here, **changes):
-    """The features' file of the dev split, made when absent."""
-    flags = flags_of(here, cache_dir=here / "cache", **changes)
-    task = run_classifier.create_task(flags)
-    _, tokenizer = finetuning.load(flags)
-    return finetuning.Split(task, "dev", tokenizer, flags).path
-
-
-def test_features_are_made_anew_when_anything_changes(here, monkeypatch):
-    first = cached(here)
-    assert cached(here) == cached(here, output="elsewhere") == first
-    paths = [first, cached(here, max_seq_length=12), cached(here, do_lower_case=False),
-             cached(here, labels="yes,no"), cached(here, text_b_column="label")]
-    characters = tiny.CHARACTERS[1:] + tiny.CHARACTERS[:1]
-    tiny.write_vocab(here / "vocab.txt", characters)
-    paths.append(cached(here))
-    write_tsv(here / "dev.tsv", texts(90, 3))
-    paths.append(cached(here))
-    monkeypatch.setattr(finetuning, "code_version", lambda: "another")
-    paths.append(cached(here))
-    assert len(set(paths)) == 8
-    assert sorted(paths) == sorted(str(path) for path in (here / "cache").iterdir())
-
-
 @pytest.mark.parametrize("changes, steps, warmup", [
     ({}, 120, 12),
     ({"num_train_epochs": 0.5, "warmup_proportion": 0.25}, 20, 5),
@@ -281,9 +163,9 @@ def test_task_names(here, given, name):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"do_train": False}, "nothing to do; pass --do_train, --do_eval or --do_predict"),
+    ({"do_train": False}, "nothing to do; pass --do_train, .* or --export_features"),
     ({"do_train": False, "do_predict": True}, r"holds no checkpoint; train first \(--do_train\)"),
-    ({"task_name": "lcqcm"}, "--task_name=lcqcm: no such task, expected one of lcqmc, xnli, tsv"),
+    ({"task_name": "lcqcm"}, "--task_name=lcqcm: no such task, expected one of afqmc, .*lcqmc"),
     ({"vocab_file": "{here}/small.txt"}, "small.txt has 10 tokens, .* says vocab_size 100; use the "
                                          "vocabulary the model was trained with"),
     ({"vocab_file": ""}, "neither --vocab_file nor --spm_model_file is given"),
@@ -312,3 +194,81 @@ def test_command_succeeds(here, run_command):
 def test_directory_of_another_run(learned):
     with pytest.raises(UserError, match="labels is no,yes there and no,yes,maybe here"):
         run(learned, do_predict=True, labels="no,yes,maybe")
+
+
+@pytest.fixture(scope="module")
+def stuck(tmp_path_factory):
+    """The directory of a run that cannot learn, and what it said."""
+    here, lines = prepare(tmp_path_factory.mktemp("stuck")), []
+    say = commands.say
+    commands.say = lambda form, *values: lines.append(form % values)
+    try:
+        run(here, do_train=True, do_eval=True, save_errors=True, learning_rate=1e-12,
+            train_step=40, eval_every_steps=4, early_stopping=2)
+    finally:
+        commands.say = say
+    return here / "out", lines
+
+
+def test_stops_early(stuck):
+    output, lines = stuck
+    assert sorted(evaluations(output)) == [4, 8, 12]
+    assert checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(output))) == 12
+    assert results(output / "eval_results.txt")["global_step"] == 4
+    assert "stopped early: no better accuracy in the 2 evaluations since step 4" in lines
+
+
+def test_errors_are_listed_with_their_texts(stuck):
+    output, _ = stuck
+    lines = (output / "dev_errors.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [dict(zip(lines[0].split("\t"), line.split("\t"))) for line in lines[1:]]
+    accuracy = results(output / "eval_results.txt")["accuracy"]
+    assert len(rows) == round(90 * (1 - accuracy)) > 10
+    dev = texts(90, 1)
+    for row in rows:
+        text, label = dev[int(row["id"].split("-")[1]) - 1]
+        assert (row["text_a"], row["label"]) == (text, label) and row["predicted"] != label
+
+
+def test_no_errors_leave_an_empty_list(tmp_path):
+    path = str(tmp_path / "errors.tsv")
+    assert finetuning._write_errors(path, iter([])) == 0
+    assert (tmp_path / "errors.tsv").read_text() == ""
+
+
+def test_what_has_learnt_nothing_is_told_and_reported(stuck):
+    output, lines = stuck
+    warning, = (line for line in lines if line.startswith("warning: "))
+    assert "is not above 0.5333, that of always saying the most frequent label" in warning
+    report, = (line for line in lines if "predicted" in line and "recall" in line)
+    found = []
+    for name in os.listdir(str(output / "eval")):
+        for event in tf.train.summary_iterator(str(output / "eval" / name)):
+            found += [tf.make_ndarray(value.tensor).item().decode()
+                      for value in event.summary.value if value.tag == "report"]
+    assert "```\n%s\n```" % report in found
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"early_stopping": 1}, "--early_stopping=1 without --do_eval"),
+    ({"class_weights": "1"}, "--class_weights=1: expected 2 positive numbers"),
+])
+def test_what_goes_with_what(here, changes, message):
+    with pytest.raises(UserError, match=message):
+        run(here, do_train=True, **changes)
+
+
+def test_layers_near_the_text_move_less(here):
+    """The first step of AdamW moves every weight by its rate, whatever the gradient is."""
+    moved = {}
+    for decay in (1.0, 0.1):
+        output = run(here, "decay%g" % decay, do_train=True, train_step=1, warmup_step=0,
+                     layer_decay=decay, save_checkpoints_steps=1)
+        before = tiny.weights(output / "model.ckpt-0")
+        after = tiny.weights(output / "model.ckpt-1")
+        moved[decay] = {name: np.abs(after[name] - before[name]).mean()
+                        for name in ("bert/pooler/dense/kernel",
+                                     "bert/encoder/layer_shared/intermediate/dense/kernel",
+                                     "bert/embeddings/position_embeddings")}
+    ratios = [moved[0.1][name] / moved[1.0][name] for name in moved[1.0]]
+    np.testing.assert_allclose(ratios, [1.0, 0.1, 0.01], rtol=1e-3)

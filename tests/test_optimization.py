@@ -420,3 +420,40 @@ def test_refusals_name_what_is_wrong(options, message):
         loss = tf.nn.l2_loss(tf.get_variable("w", initializer=[1.0]))
         with pytest.raises(UserError, match=message):
             train_op(loss, **options)
+
+
+@pytest.mark.parametrize("name,factor", [
+    ("output_weights", 1.0), ("bert/pooler/dense/kernel", 1.0), ("cls/predictions/output_bias", 1),
+    ("bert/encoder/layer_shared/output/dense/kernel", 0.5),
+    ("bert/embeddings/word_embeddings", 0.25), ("bert/embeddings/LayerNorm/gamma", 0.25),
+    ("bert/encoder/embedding_hidden_mapping_in/kernel", 0.25)])
+def test_factor_of_layers_that_share_their_weights(name, factor):
+    assert optimization.layer_factor(name, 0.5) == factor
+    assert optimization.layer_factor(name, 1.0) == 1.0
+
+
+@pytest.mark.parametrize("group,factor", [(0, 0.125), (1, 0.25), (2, 0.5)])
+def test_factor_of_groups(group, factor):
+    name = "bert/encoder/transformer/group_%d/inner_group_0/LayerNorm/beta" % group
+    assert optimization.layer_factor(name, 0.5, num_groups=3) == factor
+    assert optimization.layer_factor("bert/embeddings/word_embeddings", 0.5, 3) == 0.0625
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_factor_scales_the_whole_step(name):
+    """Decay included, and nothing else: the moments are those of the gradient."""
+    steps = {}
+    for factor in (1.0, 0.25):
+        with tf.Graph().as_default():
+            kernel = tf.get_variable("dense/kernel", initializer=[2.0, -3.0])
+            other = tf.get_variable("other/kernel", initializer=[2.0, -3.0])
+            loss = tf.reduce_sum(tf.square(kernel) + tf.square(other))
+            train = train_op(loss, name, warmup=0, rate_factor=lambda variable, factor=factor: (
+                factor if variable == "dense/kernel" else 1.0))
+            with initialized_session() as session:
+                session.run(train.train_op)
+                values = session.run([kernel, other])
+        steps[factor] = [value - [2.0, -3.0] for value in values]
+    np.testing.assert_allclose(steps[0.25][0], 0.25 * steps[1.0][0], rtol=1e-5)
+    np.testing.assert_allclose(steps[0.25][1], steps[1.0][1], rtol=1e-6)
+    assert np.abs(steps[1.0][0]).min() > 0.01

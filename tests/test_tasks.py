@@ -9,7 +9,7 @@ import pytest
 
 import tokenization
 from errors import UserError
-from tasks import classification, metrics
+from tasks import base, classification, datasets
 from tasks.base import JsonLines, Source, Tsv
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
@@ -37,9 +37,37 @@ def test_tables(tmp_path, table, text):
         {"text_a": "a b", "label": "x"}, {"text_a": "c", "label": "y"}]
 
 
-def test_json_values_that_are_no_text(tmp_path):
-    assert rows(JsonLines(NAMED), tmp_path / "f", '{"premise": 7, "gold": 0}') == [
-        {"text_a": "7", "label": "0"}]
+@pytest.mark.parametrize("gold, label", [
+    ("0", "0"), ("true", "true"), ("2.5", "2.5"), ('" x"', "x"), ('["x ", 7]', ["x", "7"]),
+    ("[]", []),
+])
+def test_json_values_that_are_no_text(tmp_path, gold, label):
+    assert rows(JsonLines(NAMED), tmp_path / "f", '{"premise": 7, "gold": %s}' % gold) == [
+        {"text_a": "7", "label": label}]
+
+
+def test_a_header_of_texts_alone_is_recognised(tmp_path):
+    for header in ("sentence1\tsentence2\n", "text_a\ttext_b\n", ""):
+        assert rows(Tsv(PAIR, width=3), tmp_path / "f", header + "a\tb\n", True) == [
+            {"text_a": "a", "text_b": "b"}]
+
+
+def test_ids_are_read_where_there_are_some(tmp_path):
+    for table in (Tsv({"id": "id", "text_a": "text"}, header=True),
+                  JsonLines({"id": "id", "text_a": "text"})):
+        texts = (("text\na\n", "id\ttext\n7\ta\n") if isinstance(table, Tsv)
+                 else ('{"text": "a"}', '{"text": "a", "id": 7}'))
+        assert [rows(table, tmp_path / "f", text) for text in texts] == [
+            [{"text_a": "a"}], [{"text_a": "a", "id": "7"}]]
+
+
+def test_bad_lines_are_skipped_where_they_are_known(tmp_path):
+    table = Tsv({"text_a": "text", "label": "label"}, header=True, skip_bad_lines=True)
+    text = "text\tlabel\na\t0\nb\nc\t1\td\ne\t1\n"
+    assert rows(table, tmp_path / "f", text) == [
+        {"text_a": "a", "label": "0"}, None, None, {"text_a": "e", "label": "1"}]
+    with pytest.raises(UserError, match="f line 3: 1 columns, expected 2"):
+        rows(table, tmp_path / "f", text, label_is_optional=True)
 
 
 @pytest.mark.parametrize("table, text", [
@@ -67,6 +95,9 @@ def test_a_test_file_may_lack_labels(tmp_path, table, text):
     (Tsv(PAIR), b"a\tb\t1\nc\t\xff\t0\n", "f line 2: byte 3 is not UTF-8; convert the file"),
     (JsonLines(NAMED), "{", "f line 1: not JSON .* expected one object a line"),
     (JsonLines(NAMED), "[1]", "f line 1: expected a JSON object, found list"),
+    (JsonLines(NAMED), '{"gold": null, "premise": "a"}', "f line 1: no key 'gold', found premise"),
+    (JsonLines(NAMED), '{"gold": "1", "premise": ["a"]}', "f line 1: 'premise' is a list, expect"),
+    (JsonLines(NAMED), '{"gold": {}, "premise": "a"}', "f line 1: 'gold' is an object, expect"),
     (JsonLines(NAMED), '{"gold": "1", "text": "a"}', "f line 1: no key 'premise', found gold, t"),
 ])
 def test_bad_lines_are_named(tmp_path, table, text, message):
@@ -76,7 +107,7 @@ def test_bad_lines_are_named(tmp_path, table, text, message):
 
 def lcqmc(tmp_path, text, split="dev"):
     (tmp_path / (split + ".txt")).write_text(text, encoding="utf-8")
-    task = classification.Classification("lcqmc", classification.DATASETS["lcqmc"], str(tmp_path))
+    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], str(tmp_path))
     return task.examples(split)
 
 
@@ -100,7 +131,7 @@ def test_bad_examples(tmp_path, text, message):
 
 
 def test_missing_files(tmp_path):
-    dataset = classification.DATASETS["lcqmc"]
+    dataset = datasets.DATASETS["lcqmc"]
     with pytest.raises(UserError, match="no dev data: none of %s/dev.txt, %s/dev.tsv exists; check "
                        "--data_dir" % (tmp_path, tmp_path)):
         classification.Classification("lcqmc", dataset, str(tmp_path)).path("dev")
@@ -124,7 +155,7 @@ def test_xnli_spelling_of_contradiction_and_languages(tmp_path):
         "premise\thypo\tlabel\na\tb\tcontradictory\nc\td\tentailment\n")
     (tmp_path / "xnli.dev.tsv").write_text(
         "language\tgold_label\tsentence1\tsentence2\nfr\tneutral\ta\tb\nzh\tcontradiction\tc\td\n")
-    task = classification.Classification("xnli", classification.DATASETS["xnli"], str(tmp_path))
+    task = classification.Classification("xnli", datasets.DATASETS["xnli"], str(tmp_path))
     assert [example.label for example in task.examples("train")] == [0, 1]
     assert [example[2:] for example in task.examples("dev")] == [("c", "d", 0)]
 
@@ -134,7 +165,7 @@ def test_xnli_spelling_of_contradiction_and_languages(tmp_path):
     ("xnli", {"train": [60, 60, 60], "dev": [20, 20, 20], "test": [20, 20, 20]}),
 ])
 def test_bundled_data(name, counts):
-    task = classification.Classification(name, classification.DATASETS[name],
+    task = classification.Classification(name, datasets.DATASETS[name],
                                          os.path.join(DATA, name))
     texts = {}
     for split, expected in counts.items():
@@ -147,7 +178,7 @@ def test_bundled_data(name, counts):
 
 def own(tmp_path, text, kind="tsv", text_b=None, columns=("0", "1"), labels=None, header=False):
     (tmp_path / ("train." + kind)).write_text(text, encoding="utf-8")
-    dataset = classification.own_dataset(kind, columns[0], text_b, columns[1], labels, header)
+    dataset = datasets.own_dataset(kind, columns[0], text_b, columns[1], labels, header)
     return classification.Classification(kind, dataset, str(tmp_path))
 
 
@@ -193,14 +224,18 @@ class Tokenizer(object):
         return [ord(char) for char in text]
 
 
+def packed(*arguments):
+    features = base.pack(*arguments)
+    assert features["lengths"].tolist() == [len(features["input_ids"])]
+    assert all(array.dtype == np.int32 for array in features.values())
+    return features["input_ids"].tolist(), features["segment_ids"].tolist()
+
+
 def test_pack():
-    ids, segments = classification.pack([5, 6], [7], Tokenizer, 8)
-    assert (ids.tolist(), segments.tolist()) == ([2, 5, 6, 3, 7, 3], [0, 0, 0, 0, 1, 1])
-    ids, segments = classification.pack([5, 6, 7], None, Tokenizer, 4)
-    assert (ids.tolist(), segments.tolist()) == ([2, 5, 6, 3], [0, 0, 0, 0])
-    ids, segments = classification.pack([5] * 9, [6] * 3, Tokenizer, 10)
-    assert (ids.tolist(), segments.tolist()) == ([2, 5, 5, 5, 5, 3, 6, 6, 6, 3], [0] * 6 + [1] * 4)
-    assert ids.dtype == segments.dtype == np.int32
+    assert packed([5, 6], [7], Tokenizer, 8) == ([2, 5, 6, 3, 7, 3], [0, 0, 0, 0, 1, 1])
+    assert packed([5, 6, 7], None, Tokenizer, 4) == ([2, 5, 6, 3], [0, 0, 0, 0])
+    assert packed([5] * 9, [6] * 3, Tokenizer, 10) == (
+        [2, 5, 5, 5, 5, 3, 6, 6, 6, 3], [0] * 6 + [1] * 4)
 
 
 def bert_lengths(first, second, room):
@@ -222,33 +257,28 @@ def test_pairs_are_cut_as_bert_cuts_them():
 
 
 def test_featurize(tmp_path):
-    task = classification.Classification("lcqmc", classification.DATASETS["lcqmc"], None)
+    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], None)
     example, = lcqmc(tmp_path, "AB\tC\t1\n")
-    features = task.featurize(example, Tokenizer, 16)
+    features, = task.featurize(example, Tokenizer, 16)
+    assert set(features) == set(task.features)
     assert {name: array.tolist() for name, array in features.items()} == {
-        "input_ids": [2, 65, 66, 3, 67, 3], "segment_ids": [0, 0, 0, 0, 1, 1], "label_ids": [1]}
-
-
-def test_scores():
-    scores = metrics.classification([0, 0, 0, 1], [0, 0, 1, 1], 2)
-    assert scores["accuracy"] == scores["majority_accuracy"] == 0.75
-    assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
-    assert metrics.cross_entropy([0, 1], [[1.0, 0.0], [0.5, 0.5]]) == pytest.approx(
-        np.log(2) / 2)
+        "input_ids": [2, 65, 66, 3, 67, 3], "segment_ids": [0, 0, 0, 0, 1, 1], "lengths": [6],
+        "label_ids": [1]}
 
 
 def test_evaluation_needs_labels(tmp_path):
     examples = lcqmc(tmp_path, "a\tb\n", "test")
-    task = classification.Classification("lcqmc", classification.DATASETS["lcqmc"], None)
+    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], None)
     with pytest.raises(UserError, match="test.txt line 1: no label; labels are needed to evaluate"):
         task.score(examples, {"probabilities": np.ones([1, 2])})
 
 
 def test_predictions_as_a_table(tmp_path):
     examples = lcqmc(tmp_path, "a\tb\nc\td\n", "test")
-    task = classification.Classification("lcqmc", classification.DATASETS["lcqmc"], None)
-    task.write_predictions(str(tmp_path / "out.tsv"), examples, {
+    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], None)
+    paths = task.write_predictions(str(tmp_path), "test", examples, {
         "probabilities": np.array([[0.25, 0.75], [0.9, 0.1]])})
-    assert (tmp_path / "out.tsv").read_text() == (
+    assert paths == [str(tmp_path / "test_results.tsv")]
+    assert (tmp_path / "test_results.tsv").read_text() == (
         "id\tlabel\tprobability_0\tprobability_1\n"
         "test-1\t1\t0.250000\t0.750000\ntest-2\t0\t0.900000\t0.100000\n")

@@ -1,0 +1,67 @@
+"""Fine-tunes on named entities: CLUENER, Weibo, MSRA, or your own CoNLL or JSON lines files.
+
+    python3 run_ner.py --task_name=cluener --do_train=true --do_eval=true --do_predict=true \
+      --data_dir=data/cluener --vocab_file=vocab.txt --max_seq_length=128 --train_batch_size=32 \
+      --bert_config_file=albert_config/albert_config_tiny.json --learning_rate=1e-4 \
+      --num_train_epochs=5 --output_dir=output/cluener --init_checkpoint=albert_model.ckpt
+
+Your own files (train.conll, dev.conll, test.conll in --data_dir, or --train_file and so on): a
+character or word a line, its tag in the last column, a blank line between sentences; or JSON lines
+as CLUENER has them.
+
+    python3 run_ner.py --task_name=conll --joiner=' ' ...
+"""
+
+import platforms
+
+import tensorflow.compat.v1 as tf
+
+import finetuning
+from errors import UserError
+from tasks import base, tagging
+
+OWN_TASKS = ("conll", "jsonl")
+
+
+def define_flags():
+    """The shared flags and those that name the task."""
+    flags = tf.flags
+    finetuning.define_flags()
+    flags.DEFINE_string("task_name", None, "A data set (%s), or conll or jsonl for your own files."
+                        % ", ".join(sorted(tagging.DATASETS)))
+    flags.DEFINE_enum("scheme", None, sorted(tagging.SCHEMES), "How tags are written: BIO (IOB2), "
+                      "BMES (BMEO) or BIOES (IOBES); default: as in the training file, BIO for "
+                      "JSON.", case_sensitive=False)
+    flags.DEFINE_string("joiner", None, "Own CoNLL files: what stands between two tokens; nothing "
+                        "in Chinese, ' ' between words.")
+    flags.DEFINE_bool("position_digits", False, "Own CoNLL files: tokens are written as character "
+                      "and position, like 科0 in Weibo's.")
+    flags.DEFINE_list("labels", None, "Own files: the types of entities; else those of the "
+                      "training file.")
+    for split in base.SPLITS:
+        flags.DEFINE_string("%s_file" % split, None, "Own path of the %s file." % split)
+
+
+def create_task(flags):
+    """The task that --task_name asks for; a UserError that lists them for an unknown one."""
+    name = (flags.task_name or "").lower()
+    name = tagging.ALIASES.get(name, name)
+    if name in OWN_TASKS:
+        dataset = tagging.own_dataset(name, flags.labels, flags.joiner, flags.position_digits)
+    elif name in tagging.DATASETS:
+        dataset = tagging.DATASETS[name]
+    else:
+        raise UserError("--task_name=%s: no such task, expected one of %s" % (
+            flags.task_name, ", ".join(sorted(tagging.DATASETS) + list(OWN_TASKS))))
+    own_files = {split: getattr(flags, "%s_file" % split) for split in base.SPLITS}
+    return tagging.Tagging(name, dataset, flags.data_dir, own_files, flags.scheme,
+                           flags.classifier_dropout)
+
+
+def main(flags):
+    """Fine-tunes, evaluates and predicts as the flags ask."""
+    finetuning.run(create_task, flags)
+
+
+if __name__ == "__main__":
+    platforms.run(main, define_flags)

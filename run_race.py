@@ -1,0 +1,68 @@
+"""Fine-tunes on multiple choice: RACE, C3, ChID, or your own JSON lines.
+
+    python3 run_race.py --data_dir=RACE --do_train --do_eval --do_predict --output_dir=output/race \
+      --spm_model_file=30k-clean.model --init_checkpoint=albert_base \
+      --bert_config_file=albert_config/albert_config_base_en.json --max_seq_length=512 \
+      --max_qa_length=128 --train_batch_size=32 --learning_rate=1e-5 --train_step=12000 \
+      --warmup_step=1000
+
+    python3 run_race.py --task_name=c3 --data_dir=c3 ...      # m-train.json, d-train.json and so on
+
+Your own questions (train.jsonl, dev.jsonl, test.jsonl in --data_dir, or --train_file and so on), an
+object a line, any number of choices:
+
+    {"context": "...", "question": "...", "choices": ["...", "..."], "answer": 1}
+
+    python3 run_race.py --task_name=jsonl --data_dir=my_questions ...
+"""
+
+import platforms
+
+import tensorflow.compat.v1 as tf
+
+import finetuning
+from errors import UserError
+from tasks import base, choice
+
+
+def define_flags():
+    """The shared flags and those that name the task."""
+    flags = tf.flags
+    finetuning.define_flags()
+    flags.FLAGS.set_default("max_seq_length", 512)
+    flags.DEFINE_string("task_name", "race", "A data set (%s); jsonl is for your own files."
+                        % ", ".join(sorted(choice.DATASETS)))
+    flags.DEFINE_integer("max_qa_length", 128, "Tokens of question and option together; what is "
+                         "longer loses its beginning. Half of --max_seq_length at most.",
+                         lower_bound=1)
+    flags.DEFINE_bool("high_only", False, "RACE: the questions of high schools alone.")
+    flags.DEFINE_bool("middle_only", False, "RACE: the questions of middle schools alone.")
+    for split in base.SPLITS:
+        flags.DEFINE_string("%s_file" % split, None, "Own path of the %s file." % split)
+
+
+def create_task(flags):
+    """The task that --task_name asks for; a UserError that lists them for an unknown one."""
+    name = (flags.task_name or "").lower()
+    if name not in choice.DATASETS:
+        raise UserError("--task_name=%s: no such task, expected one of %s"
+                        % (flags.task_name, ", ".join(sorted(choice.DATASETS))))
+    if flags.high_only and flags.middle_only:
+        raise UserError("--high_only and --middle_only leave nothing; give one of them, or none "
+                        "for all questions")
+    dataset = choice.DATASETS[name]
+    for level in ("high", "middle"):
+        if getattr(flags, "%s_only" % level):
+            dataset = choice.only(dataset, level)
+    own_files = {split: getattr(flags, "%s_file" % split) for split in base.SPLITS}
+    return choice.Choice(name, dataset, flags.data_dir, own_files, flags.max_qa_length,
+                         flags.classifier_dropout)
+
+
+def main(flags):
+    """Fine-tunes, evaluates and predicts as the flags ask."""
+    finetuning.run(create_task, flags)
+
+
+if __name__ == "__main__":
+    platforms.run(main, define_flags)

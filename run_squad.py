@@ -1,0 +1,85 @@
+"""Fine-tunes on extractive reading: SQuAD 1.1 and 2.0, CMRC2018, DRCD, or your own files.
+
+    python3 run_squad.py --train_file=train-v1.1.json --predict_file=dev-v1.1.json --do_train \
+      --do_predict --output_dir=output/squad --spm_model_file=30k-clean.model \
+      --bert_config_file=albert_config/albert_config_base_en.json --init_checkpoint=albert_base \
+      --max_seq_length=384 --doc_stride=128 --max_query_length=64 --n_best_size=20 \
+      --max_answer_length=30 --train_batch_size=48 --learning_rate=5e-5 --num_train_epochs=2.0
+
+    python3 run_squad.py ... --version_2_with_negative               # SQuAD 2.0: maybe no answer
+    python3 run_squad.py --task_name=cmrc2018 --data_dir=cmrc2018 --do_train --do_eval \
+      --do_predict --vocab_file=vocab.txt --max_seq_length=512 ...
+
+Your own files are in SQuAD's form; --evaluation=zh scores Chinese answers by the character.
+"""
+
+import platforms
+
+import tensorflow.compat.v1 as tf
+
+import finetuning
+from errors import UserError
+from tasks import reading, reading_scores
+
+
+def define_flags():
+    """The shared flags and those of reading, with the names of both original codes."""
+    flags = tf.flags
+    finetuning.define_flags()
+    flags.FLAGS.set_default("max_seq_length", 384)
+    flags.FLAGS.set_default("classifier_dropout", 0.0)  # both original codes have none here
+    flags.DEFINE_string("task_name", None, "A data set in --data_dir (%s); not needed with "
+                        "--train_file and --predict_file." % ", ".join(sorted(reading.DATASETS)))
+    flags.DEFINE_string("train_file", None, "Own path of the training file, in SQuAD's form.")
+    flags.DEFINE_string("predict_file", None, "Own path of the file to evaluate and to predict.")
+    flags.DEFINE_integer("doc_stride", 128, "Tokens between the beginnings of two windows of a "
+                         "context that is too long for one.", lower_bound=1)
+    flags.DEFINE_integer("max_query_length", 64, "Tokens of a question; longer ones are cut.",
+                         lower_bound=1)
+    flags.DEFINE_integer("n_best_size", 20, "Answers a question in nbest_predictions.json, and "
+                         "starts and ends that are looked at in a window.", lower_bound=1)
+    flags.DEFINE_integer("max_answer_length", 30, "Tokens of an answer.", lower_bound=1)
+    flags.DEFINE_bool("version_2_with_negative", False, "Questions may have no answer, as in "
+                      "SQuAD 2.0; always so with --task_name=squad2.")
+    flags.DEFINE_float("null_score_diff_threshold", 0.0, "How much higher the score of \"no "
+                       "answer\" must be than that of the best other one; --do_eval finds the best "
+                       "value.")
+    flags.DEFINE_enum("evaluation", None, sorted(reading_scores.EVALUATIONS),
+                      "How answers are scored: as SQuAD's (en) or CMRC2018's (zh) script; default: "
+                      "as the data set's own, en for your own files.")
+
+
+def create_task(flags):
+    """The task that the flags ask for; a UserError that lists the data sets if there is none."""
+    name = (flags.task_name or "").lower()
+    if name in reading.DATASETS:
+        dataset = reading.DATASETS[name]
+    elif not name and (flags.train_file or flags.predict_file):
+        name, dataset = "reading", reading.Dataset({}, "en")
+    else:
+        raise UserError("--task_name=%s: no such task, expected one of %s with --data_dir, or your "
+                        "own --train_file and --predict_file without it" % (
+                            flags.task_name or "", ", ".join(sorted(reading.DATASETS))))
+    if flags.max_query_length + 3 >= flags.max_seq_length:
+        raise UserError("--max_seq_length=%d leaves no room for a context beside "
+                        "--max_query_length=%d and three special tokens; raise the one or lower "
+                        "the other" % (flags.max_seq_length, flags.max_query_length))
+    dataset = dataset._replace(
+        evaluation=flags.evaluation or dataset.evaluation,
+        with_negative=flags.version_2_with_negative or dataset.with_negative)
+    own_files = {"train": ("train_file", flags.train_file),
+                 "dev": ("predict_file", flags.predict_file),
+                 "test": ("predict_file", flags.predict_file)}
+    return reading.Reading(
+        name, dataset, flags.data_dir, own_files, flags.doc_stride, flags.max_query_length,
+        flags.n_best_size, flags.max_answer_length, flags.null_score_diff_threshold,
+        flags.classifier_dropout)
+
+
+def main(flags):
+    """Fine-tunes, evaluates and predicts as the flags ask."""
+    finetuning.run(create_task, flags)
+
+
+if __name__ == "__main__":
+    platforms.run(main, define_flags)

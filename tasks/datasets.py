@@ -1,0 +1,279 @@
+"""The data sets of tasks/classification.py, a row each: LCQMC, XNLI, CLUE, GLUE and more.
+
+    dataset = datasets.DATASETS[datasets.find("lcqmc_pair")]
+
+A row says where the files lie in --data_dir and what their columns are called, as published.
+"""
+
+import collections
+import difflib
+import re
+
+from errors import UserError
+from tasks import base, kinds, metrics
+from tasks.base import JsonLines, Source, Tsv
+from tasks.submissions import Clue, Glue
+
+# sources: {split: the Sources it may lie in}; labels: in the order of their ids, None: those of the
+# training file; metric: the score that picks the best checkpoint, None: the kind's own; aliases:
+# {other spelling: label}; kind: what is asked (tasks/kinds.py); extra_scores: functions of
+# tasks/metrics.py; dropped_label: examples that nobody agreed on; missing_texts: what stands, in
+# training files, where a text is missing; more_splits: {"dev" or "test": further splits};
+# label_file: JSON lines that, where they exist, list the labels; submissions: {split: form};
+# separator: between several labels.
+Dataset = collections.namedtuple("Dataset", (
+    "sources labels metric aliases kind extra_scores dropped_label missing_texts more_splits "
+    "label_file submissions separator"))
+Dataset.__new__.__defaults__ = (
+    None, {}, kinds.OneLabel, (), None, (), {}, None, {}, ",")
+
+_NLI = ("contradiction", "entailment", "neutral")
+_YES_NO = ("0", "1")
+_ENTAILMENT = ("entailment", "not_entailment")
+
+_PAIR = Tsv({"text_a": 0, "text_b": 1, "label": 2}, width=3)
+_PAIR_LINES = JsonLines(
+    {"id": "id", "text_a": "sentence1", "text_b": "sentence2", "label": "label"})
+_SENTENCE_LINES = JsonLines({"id": "id", "text_a": "sentence", "label": "label"})
+
+
+class CslLines(JsonLines):
+    """Keywords are joined by spaces, as CLUE's baselines do."""
+
+    def prepare(self, record, place):
+        keywords = record.get("keyword")
+        if not isinstance(keywords, list) or not all(isinstance(word, str) for word in keywords):
+            raise UserError("%s: 'keyword' is %r, expected a list of texts" % (place, keywords))
+        return dict(record, keyword=" ".join(keywords))
+
+
+class WscLines(JsonLines):
+    """The noun is marked _so_ and the pronoun [so], as CLUE's baselines do."""
+
+    def prepare(self, record, place):
+        text, target = record.get("text"), record.get("target")
+        if not isinstance(text, str) or not isinstance(target, dict):
+            raise UserError("%s: expected the keys 'text', a text, and 'target', an object with "
+                            "two spans; found %s" % (place, ", ".join(sorted(record))))
+        spans = [_span(text, target, "span1", "_", "_", place),
+                 _span(text, target, "span2", "[", "]", place)]
+        for begin, end, left, right in sorted(spans, reverse=True):
+            text = text[:begin] + left + text[begin:end] + right + text[end:]
+        return dict(record, text=text)
+
+
+def _span(text, target, name, left, right, place):
+    """One span of WSC as (begin, end, left mark, right mark)."""
+    words, begin = target.get(name + "_text"), target.get(name + "_index")
+    if not isinstance(words, str) or not isinstance(begin, int) or (
+            text[begin:begin + len(words)] != words):
+        raise UserError("%s: target says that %r is at character %r of the text, which it is not"
+                        % (place, words, begin))
+    return begin, begin + len(words), left, right
+
+
+def _by_header(**columns):
+    """A TSV of GLUE, whose published files have some broken lines."""
+    return Tsv(dict({"id": "index"}, **columns), header=True, skip_bad_lines=True)
+
+
+def _each(names, table):
+    """{split: (Source,)}; in the names "{}" stands for the split."""
+    return {split: (Source(tuple(name.format(split) for name in names), table),)
+            for split in base.SPLITS}
+
+
+def _clue(table, labels, name, train=("train.json",), simple_tsv=False, **fields):
+    """A row of CLUE: JSON lines, for pairs also in the form of LCQMC's files."""
+    names = {"train": train, "dev": ("dev.json",),
+             "test": ("test.json", "test1.1.json", "test1.0.json")}
+    sources = {split: (Source(names[split], table),) for split in base.SPLITS}
+    if simple_tsv:
+        other = _each(("{}.tsv", "{}.txt"), _PAIR)
+        sources = {split: sources[split] + other[split] for split in base.SPLITS}
+    return Dataset(sources, labels, submissions={"test": Clue(name)}, **fields)
+
+
+def _glue(name, table, labels=_YES_NO, **fields):
+    """A row of GLUE: train.tsv, dev.tsv and test.tsv with headers."""
+    fields.setdefault("sources", _each(("{}.tsv",), table))
+    fields.setdefault("submissions", {"test": Glue(name)})
+    return Dataset(labels=labels, missing_texts=("",), **fields)
+
+
+def _cola():
+    """Training and dev files of CoLA have no header, its test file has one."""
+    plain = Tsv({"label": 1, "text_a": 3}, header=False, width=4)
+    return {"train": (Source(("train.tsv", "in_domain_train.tsv"), plain),),
+            "dev": (Source(("dev.tsv", "in_domain_dev.tsv"), plain),),
+            "test": (Source(("test.tsv",), _by_header(text_a="sentence")),)}
+
+
+def _mrpc():
+    """MRPC by GLUE's name, or Microsoft's own."""
+    table = _by_header(text_a="#1 String", text_b="#2 String", label="Quality")
+    return {"train": (Source(("train.tsv", "msr_paraphrase_train.txt"), table),),
+            "dev": (Source(("dev.tsv",), table),),
+            "test": (Source(("test.tsv", "msr_paraphrase_test.txt"), table),)}
+
+
+def _mnli():
+    """MNLI's two dev and test files, and GLUE's diagnostic data (AX), which MNLI models predict."""
+    table = _by_header(text_a="sentence1", text_b="sentence2", label="gold_label")
+    diagnostic = _by_header(text_a="sentence1", text_b="sentence2")
+    files = {"train": "train", "dev": "dev_matched", "dev_mm": "dev_mismatched",
+             "test": "test_matched", "test_mm": "test_mismatched"}
+    sources = {split: (Source((name + ".tsv",), table),) for split, name in files.items()}
+    sources["ax"] = (Source(tuple(directory + name for directory in (
+        "", "AX/", "diagnostic/", "../AX/", "../diagnostic/") for name in (
+            "diagnostic.tsv", "AX.tsv")), diagnostic),)
+    return sources
+
+
+def _xnli():
+    """XNLI's Chinese part with the machine-translated MNLI, or both as CLUE's JSON lines."""
+    train = Tsv({"text_a": "premise", "text_b": "hypo", "label": "label"}, header=True)
+    held_out = Tsv({"text_a": "sentence1", "text_b": "sentence2", "label": "gold_label"},
+                   header=True, where={"language": "zh"})
+    lines = JsonLines({"id": "id", "text_a": "premise", "text_b": "hypo", "label": "label"})
+    sources = {"train": (Source(("multinli/multinli.train.zh.tsv",
+                                 "XNLI-MT-1.0/multinli/multinli.train.zh.tsv",
+                                 "multinli.train.zh.tsv"), train),)}
+    for split in ("dev", "test"):
+        name = "xnli.%s.tsv" % split
+        sources[split] = (Source((name, "XNLI-1.0/" + name), held_out),)
+    return {split: sources[split] + (Source((split + ".json",), lines),) for split in base.SPLITS}
+
+
+def _paws_x():
+    """PAWS-X in Chinese; its training pairs are machine-translated, some to nothing."""
+    table = Tsv({"id": "id", "text_a": "sentence1", "text_b": "sentence2", "label": "label"},
+                header=True, skip_bad_lines=True)
+    return {split: (Source((name, "zh/" + name, split + ".tsv"), table),) for split, name in (
+        ("train", "translated_train.tsv"), ("dev", "dev_2k.tsv"), ("test", "test_2k.tsv"))}
+
+
+_TWO_SENTENCES = _by_header(text_a="sentence1", text_b="sentence2", label="label")
+
+DATASETS = {
+    "lcqmc": Dataset(_each(("{}.txt", "{}.tsv"), _PAIR), _YES_NO),
+    "bq": Dataset(_each(("{}.tsv", "{}.txt"), _PAIR), _YES_NO),
+    "nli": Dataset(_each(("{}.tsv", "{}.txt"), _PAIR), _NLI, dropped_label="-"),
+    "xnli": Dataset(_xnli(), _NLI, aliases={"contradictory": "contradiction"},
+                    missing_texts=("",)),
+    "paws-x": Dataset(_paws_x(), _YES_NO, missing_texts=("", "NS")),
+    "chnsenticorp": Dataset(
+        _each(("{}.tsv",), Tsv({"id": "qid", "text_a": "text_a", "label": "label"}, header=True)),
+        _YES_NO),
+    # CLUE
+    "afqmc": _clue(_PAIR_LINES, _YES_NO, "afqmc", simple_tsv=True),
+    "tnews": _clue(_SENTENCE_LINES, tuple(
+        str(label) for label in range(100, 117) if label not in (105, 111)), "tnews",
+        label_file="labels.json"),
+    "iflytek": _clue(_SENTENCE_LINES, tuple(map(str, range(119))), "iflytek",
+                     label_file="labels.json"),
+    "cmnli": _clue(_PAIR_LINES, _NLI, "cmnli", simple_tsv=True, dropped_label="-",
+                   missing_texts=("",)),
+    "ocnli": _clue(_PAIR_LINES, _NLI, "ocnli_50k", ("train.50k.json", "train.json"),
+                   simple_tsv=True, dropped_label="-"),
+    "csl": _clue(CslLines({"id": "id", "text_a": "keyword", "text_b": "abst", "label": "label"}),
+                 _YES_NO, "csl"),
+    "cluewsc2020": _clue(WscLines({"id": "id", "text_a": "text", "label": "label"}),
+                         ("true", "false"), "cluewsc"),
+    # GLUE
+    "cola": _glue("CoLA", None, sources=_cola(), metric="matthews",
+                  extra_scores=(metrics.matthews,)),
+    "sst-2": _glue("SST-2", _by_header(text_a="sentence", label="label")),
+    "mrpc": _glue("MRPC", None, sources=_mrpc(), metric="accuracy_and_f1",
+                  extra_scores=(metrics.positive_f1,)),
+    "sts-b": _glue("STS-B", _by_header(text_a="sentence1", text_b="sentence2", label="score"),
+                   labels=(), kind=kinds.Number),
+    "qqp": _glue("QQP", _by_header(id="id", text_a="question1", text_b="question2",
+                                   label="is_duplicate"), metric="accuracy_and_f1",
+                 extra_scores=(metrics.positive_f1,)),
+    "mnli": _glue("MNLI", None, _NLI, sources=_mnli(), dropped_label="-",
+                  more_splits={"dev": ("dev_mm",), "test": ("test_mm", "ax")},
+                  submissions={"test": Glue("MNLI-m"), "test_mm": Glue("MNLI-mm"),
+                               "ax": Glue("AX")}),
+    "qnli": _glue("QNLI", _by_header(text_a="question", text_b="sentence", label="label"),
+                  _ENTAILMENT),
+    "rte": _glue("RTE", _TWO_SENTENCES, _ENTAILMENT),
+    "wnli": _glue("WNLI", _TWO_SENTENCES),
+}
+OWN = ("tsv", "jsonl")
+# Other names, in lower case without "-" and "_", as `find` compares them.
+ALIASES = {"lcqmcpair": "lcqmc", "cluewsc": "cluewsc2020", "wsc": "cluewsc2020",
+           "sst": "sst-2", "sts": "sts-b", "mnlim": "mnli", "mnlimm": "mnli", "mismnli": "mnli",
+           "bqcorpus": "bq", "ocnli50k": "ocnli", "pawsxzh": "paws-x", "nlizh": "nli"}
+
+
+def find(name):
+    """A task's name in any common spelling -> a key of DATASETS or one of OWN.
+
+    find("STS-B") -> "sts-b"; find("lcqmc_pair") -> "lcqmc"
+
+    Raises:
+      UserError: there is none; it lists all.
+    """
+    keys = {_plain(key): key for key in list(DATASETS) + list(OWN)}
+    keys.update(ALIASES)
+    found = keys.get(_plain(name or ""))
+    if found is None:
+        close = difflib.get_close_matches(_plain(name or ""), keys, 1)
+        raise UserError("--task_name=%s: no such task, expected one of %s%s" % (
+            name, ", ".join(sorted(DATASETS) + list(OWN)),
+            "; did you mean %s?" % keys[close[0]] if close else ""))
+    return found
+
+
+def _plain(name):
+    return re.sub("[-_ ]", "", name.lower())
+
+
+def own_dataset(form, text_a, text_b, label, labels, header, multi_label=False, regression=False,
+                separator=","):
+    """A data set of the user's own files, from flags.
+
+    Args:
+      form: "tsv" or "jsonl".
+      text_a, text_b, label: columns, by name (with a header, or JSON keys) or by number from 0;
+        text_b None for single sentences. A column or key "id" is read where there is one.
+      labels: list of labels, or None to take those of the training file.
+      header: whether a TSV begins with a header.
+      multi_label: an example has any number of labels, in JSON a list, in TSV with `separator`
+        between them.
+      regression: the label is a number.
+    """
+    kind = own_kind(multi_label, regression, labels, separator)
+    columns = collections.OrderedDict(
+        (field, column) for field, column in (("text_a", text_a), ("text_b", text_b),
+                                              ("label", label)) if column not in (None, ""))
+    if form == "jsonl" or header:
+        columns["id"] = "id"
+    if form == "jsonl":
+        table, endings = JsonLines(columns), (".jsonl", ".json")
+    else:
+        if not header:
+            for field, column in columns.items():
+                if not column.isdigit():
+                    raise UserError("--%s_column=%s: not a number; without a header (--header) a "
+                                    "column is its number from 0" % (field, column))
+            columns = {field: int(column) for field, column in columns.items()}
+        table, endings = Tsv(columns, header=header), (".tsv", ".txt")
+    sources = _each(tuple("{}" + ending for ending in endings), table)
+    return Dataset(sources, labels=tuple(labels) if labels else None, kind=kind,
+                   separator=separator)
+
+
+def own_kind(multi_label, regression, labels, separator):
+    """The kind that the flags ask for, or a UserError where they contradict each other."""
+    if multi_label and regression:
+        raise UserError("--multi_label and --regression exclude each other; pass one of them")
+    if regression and labels:
+        raise UserError("--labels with --regression: numbers have no list of labels; pass one of "
+                        "them")
+    if multi_label and not separator:
+        raise UserError("--label_separator is empty; give the text between two labels, as ,")
+    if regression:
+        return kinds.Number
+    return kinds.SeveralLabels if multi_label else kinds.OneLabel

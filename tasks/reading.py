@@ -1,0 +1,527 @@
+"""Reading for an answer that is a piece of the text; a data set is a row of DATASETS.
+
+Dimensions: B batch, S sequence, H hidden, K best starts or ends of a window, W windows of a
+question, T tokens of a context.
+"""
+
+import collections
+import json
+import os
+import re
+
+import commands
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import files
+import modeling
+from errors import UserError
+from tasks import base, reading_scores
+
+# One question as read; label is None where the answers are unknown.
+Question = collections.namedtuple("Question", "id place question context label")
+# texts: every gold answer, none if the question has no answer; begin, end: context[begin:end] is
+# the one to train on, None where there is none.
+Label = collections.namedtuple("Label", "texts begin end")
+
+# files: {split: names to look for}; evaluation: a key of reading_scores.EVALUATIONS;
+# with_negative: whether questions may have no answer; submission: the name of CLUE's file, or None.
+Dataset = collections.namedtuple("Dataset", "files evaluation with_negative submission")
+Dataset.__new__.__defaults__ = (False, None)
+
+DATASETS = {
+    "squad": Dataset(
+        {"train": ("train-v1.1.json",), "dev": ("dev-v1.1.json",),
+         "test": ("test-v1.1.json", "dev-v1.1.json")}, "en"),
+    "squad2": Dataset(
+        {"train": ("train-v2.0.json",), "dev": ("dev-v2.0.json",),
+         "test": ("test-v2.0.json", "dev-v2.0.json")}, "en", with_negative=True),
+    "cmrc2018": Dataset(
+        {"train": ("cmrc2018_train.json", "train.json"), "dev": ("cmrc2018_dev.json", "dev.json"),
+         "test": ("cmrc2018_test_2k.json", "cmrc2018_test.json", "test.json")},
+        "zh", submission="cmrc2018_predict.json"),
+    "drcd": Dataset(
+        {"train": ("DRCD_training.json", "train.json"), "dev": ("DRCD_dev.json", "dev.json"),
+         "test": ("DRCD_test.json", "test.json")}, "zh"),
+}
+
+# Half a surrogate pair, from broken JSON, cannot be written as UTF-8.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# What a logit that cannot be chosen is lowered by, as attention's mask.
+_MASKED = -10000.0
+EXCERPT = 60  # characters on both sides of an answer in a list of errors
+
+
+def load_json(path):
+    """The content of a JSON file; a UserError with line and column if it is none."""
+    text = "\n".join(line for _, line in files.read_lines(path))
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError("%s line %d column %d: not JSON (%s); expected a file in SQuAD's form, "
+                        "download it again" % (path, error.lineno, error.colno, error.msg)
+                        ) from None
+
+
+def _kind(value):
+    return {dict: "an object", list: "a list", str: "a text", type(None): "null"}.get(
+        type(value), json.dumps(value))
+
+
+def _expect(value, kind, place):
+    """`value` if it is a dict, list or str as it should be."""
+    if not isinstance(value, kind):
+        raise UserError("%s: %s, expected %s" % (place, _kind(value), _kind(kind())))
+    return _SURROGATE.sub("\ufffd", value) if kind is str else value
+
+
+def _get(record, names, kind, place):
+    """The value of the first of several keys that is there, of type dict, list or str."""
+    for name in names:
+        if name in _expect(record, dict, place):
+            return _expect(record[name], kind, "%s.%s" % (place, name))
+    raise UserError("%s: no key %s, found %s; expected SQuAD's form" % (
+        place, " or ".join(map(repr, names)), ", ".join(sorted(record)) or "none"))
+
+
+def _items(values, place):
+    """Yields (JSON path, item) of a list."""
+    for index, value in enumerate(values):
+        yield "%s[%d]" % (place, index), value
+
+
+def _paragraphs(path):
+    """Yields (place, object with a context and questions) of SQuAD's or CMRC2018's own form."""
+    document = load_json(path)
+    if isinstance(document, list):
+        articles = _items(document, path + " ")
+    else:
+        articles = _items(_get(document, ("data",), list, path), path + " data")
+    for place, article in articles:
+        if "paragraphs" in _expect(article, dict, place):
+            yield from _items(_get(article, ("paragraphs",), list, place), place + ".paragraphs")
+        else:
+            yield place, article
+
+
+def _answer(record, place):
+    """An answer, {"text", "answer_start"} or the bare text -> (text, start or None)."""
+    if isinstance(record, str):
+        return _expect(record, str, place), None
+    start = _expect(record, dict, place).get("answer_start")
+    if start is not None and type(start) is not int:
+        raise UserError("%s.answer_start: %s, expected the number of the answer's first character"
+                        % (place, _kind(start)))
+    return _get(record, ("text",), str, place), start
+
+
+def locate(context, text, start):
+    """Where `text` stands in `context`: at `start`, or nearest to it; None if nowhere.
+
+    locate("abcabc", "bc", 3) -> 4
+    """
+    if not text.strip():
+        return None
+    if start is not None and start >= 0 and context.startswith(text, start):
+        return start
+    found = [match.start() for match in re.finditer("(?=%s)" % re.escape(text), context)]
+    return min(found, key=lambda place: abs(place - max(start or 0, 0))) if found else None
+
+
+class Reader(object):
+    """Reads the questions of a file, and counts what is wrong with their answers.
+
+    Attributes:
+      moved: answers that were found elsewhere than their answer_start says.
+      missing: places of the questions none of whose answers stands in the context.
+    """
+
+    def __init__(self, path, split, with_negative):
+        self.path = path
+        self.moved = 0
+        self.missing = []
+        self._split = split
+        self._with_negative = with_negative
+
+    def read(self):
+        """A list of Question; in training without those that `missing` names."""
+        questions, places = [], {}
+        for place, paragraph in _paragraphs(self.path):
+            context = _get(paragraph, ("context", "context_text"), str, place)
+            if not context.strip():
+                raise UserError("%s.context: an empty text, expected one to read" % place)
+            for here, record in _items(_get(paragraph, ("qas",), list, place), place + ".qas"):
+                name = _get(record, ("id", "query_id"), str, here)
+                if name in places:
+                    raise UserError("%s: id %r, which %s has already; every question needs its own"
+                                    % (here, name, places[name][len(self.path) + 1:]))
+                places[name] = here
+                text = _get(record, ("question", "query_text"), str, here)
+                label = self._label(record, context, here)
+                if self._split != "train" or not label.texts or label.begin is not None:
+                    questions.append(Question(name, here, text, context, label))
+        if not questions:
+            raise UserError("%s: no questions%s" % (
+                self.path, " whose answer stands in its context" if places else " in this file"))
+        return questions
+
+    def _label(self, record, context, place):
+        is_impossible = self._with_negative and bool(record.get("is_impossible"))
+        if is_impossible or (self._split == "test" and "answers" not in record):
+            return Label((), None, None) if is_impossible else None
+        place += ".answers"
+        answers = [_answer(answer, here) for here, answer in _items(
+            _get(record, ("answers",), list, place[:-len(".answers")]), place)]
+        if not answers:
+            if self._with_negative:
+                return Label((), None, None)
+            if self._split == "test":
+                return None
+            raise UserError("%s: no answer, expected one or more; data with questions that have "
+                            "none needs --version_2_with_negative" % place)
+        texts = tuple(text for text, _ in answers)
+        for text, start in answers:
+            begin = locate(context, text, start)
+            if begin is not None:
+                self.moved += start not in (None, begin)
+                return Label(texts, begin, begin + len(text))
+        if self._split == "test" and all(start is None or start < 0 for _, start in answers):
+            return None  # CLUE's test file has answers like "FAKE_ANSWER_1"
+        self.missing.append(place)
+        return Label(texts, None, None)
+
+    def say_what_is_wrong(self):
+        """Prints the counts, if any."""
+        if self.moved:
+            commands.say("%s: %d answers do not stand at their answer_start; the place nearest to "
+                         "it is taken", self.path, self.moved)
+        if self.missing:
+            commands.say("%s: %d questions have no answer that stands in the context, %s; the "
+                         "first is %s", self.path, len(self.missing),
+                         "dropped" if self._split == "train" else "kept and scored",
+                         self.missing[0][len(self.path) + 1:])
+
+
+def windows(num_tokens, room, stride):
+    """[(begin, end)] of windows of `room` tokens, every `stride` tokens, to the last token.
+
+    windows(10, 6, 3) -> [(0, 6), (3, 9), (6, 10)]
+    """
+    spans = [(0, min(room, num_tokens))]
+    while spans[-1][1] < num_tokens:
+        begin = spans[-1][0] + min(stride, room)
+        spans.append((begin, min(begin + room, num_tokens)))
+    return spans
+
+
+def best_windows(spans, num_tokens):
+    """[(begin, end)] of W windows -> int [T], in which one a token has the most context.
+
+    That is the smaller of its two sides' numbers of tokens, and a little for long windows (as
+    BERT).
+    """
+    tokens = np.arange(num_tokens)
+    begins, ends = np.array(spans).T[:, :, np.newaxis]  # [W, 1] twice
+    context = np.minimum(tokens - begins, ends - 1 - tokens) + 0.01 * (ends - begins)
+    return np.where((tokens >= begins) & (tokens < ends), context, -1.0).argmax(0)
+
+
+def top_tokens(logits, is_candidate, characters, k):
+    """The K best tokens of every window.
+
+    Args:
+      logits: float [B, S].
+      is_candidate: bool [B, S].
+      characters: int [B, S], where the tokens begin or end in the context.
+
+    Returns:
+      (float [B, K], their logits; int [B, K], their places, -1 for what is no candidate; int
+      [B, K], their characters).
+    """
+    batch, length = modeling.shape_list(logits)
+    masked = tf.where(is_candidate, logits, tf.fill([batch, length], _MASKED))
+    count = min(k, length) if isinstance(length, int) else tf.minimum(k, length)
+    values, tokens = tf.nn.top_k(masked, count)
+    characters = tf.gather(characters, tokens, batch_dims=1)
+    is_candidate = tf.gather(is_candidate, tokens, batch_dims=1)
+    tokens = tf.where(is_candidate, tokens, -tf.ones_like(tokens))
+    filled = []
+    for tensor, nothing in ((values, _MASKED), (tokens, -1), (characters, 0)):
+        tensor = tf.pad(tensor, [[0, 0], [0, k - count]], constant_values=nothing)
+        tensor.set_shape([None, k])
+        filled.append(tensor)
+    return tuple(filled)
+
+
+class Reading(base.Task):
+    """The piece of a context that answers a question: softmax over its start and over its end.
+
+        task = Reading("squad", DATASETS["squad"], "data/squad")
+        task.examples("dev")[0]
+        # Question(id="56be...", place="data/squad/dev-v1.1.json data[0].paragraphs[0].qas[0]",
+        #          question="Which NFL team ...", context="Super Bowl 50 was ...",
+        #          label=Label(texts=("Denver Broncos", ...), begin=177, end=191))
+
+    A context that is too long is read in windows that overlap.
+    """
+
+    metric = "f1"
+    # context_mask: 1 for tokens of the context, 2 for those that have the most context here, 0 for
+    # the question; char_starts, char_ends: where a token stands in the raw context.
+    features = dict(
+        base.SEQUENCE, start_positions=base.Feature((), tf.int32),
+        end_positions=base.Feature((), tf.int32), context_mask=base.Feature((None,), tf.int32),
+        char_starts=base.Feature((None,), tf.int32), char_ends=base.Feature((None,), tf.int32))
+
+    def __init__(self, name, dataset, data_dir, own_files=None, doc_stride=128,
+                 max_query_length=64, n_best_size=20, max_answer_length=30,
+                 null_score_diff_threshold=0.0, dropout=0.0):
+        """Arguments as the flags of run_squad.py.
+
+        Args:
+          own_files: {split: (flag, path)} of splits outside `data_dir`'s usual names.
+          doc_stride, max_query_length, max_answer_length: in tokens.
+          dropout: in front of the dense layer, in training; none in both original codes.
+        """
+        self.name = name
+        self._dataset = dataset
+        self._evaluation = reading_scores.EVALUATIONS[dataset.evaluation]
+        self._data_dir = data_dir
+        self._own_files = own_files or {}
+        self._doc_stride = doc_stride
+        self._max_query_length = max_query_length
+        self._n_best_size = n_best_size
+        self._max_answer_length = max_answer_length
+        self._threshold = null_score_diff_threshold
+        self._dropout = dropout
+        self._told = set()
+        self._encoded = (None, None)
+
+    def identity(self):
+        return {"task": self.name, "evaluation": self._dataset.evaluation,
+                "version_2_with_negative": self._dataset.with_negative}
+
+    def fingerprint(self, split):
+        return repr((split, self._dataset.with_negative, self._doc_stride, self._max_query_length))
+
+    def path(self, split):
+        flag, path = self._own_files.get(split, ("%s_file" % split, None))
+        if path or not self._dataset.files:
+            return files.require_file(path, flag)
+        return base.Source(self._dataset.files[split], None).find(
+            base.named_directory(self._data_dir, flag), split)
+
+    def examples(self, split):
+        reader = Reader(self.path(split), split, self._dataset.with_negative)
+        questions = reader.read()
+        if split not in self._told:
+            reader.say_what_is_wrong()
+            self._told.add(split)
+        return questions
+
+    def featurize(self, example, tokenizer, max_seq_length):
+        """[CLS] question [SEP] context [SEP], for every window of the context."""
+        question = tokenizer.encode(example.question)[:self._max_query_length]
+        room = max_seq_length - len(question) - 3
+        if room < 1:
+            raise UserError("--max_seq_length=%d leaves no room for a context beside a question of "
+                            "%d tokens; raise it or lower --max_query_length=%d" % (
+                                max_seq_length, len(question), self._max_query_length))
+        ids, char_starts, char_ends = self._encode(example.context, tokenizer)
+        first, last = _answer_tokens(example.label, char_starts, char_ends)
+        spans = windows(len(ids), room, self._doc_stride)
+        best = best_windows(spans, len(ids))
+        offset = len(question) + 2
+        for number, (begin, end) in enumerate(spans):
+            features = base.pack(question, ids[begin:end], tokenizer, max_seq_length)
+            shift = offset - begin if begin <= first and last < end else None
+            features["start_positions"] = np.array([0 if shift is None else first + shift])
+            features["end_positions"] = np.array([0 if shift is None else last + shift])
+            for name, values in (("context_mask", 1 + (best[begin:end] == number)),
+                                 ("char_starts", char_starts[begin:end]),
+                                 ("char_ends", char_ends[begin:end])):
+                features[name] = np.zeros(len(features["input_ids"]), np.int32)
+                features[name][offset:offset + end - begin] = values
+            yield features
+
+    def _encode(self, context, tokenizer):
+        """(list of ids, array of starts, array of ends); questions on a context stand together."""
+        key = (context, tokenizer)
+        if self._encoded[0] != key:
+            ids, starts, ends = tokenizer.encode_with_offsets(context)
+            self._encoded = key, (ids, np.array(starts, np.int32), np.array(ends, np.int32))
+        return self._encoded[1]
+
+    def build(self, config, model, features, is_training):
+        hidden = modeling.dropout(model.get_sequence_output(),
+                                  self._dropout if is_training else 0.0)  # [B, S, H]
+        weights = tf.get_variable("squad/output_weights", [2, config.hidden_size],
+                                  initializer=tf.truncated_normal_initializer(stddev=0.02))
+        bias = tf.get_variable("squad/output_bias", [2], initializer=tf.zeros_initializer())
+        logits = modeling.matmul_last(hidden, tf.transpose(weights), bias)  # [B, S, 2]
+        mask = features["context_mask"]  # [B, S]
+        is_first = tf.equal(tf.range(modeling.shape_list(mask)[1]), 0)  # [S], "no answer"
+        is_allowed = tf.cast(tf.logical_or(mask > 0, is_first), logits.dtype)
+        logits += _MASKED * (1.0 - is_allowed)[:, :, tf.newaxis]
+        start_logits, end_logits = tf.unstack(logits, axis=-1)  # [B, S] twice
+        loss = tf.add_n([
+            tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=tf.reshape(features[name], [-1]), logits=side)
+            for name, side in (("start_positions", start_logits), ("end_positions", end_logits))])
+        predictions = {"null_logits": logits[:, 0, :]}  # [B, 2]
+        for name, side, is_candidate in (("start", start_logits, mask > 1),
+                                         ("end", end_logits, mask > 0)):
+            (predictions[name + "_logits"], predictions[name + "_tokens"],
+             predictions[name + "_chars"]) = top_tokens(
+                 side, is_candidate, features["char_%ss" % name], self._n_best_size)
+        return loss / 2.0, predictions
+
+    def n_best(self, examples, predictions):
+        """Yields (Question, its best answers with the likeliest first, how likely it has none).
+
+        An answer is {"text", "probability", "start_logit", "end_logit"}; the first without text is
+        "no answer", which stands among them where questions may have none and where no other was
+        found. The last is the difference in score between "no answer" and the best other one.
+        """
+        bounds = np.searchsorted(predictions["example"], np.arange(len(examples) + 1))
+        for example, begin, end in zip(examples, bounds, bounds[1:]):
+            rows = {name: np.asarray(values[begin:end]) for name, values in predictions.items()}
+            found = self._answers(example.context, rows)
+            null = min(rows["null_logits"].tolist(), key=sum)
+            odds = sum(null) - (sum(found[0][1:]) if found else _MASKED)
+            if self._dataset.with_negative or not found:
+                found.append(("", null[0], null[1]))
+                found.sort(key=lambda answer: -sum(answer[1:]))
+            scores = np.array([start + stop for _, start, stop in found])
+            probabilities = np.exp(scores - scores.max())
+            probabilities /= probabilities.sum()
+            yield example, [
+                collections.OrderedDict([("text", text), ("probability", float(probability)),
+                                         ("start_logit", start), ("end_logit", stop)])
+                for (text, start, stop), probability in zip(found, probabilities)], odds
+
+    def _answers(self, context, rows):
+        """The best [(text, start logit, end logit)] of the windows of a question, no text twice."""
+        starts, ends = rows["start_tokens"][:, :, np.newaxis], rows["end_tokens"][:, np.newaxis, :]
+        is_span = (starts >= 0) & (ends >= starts) & (ends < starts + self._max_answer_length)
+        scores = rows["start_logits"][:, :, np.newaxis] + rows["end_logits"][:, np.newaxis, :]
+        spans = np.argwhere(is_span)  # [N, 3] of window, start, end
+        found = collections.OrderedDict()
+        for window, start, end in spans[np.argsort(-scores[is_span], kind="stable")]:
+            text = context[rows["start_chars"][window, start]:rows["end_chars"][window, end]]
+            text = text.strip()
+            if text and text not in found:
+                found[text] = (float(rows["start_logits"][window, start]),
+                               float(rows["end_logits"][window, end]))
+                if len(found) == self._n_best_size:
+                    break
+        return [(text,) + logits for text, logits in found.items()]
+
+    def _best(self, examples, predictions):
+        """({id: best text that is not "no answer", or ""}, {id: odds of no answer}, n-best)."""
+        answers, odds, n_best = (collections.OrderedDict() for _ in range(3))
+        for example, found, null_odds in self.n_best(examples, predictions):
+            texts = [answer["text"] for answer in found if answer["text"]]
+            answers[example.id] = texts[0] if texts else ""
+            odds[example.id] = null_odds
+            n_best[example.id] = found
+        return answers, odds, n_best
+
+    def _final(self, answers, odds):
+        """{id: text} of what is predicted, "" for no answer."""
+        if self._dataset.with_negative:
+            return reading_scores.apply_threshold(answers, odds, self._threshold)
+        return answers
+
+    def score(self, examples, predictions):
+        golds = collections.OrderedDict()
+        for example in examples:
+            if example.label is None:
+                raise UserError("%s: no answer; answers are needed to evaluate" % example.place)
+            golds[example.id] = list(example.label.texts)
+        answers, odds, _ = self._best(examples, predictions)
+        if self._dataset.with_negative:
+            scores = reading_scores.squad2(golds, answers, odds, self._threshold, self._evaluation)
+        else:
+            scores = reading_scores.squad(golds, answers, self._evaluation)
+        if self._evaluation.has_average:
+            scores["average"] = (scores["exact_match"] + scores["f1"]) / 2
+        return scores
+
+    def report(self, examples, predictions):
+        if not self._dataset.with_negative:
+            return None
+        scores = self.score(examples, predictions)
+        return ("F1 %.3f and exact match %.3f at --null_score_diff_threshold=%g; the best F1 is "
+                "%.3f at %.6f, the best exact match %.3f at %.6f" % (
+                    scores["f1"], scores["exact_match"], self._threshold, scores["best_f1"],
+                    scores["best_f1_thresh"], scores["best_exact"], scores["best_exact_thresh"]))
+
+    def warning(self, scores):
+        remedy = ("nothing was learnt; start from a pre-trained --init_checkpoint with its own "
+                  "vocabulary, train longer or try another --learning_rate")
+        without_answer = 100.0 * scores.get("NoAns_total", 0) / scores.get("total", 1)
+        if without_answer and scores["f1"] <= without_answer:
+            return ("F1 %.3f is no better than never to answer (%.3f): %s, or another "
+                    "--null_score_diff_threshold" % (scores["f1"], without_answer, remedy))
+        if not without_answer and scores["exact_match"] < 1.0:
+            return "exact match %.3f %% is that of guessing: %s" % (scores["exact_match"], remedy)
+        return None
+
+    def errors(self, examples, predictions):
+        answers, odds, _ = self._best(examples, predictions)
+        final = self._final(answers, odds)
+        judge = (reading_scores.judge_with_negative if self._dataset.with_negative
+                 else reading_scores.judge)
+        for example in examples:
+            if example.label is None:
+                continue
+            exact, f1 = judge(final[example.id], example.label.texts, self._evaluation)
+            if exact < 1.0:
+                yield collections.OrderedDict([
+                    ("id", example.id), ("question", example.question),
+                    ("gold", " | ".join(collections.OrderedDict.fromkeys(example.label.texts))),
+                    ("predicted", final[example.id]), ("f1", "%.3f" % f1),
+                    ("context", excerpt(example, answers[example.id]))])
+
+    def write_predictions(self, directory, split, examples, predictions):
+        """predictions.json, nbest_predictions.json, and null_odds.json where answers may lack.
+
+        They are {question id: ...}, as the scripts of SQuAD and CMRC2018 read them; those of
+        another split than "test" bear its name in front.
+        """
+        answers, odds, n_best = self._best(examples, predictions)
+        final = self._final(answers, odds)
+        prefix = "" if split == "test" else split + "_"
+        contents = [(prefix + "predictions.json", final),
+                    (prefix + "nbest_predictions.json", n_best)]
+        if self._dataset.with_negative:
+            contents.append((prefix + "null_odds.json", odds))
+        if self._dataset.submission and split == "test":
+            contents.append((self._dataset.submission, final))
+        paths = []
+        for name, content in contents:
+            paths.append(os.path.join(directory, name))
+            with files.replacing(paths[-1]) as temporary:
+                files.write_json(temporary, content)
+        return paths
+
+
+def _answer_tokens(label, starts, ends):
+    """The first and the last token that a label's text shares characters with; (-1, -1): none."""
+    if label is None or label.begin is None:
+        return -1, -1
+    inside = np.flatnonzero((ends > label.begin) & (starts < label.end))
+    return (inside[0], inside[-1]) if len(inside) else (-1, -1)
+
+
+def excerpt(question, answer):
+    """The context around the gold answer, or around the predicted one where there is none."""
+    begin, end = question.label.begin, question.label.end
+    if begin is None:
+        begin = max(0, question.context.find(answer))
+        end = begin + len(answer)
+    first, last = max(0, begin - EXCERPT), end + EXCERPT
+    return ("…" if first else "") + question.context[first:last] + (
+        "…" if last < len(question.context) else "")

@@ -1,0 +1,590 @@
+"""Every data set in its published form, submissions, kinds of labels, class weights, learning."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import run_classifier
+import tiny
+import tuning
+from errors import UserError
+from tasks import classification, datasets
+
+
+def lines(*rows):
+    """Rows of cells, or dicts -> the text of a TSV or of JSON lines."""
+    return "".join((json.dumps(row, ensure_ascii=False) if isinstance(row, dict)
+                    else "\t".join(row)) + "\n" for row in rows)
+
+
+def write(directory, **texts):
+    """write(here, train__tsv="...") writes train.tsv."""
+    for name, text in texts.items():
+        (directory / name.replace("__", ".")).write_text(text, encoding="utf-8")
+
+
+def create(name, directory, **options):
+    key = datasets.find(name)
+    return classification.Classification(key, datasets.DATASETS[key], str(directory), **options)
+
+
+def found(task, split):
+    """[(id, text_a, text_b, label as text)] of a split."""
+    return [(example.id, example.text_a, example.text_b,
+             task.labels[example.label] if task.labels and example.label is not None
+             else example.label) for example in task.examples(split)]
+
+
+def pair(label=None, **more):
+    record = dict({"sentence1": "你好", "sentence2": "您好"}, **more)
+    return record if label is None else dict(record, label=label)
+
+
+def wsc(label=None, **more):
+    record = dict({"text": "小明打球，他累了", "target": {
+        "span1_text": "小明", "span1_index": 0, "span2_text": "他", "span2_index": 5}}, **more)
+    return record if label is None else dict(record, label=label)
+
+
+MNLI_HEADER = ("index", "promptID", "pairID", "genre", "sentence1_binary_parse",
+               "sentence2_binary_parse", "sentence1_parse", "sentence2_parse", "sentence1",
+               "sentence2")
+MNLI_ROW = ("0", "1", "1n", "slate", "( a )", "( b )", "(A a)", "(B b)", 'a "quote', "b")
+STS_HEADER = ("index", "genre", "filename", "year", "old_index", "source1", "source2", "sentence1",
+              "sentence2")
+STS_ROW = ("0", "news", "MSRpar", "2012", "1", "none", "none", "a", "b")
+
+# (task, split, file, its text, the first example as `found` says it)
+OFFICIAL = [
+    ("lcqmc", "train", "train.txt", lines(("你好", "您好", "1")), ("train-1", "你好", "您好", "1")),
+    ("xnli", "train", "train.json", lines({"premise": "a", "hypo": "b", "label": "contradictory"}),
+     ("train-1", "a", "b", "contradiction")),
+    ("bq", "test", "test.txt", lines(("sentence1", "sentence2", "label"), ("a", "b", "0")),
+     ("test-1", "a", "b", "0")),
+    ("paws-x", "dev", "dev_2k.tsv",
+     lines(("id", "sentence1", "sentence2", "label"), ("4", "a", "b", "1")), ("4", "a", "b", "1")),
+    ("chnsenticorp", "train", "train.tsv", lines(("label", "text_a"), ("1", "好")),
+     ("train-1", "好", None, "1")),
+    ("chnsenticorp", "test", "test.tsv", lines(("qid", "text_a"), ("0", "好")),
+     ("0", "好", None, None)),
+    ("afqmc", "train", "train.json", lines(pair("0")), ("train-1", "你好", "您好", "0")),
+    ("afqmc", "test", "test.json", lines(pair(id=0)), ("0", "你好", "您好", None)),
+    ("afqmc", "dev", "dev.tsv", lines(("a", "b", "1")), ("dev-1", "a", "b", "1")),
+    ("tnews", "dev", "dev.json", lines({"label": "102", "label_desc": "news_entertainment",
+                                        "sentence": "江疏影", "keywords": "江疏影,美少女"}),
+     ("dev-1", "江疏影", None, "102")),
+    ("tnews", "test", "test1.0.json", lines({"id": 0, "sentence": "a", "keywords": ""}),
+     ("0", "a", None, None)),
+    ("iflytek", "train", "train.json",
+     lines({"label": "118", "label_des": "其他", "sentence": "应用"}),
+     ("train-1", "应用", None, "118")),
+    ("cmnli", "dev", "dev.json", lines(pair("-"), pair("neutral")),
+     ("dev-2", "你好", "您好", "neutral")),
+    ("ocnli", "train", "train.50k.json", lines(pair("entailment", level="easy", label0="-", id=3)),
+     ("3", "你好", "您好", "entailment")),
+    ("ocnli", "dev", "dev.tsv", lines(("a", "b", "neutral")), ("dev-1", "a", "b", "neutral")),
+    ("nli", "dev", "dev.tsv", lines(("a", "b", "neutral")), ("dev-1", "a", "b", "neutral")),
+    ("csl", "train", "train.json", lines({"id": 1, "abst": "摘要", "keyword": ["水", "气体"],
+                                          "label": "0"}), ("1", "水 气体", "摘要", "0")),
+    ("cluewsc2020", "train", "train.json", lines(wsc("true", idx=3)),
+     ("train-1", "_小明_打球，[他]累了", None, "true")),
+    ("cluewsc2020", "test", "test.json", lines(wsc(id=7)),
+     ("7", "_小明_打球，[他]累了", None, None)),
+    ("cola", "train", "train.tsv", lines(("gj04", "0", "*", 'They "drank.')),
+     ("train-1", 'They "drank.', None, "0")),
+    ("cola", "test", "test.tsv", lines(("index", "sentence"), ("0", "a b")),
+     ("0", "a b", None, None)),
+    ("sst-2", "dev", "dev.tsv", lines(("sentence", "label"), ("good ", "1")),
+     ("dev-1", "good", None, "1")),
+    ("sst-2", "test", "test.tsv", lines(("index", "sentence"), ("0", "good")),
+     ("0", "good", None, None)),
+    ("mrpc", "train", "msr_paraphrase_train.txt", "\ufeff" + lines(
+        ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"), ("1", "70", "71", '"a', 'b"')),
+     ("train-1", '"a', 'b"', "1")),
+    ("mrpc", "test", "test.tsv", lines(
+        ("index", "#1 ID", "#2 ID", "#1 String", "#2 String"), ("0", "70", "71", "a", "b")),
+     ("0", "a", "b", None)),
+    ("sts-b", "dev", "dev.tsv", lines(STS_HEADER + ("score",), STS_ROW + ("3.800",)),
+     ("0", "a", "b", 3.8)),
+    ("sts-b", "test", "test.tsv", lines(STS_HEADER, STS_ROW), ("0", "a", "b", None)),
+    ("qqp", "train", "train.tsv", lines(
+        ("id", "qid1", "qid2", "question1", "question2", "is_duplicate"),
+        ("9", "1", "2", "broken"), ("8", "1", "2", "a", "", "0"), ("7", "3", "4", "a", "b", "1")),
+     ("7", "a", "b", "1")),
+    ("qqp", "test", "test.tsv", lines(("id", "question1", "question2"), ("0", "a", "b")),
+     ("0", "a", "b", None)),
+    ("mnli", "train", "train.tsv", lines(
+        MNLI_HEADER + ("label1", "gold_label"), MNLI_ROW + ("neutral", "neutral")),
+     ("0", 'a "quote', "b", "neutral")),
+    ("mnli", "dev", "dev_matched.tsv", lines(
+        MNLI_HEADER + ("label1", "gold_label"), MNLI_ROW + ("neutral", "-"),
+        MNLI_ROW + ("neutral", "neutral")), ("0", 'a "quote', "b", "neutral")),
+    ("mnli", "dev_mm", "dev_mismatched.tsv", lines(
+        MNLI_HEADER + ("label1", "gold_label"), MNLI_ROW + ("neutral", "entailment")),
+     ("0", 'a "quote', "b", "entailment")),
+    ("mnli", "test", "test_matched.tsv", lines(MNLI_HEADER, MNLI_ROW),
+     ("0", 'a "quote', "b", None)),
+    ("mnli", "test_mm", "test_mismatched.tsv", lines(MNLI_HEADER, MNLI_ROW),
+     ("0", 'a "quote', "b", None)),
+    ("mnli", "ax", "diagnostic.tsv", lines(("index", "sentence1", "sentence2"), ("0", "a", "b")),
+     ("0", "a", "b", None)),
+    ("qnli", "train", "train.tsv", lines(("index", "question", "sentence", "label"),
+                                         ("0", "When?", "Then.", "not_entailment")),
+     ("0", "When?", "Then.", "not_entailment")),
+    ("rte", "dev", "dev.tsv", lines(("index", "sentence1", "sentence2", "label"),
+                                    ("0", "a", "b", "entailment")), ("0", "a", "b", "entailment")),
+    ("wnli", "dev", "dev.tsv", lines(("index", "sentence1", "sentence2", "label"),
+                                     ("0", "a", "b", "1")), ("0", "a", "b", "1")),
+]
+
+
+@pytest.mark.parametrize("name, split, file_name, text, first", OFFICIAL)
+def test_official_forms(tmp_path, name, split, file_name, text, first):
+    (tmp_path / file_name).write_text(text, encoding="utf-8")
+    task = create(name, tmp_path)
+    assert found(task, split) == [first]
+    assert split in task.splits(split.split("_")[0] if split != "ax" else "test")
+
+
+def test_every_row_has_an_example_above():
+    assert {row[0] for row in OFFICIAL} == set(datasets.DATASETS)
+
+
+@pytest.mark.parametrize("given, name", [
+    ("lcqmc_pair", "lcqmc"), ("LCQMC", "lcqmc"), ("XNLI", "xnli"), ("CoLA", "cola"),
+    ("SST-2", "sst-2"), ("sst2", "sst-2"), ("STS-B", "sts-b"), ("MNLI", "mnli"), ("wsc",
+                                                                                 "cluewsc2020"),
+    ("ChnSentiCorp", "chnsenticorp"), ("PAWS-X", "paws-x"), ("paws_x", "paws-x"), ("TSV", "tsv"),
+])
+def test_spellings(given, name):
+    assert datasets.find(given) == name
+
+
+def test_unknown_tasks():
+    with pytest.raises(UserError, match="--task_name=lcqcm: no such task, expected one of afqmc, "
+                                        ".*, tsv, jsonl; did you mean lcqmc\\?"):
+        datasets.find("lcqcm")
+    with pytest.raises(UserError, match="--task_name=None: no such task.* jsonl$"):
+        datasets.find(None)
+
+
+@pytest.mark.parametrize("name, file_name, text, message", [
+    ("csl", "dev.json", lines({"abst": "a", "keyword": "水", "label": "0"}),
+     "dev.json line 1: 'keyword' is '水', expected a list of texts"),
+    ("cluewsc2020", "dev.json", lines({"text": "a", "label": "true"}),
+     "dev.json line 1: expected the keys 'text', a text, and 'target'.*; found label, text"),
+    ("cluewsc2020", "dev.json", lines(wsc("true", text="小红打球，他累了")),
+     "dev.json line 1: target says that '小明' is at character 0 of the text, which it is not"),
+    ("tnews", "dev.json", lines({"sentence": "a", "label": "105"}),
+     "dev.json line 1: unknown label '105', expected one of 100, 101"),
+    ("iflytek", "dev.json", lines({"sentence": "a", "label": "119"}),
+     "unknown label '119', expected one of 0, .*, 29 and 89 more"),
+    ("afqmc", "dev.json", lines({"sentence1": "a", "label": "0"}), "line 1: no key 'sentence2'"),
+    ("afqmc", "dev.json", lines(pair("0", sentence2="")), "line 1: an empty text"),
+    ("afqmc", "dev.json", lines(pair()), "dev.json line 1: no key 'label', found sentence1"),
+    ("afqmc", "dev.json", "[]", "expected a JSON object, found list"),
+    ("afqmc", "dev.json", lines(pair(["0"])), "line 1: the label is a list .*pass --multi_label"),
+    ("afqmc", "dev.json", "", "dev.json: no examples in this file$"),
+    ("cmnli", "dev.json", lines(pair("-")), r"no examples in this file \(left out: 1 without a l"),
+    ("afqmc", "dev.json", b"\xc4\xe3\xba\xc3", "dev.json line 1: byte 1 is not UTF-8; convert"),
+    ("sts-b", "dev.tsv", lines(STS_HEADER + ("score",), STS_ROW + ("high",)),
+     "dev.tsv line 2: label 'high', expected a number; is it the right column?"),
+    ("sts-b", "dev.tsv", lines(STS_HEADER + ("score",), STS_ROW + ("nan",)), "label 'nan', expec"),
+    ("qqp", "dev.tsv", lines(("id", "question1", "is_duplicate")),
+     "dev.tsv line 1: no column 'question2' in the header, found id, question1, is_duplicate"),
+    ("cola", "dev.tsv", lines(("a", "1", "b")), "dev.tsv line 1: 3 columns, expected 4"),
+])
+def test_bad_files(tmp_path, name, file_name, text, message):
+    (tmp_path / file_name).write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
+    with pytest.raises(UserError, match=message):
+        create(name, tmp_path).examples("dev")
+
+
+def test_what_is_left_out_is_counted(tmp_path, caplog):
+    row = ("1", "2", "a", "b", "1")
+    write(tmp_path, train__tsv=lines(
+        ("id", "qid1", "qid2", "question1", "question2", "is_duplicate"), ("0",) + row,
+        ("1", "1", "2"), ("2",) + row, ("3", "1", "2", "a", "", "1"), ("4", "5")))
+    with caplog.at_level("INFO", "albert"):
+        task = create("qqp", tmp_path)
+        assert [example.id for example in task.examples("train")] == ["0", "2"]
+        task.examples("train")
+    message, = caplog.messages
+    assert message.endswith("train.tsv: 2 examples, left out: 2 with another number of columns "
+                            "than the header, 1 with a missing text")
+
+
+def test_dev_and_test_files_are_read_in_full(tmp_path):
+    header = ("id", "sentence1", "sentence2", "label")
+    text = lines(header, ("1", "a", "NS", "1"), ("2", "a", "", "0"), ("3", "a", "b", "0"))
+    write(tmp_path, translated_train__tsv=text, dev_2k__tsv=text, test_2k__tsv=text)
+    task = create("paws-x", tmp_path)
+    assert [[example.id for example in task.examples(split)] for split in (
+        "train", "dev", "test")] == [["3"], ["1", "2", "3"], ["1", "2", "3"]]
+
+
+def test_a_list_of_labels_beside_the_data_counts(tmp_path):
+    assert create("tnews", tmp_path).labels[:3] == ("100", "101", "102")
+    write(tmp_path, labels__json=lines({"label": "b", "label_desc": "x"}, {"label": "a"}),
+          dev__json=lines({"sentence": "t", "label": "a"}))
+    task = create("tnews", tmp_path)
+    assert task.labels == ("b", "a") and task.examples("dev")[0].label == 1
+    write(tmp_path, labels__json=lines({"label": "b"}))
+    with pytest.raises(UserError, match="labels.json: expected two labels or more"):
+        create("tnews", tmp_path)
+
+
+def test_json_comes_before_tsv_and_own_files_have_the_table_of_their_ending(tmp_path):
+    write(tmp_path, dev__json=lines(pair("0")), dev__tsv=lines(("a", "b", "1")))
+    assert found(create("afqmc", tmp_path), "dev")[0][1] == "你好"
+    own = create("afqmc", tmp_path, own_files={"dev": str(tmp_path / "dev.tsv")})
+    assert found(own, "dev")[0][1] == "a"
+    with pytest.raises(UserError, match="no train data: none of .*train.json, .*train.tsv, "):
+        own.path("train")
+
+
+def test_splits_of_mnli(tmp_path):
+    task = create("mnli", tmp_path)
+    assert task.splits("train") == ("train",) and task.splits("dev") == ("dev",)
+    write(tmp_path, dev_mismatched__tsv="", test_mismatched__tsv="", diagnostic__tsv="")
+    assert task.splits("dev") == ("dev", "dev_mm")
+    assert task.splits("test") == ("test", "test_mm", "ax")
+    assert create("mnli", tmp_path, own_files={"test": "x.tsv"}).splits("test") == ("test",)
+    (tmp_path / "diagnostic.tsv").unlink()
+    (tmp_path / "MNLI").mkdir()
+    (tmp_path / "AX").mkdir()
+    (tmp_path / "AX" / "AX.tsv").write_text("")
+    assert create("mnli", tmp_path / "MNLI").splits("test") == ("test", "ax")
+
+
+def predict(task, directory, split, **predictions):
+    """Writes predictions; returns {file name: its lines}."""
+    paths = task.write_predictions(str(directory / "out"), split, task.examples(split), {
+        name: np.array(values) for name, values in predictions.items()})
+    texts = {}
+    for path in paths:
+        with open(path, encoding="utf-8") as stream:
+            texts[os.path.basename(path)] = stream.read().splitlines()
+    assert list(texts)[0] == split + "_results.tsv"
+    return texts
+
+
+@pytest.mark.parametrize("name, test_file, record, submission", [
+    ("afqmc", "test.json", pair, "afqmc_predict.json"),
+    ("cmnli", "test.json", pair, "cmnli_predict.json"),
+    ("ocnli", "test.json", pair, "ocnli_50k_predict.json"),
+    ("csl", "test.json", lambda **more: dict({"abst": "a", "keyword": []}, **more),
+     "csl_predict.json"),
+    ("tnews", "test.json", lambda **more: dict({"sentence": "a"}, **more), "tnews_predict.json"),
+    ("tnews", "test1.1.json", lambda **more: dict({"sentence": "a"}, **more),
+     "tnews11_predict.json"),
+    ("iflytek", "test.json", lambda **more: dict({"sentence": "a"}, **more),
+     "iflytek_predict.json"),
+    ("cluewsc2020", "test.json", wsc, "cluewsc_predict.json"),
+    ("cluewsc2020", "test1.0.json", wsc, "cluewsc10_predict.json"),
+])
+def test_submissions_to_clue(tmp_path, name, test_file, record, submission):
+    keyword = {"keyword": ["k"]} if name == "csl" else {}
+    (tmp_path / test_file).write_text(
+        lines(record(id=5, **keyword), record(**keyword)), encoding="utf-8")
+    task = create(name, tmp_path)
+    texts = predict(task, tmp_path, "test", probabilities=np.eye(len(task.labels))[[1, 0]])
+    assert texts[submission] == ['{"id": 5, "label": "%s"}' % task.labels[1],
+                                 '{"id": 1, "label": "%s"}' % task.labels[0]]
+
+
+@pytest.mark.parametrize("name, columns, submission", [
+    ("cola", ("sentence",), "CoLA.tsv"), ("sst-2", ("sentence",), "SST-2.tsv"),
+    ("mrpc", ("#1 String", "#2 String"), "MRPC.tsv"),
+    ("qqp", ("question1", "question2"), "QQP.tsv"), ("qnli", ("question", "sentence"), "QNLI.tsv"),
+    ("rte", ("sentence1", "sentence2"), "RTE.tsv"), ("wnli", ("sentence1", "sentence2"),
+                                                    "WNLI.tsv"),
+])
+def test_submissions_to_glue(tmp_path, name, columns, submission):
+    header = ("id" if name == "qqp" else "index",) + columns
+    write(tmp_path, test__tsv=lines(header, ("3",) + ("a",) * len(columns)))
+    task = create(name, tmp_path)
+    texts = predict(task, tmp_path, "test", probabilities=[[0.25, 0.75]])
+    assert texts[submission] == ["index\tprediction", "3\t%s" % task.labels[1]]
+
+
+def test_submissions_of_mnli_and_sts_b(tmp_path):
+    write(tmp_path, test_matched__tsv=lines(MNLI_HEADER, MNLI_ROW),
+          test_mismatched__tsv=lines(MNLI_HEADER, MNLI_ROW),
+          diagnostic__tsv=lines(("index", "sentence1", "sentence2"), ("0", "a", "b")),
+          test__tsv=lines(STS_HEADER, STS_ROW))
+    for split, name in (("test", "MNLI-m.tsv"), ("test_mm", "MNLI-mm.tsv"), ("ax", "AX.tsv")):
+        texts = predict(create("mnli", tmp_path), tmp_path, split, probabilities=[[0, 0, 1]])
+        assert texts[name] == ["index\tprediction", "0\tneutral"]
+    texts = predict(create("sts-b", tmp_path), tmp_path, "test", values=[2.5])
+    assert texts == {"test_results.tsv": ["id\tlabel", "0\t2.500000"],
+                     "STS-B.tsv": ["index\tprediction", "0\t2.500000"]}
+
+
+def own(directory, text, form="tsv", **options):
+    write(directory, **{"train__" + form: text, "dev__" + form: text})
+    columns = ("text", "label") if form == "jsonl" else ("0", "1")
+    dataset = datasets.own_dataset(form, columns[0], None, columns[1], None, False, **options)
+    return classification.Classification(form, dataset, str(directory))
+
+
+@pytest.mark.parametrize("form, text, separator", [
+    ("tsv", "a\tred,blue\nb\t\nc\tblue, green\n", ","),
+    ("tsv", "a\tred | blue\nb\t\nc\tblue|green|blue\n", "|"),
+    ("jsonl", lines({"text": "a", "label": ["red", "blue"]}, {"text": "b", "label": []},
+                    {"text": "c", "label": ["blue", "green"]}), ","),
+])
+def test_several_labels(tmp_path, form, text, separator):
+    task = own(tmp_path, text, form, multi_label=True, separator=separator)
+    assert task.labels == ("blue", "green", "red") and task.metric == "micro_f1"
+    assert [example.label for example in task.examples("dev")] == [(0, 2), (), (0, 1)]
+    assert task.identity() == {"task": form, "labels": "blue,green,red", "kind": "multi_label"}
+
+
+def test_predictions_of_several_labels(tmp_path):
+    task = own(tmp_path, "a\tred,blue\nb\t\nc\tgreen\n", multi_label=True)
+    examples = task.examples("dev")
+    predictions = {"probabilities": np.array([[0.75, 0.25, 0.5], [0.1, 0.2, 0.25],
+                                              [0.25, 0.75, 0.75]])}
+    assert task.score(examples, predictions)["subset_accuracy"] == pytest.approx(1 / 3)
+    assert task.confusion(examples, predictions) is None
+    assert "green         1          1      1.000   1.000  1.000" in task.report(
+        examples, predictions)
+    assert [dict(row) for row in task.errors(examples, predictions)] == [
+        {"id": "dev-1", "place": "%s/dev.tsv line 1" % tmp_path, "text_a": "a", "text_b": "",
+         "label": "blue,red", "predicted": "blue",
+         "probability": "blue 0.750000,red 0.500000"},
+        {"id": "dev-3", "place": "%s/dev.tsv line 3" % tmp_path, "text_a": "c", "text_b": "",
+         "label": "green", "predicted": "green,red",
+         "probability": "green 0.750000,red 0.750000"}]
+    assert predict(task, tmp_path, "dev", **predictions)["dev_results.tsv"] == [
+        "id\tlabel\tprobability_blue\tprobability_green\tprobability_red",
+        "dev-1\tblue\t0.750000\t0.250000\t0.500000", "dev-2\t\t0.100000\t0.200000\t0.250000",
+        "dev-3\tgreen,red\t0.250000\t0.750000\t0.750000"]
+
+
+def test_predictions_of_one_label(tmp_path):
+    task = own(tmp_path, "a\tx\nb\ty\n")
+    examples = task.examples("dev")
+    predictions = {"probabilities": np.array([[0.25, 0.75], [0.25, 0.75]])}
+    names, matrix = task.confusion(examples, predictions)
+    assert (names, matrix.tolist()) == (["x", "y"], [[0, 1], [0, 1]])
+    assert task.report(examples, predictions).startswith("labels in rows, predictions in columns")
+    error, = task.errors(examples, predictions)
+    assert (error["id"], error["label"], error["predicted"], error["probability"]) == (
+        "dev-1", "x", "y", "0.750000")
+
+
+def test_numbers(tmp_path):
+    task = own(tmp_path, "a\t1\nb\t-2.5\nc\t3e0\n", regression=True)
+    examples = task.examples("dev")
+    assert [example.label for example in examples] == [1.0, -2.5, 3.0]
+    predictions = {"values": np.array([1.0, -2.0, 0.0])}
+    assert task.score(examples, predictions)[task.metric] == pytest.approx(
+        np.mean([np.corrcoef([1, -2.5, 3], [1, -2, 0])[0, 1], 0.5]))
+    assert task.report(examples, predictions) is task.confusion(examples, predictions) is None
+    error, = task.errors(examples, predictions)
+    assert (error["id"], error["label"], error["predicted"], error["error"]) == (
+        "dev-3", "3", "0.000000", "3.000000")
+
+
+@pytest.mark.parametrize("text, options, scores, message", [
+    ("a\tx\nb\ty\nc\tx\n", {}, {"probabilities": [[1, 0]] * 3},
+     "accuracy 0.6667 is not above 0.6667, .*--learning_rate.*--init_checkpoint"),
+    ("a\tx\nb\ty\nc\tx\n", {}, {"probabilities": [[1, 0], [0, 1], [1, 0]]}, None),
+    ("a\tx\nb\ty\n", {"multi_label": True}, {"probabilities": [[0.1, 0.2]] * 2}, "no label of any"),
+    ("a\tx\nb\ty\n", {"multi_label": True}, {"probabilities": [[0.1, 0.7]] * 2}, None),
+    ("a\t1\nb\t2\n", {"regression": True}, {"values": [1.5, 1.5]},
+     r"the predictions \(standard deviation 0.0000, that of the labels 0.5000, correlation 0.0000"),
+    ("a\t1\nb\t2\n", {"regression": True}, {"values": [2, 1]}, "correlation -1.0000"),
+    ("a\t1\nb\t1\n", {"regression": True}, {"values": [1, 2]}, "all labels are the same number"),
+    ("a\t1\nb\t2\n", {"regression": True}, {"values": [1, 2]}, None),
+])
+def test_warnings(tmp_path, text, options, scores, message):
+    task = own(tmp_path, text, **options)
+    warning = task.warning(task.score(task.examples("dev"), {
+        name: np.array(values, np.float64) for name, values in scores.items()}))
+    if message is None:
+        assert warning is None
+    else:
+        with pytest.raises(UserError, match=message):
+            raise UserError(warning)
+
+
+@pytest.mark.parametrize("name, probabilities, expected", [
+    ("cola", [[0, 1], [0, 1]], {"matthews": 0.0}),
+    ("mrpc", [[0, 1], [0, 1]], {"f1": 2 / 3, "accuracy_and_f1": (0.5 + 2 / 3) / 2}),
+])
+def test_scores_of_benchmarks(tmp_path, name, probabilities, expected):
+    header = lines(("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"))
+    write(tmp_path, dev__tsv=lines(("i", "0", "", "a"), ("i", "1", "", "b")) if name == "cola"
+          else header + lines(("0", "1", "2", "a", "b"), ("1", "1", "2", "a", "b")))
+    task = create(name, tmp_path)
+    scores = task.score(task.examples("dev"), {"probabilities": np.array(probabilities)})
+    assert {key: scores[key] for key in expected} == pytest.approx(expected)
+    assert task.metric in expected
+
+
+class Model(object):
+    """Stands for an AlbertModel whose pooled output is given."""
+
+    def __init__(self, pooled):
+        self.pooled = tf.constant(pooled, tf.float32)
+
+    def get_pooled_output(self):
+        return self.pooled
+
+
+def losses(task, label_ids, is_training=True, logits=None):
+    """The losses of examples whose logits are these (0 where not given), and the predictions."""
+    label_ids = np.array(label_ids)
+    logits = np.zeros([len(label_ids), task._kind.size]) if logits is None else np.array(logits)
+    with tf.Graph().as_default(), tf.Session() as session:
+        output = task.build(tiny.config(hidden_size=logits.shape[1], num_attention_heads=1),
+                            Model(logits), {"label_ids": tf.constant(label_ids)}, is_training)
+        identity = {"output_weights": np.eye(logits.shape[1])}
+        session.run([variable.assign(identity.get(variable.op.name, np.zeros(variable.shape)))
+                     for variable in tf.global_variables()])
+        return session.run(output)
+
+
+def test_losses(tmp_path):
+    text = "a\tx\nb\ty\n"
+    loss, predictions = losses(own(tmp_path, text), [0, 1], False, np.log([[0.8, 0.2], [0.5, 0.5]]))
+    np.testing.assert_allclose(loss, -np.log([0.8, 0.5]), rtol=1e-5)
+    np.testing.assert_allclose(predictions["probabilities"], [[0.8, 0.2], [0.5, 0.5]], rtol=1e-5)
+    several = own(tmp_path, text, multi_label=True)
+    loss, predictions = losses(several, np.float32([[1, 0]]), False, [[np.log(4), 0]])
+    np.testing.assert_allclose(loss, [-np.log([0.8, 0.5]).mean()], rtol=1e-5)
+    np.testing.assert_allclose(predictions["probabilities"], [[0.8, 0.5]], rtol=1e-5)
+    number = own(tmp_path, "a\t1\n", regression=True)
+    loss, predictions = losses(number, np.float32([3, 1]), False, [[1.0], [1.0]])
+    assert (loss.tolist(), predictions["values"].tolist()) == ([4, 0], [1, 1])
+
+
+def test_class_weights(tmp_path):
+    write(tmp_path, train__txt=lines(*[("a", "b", "0")] * 3 + [("a", "b", "1")]))
+
+    def weighted(weights, is_training=True):
+        task = create("lcqmc", tmp_path, class_weights=weights, classifier_dropout=0.0)
+        return (losses(task, [0, 1], is_training)[0] / np.log(2)).tolist()
+
+    assert weighted(None) == pytest.approx([1, 1])
+    assert weighted(["1", "2.5"]) == weighted([1, 2.5]) == pytest.approx([1, 2.5])
+    assert weighted(["balanced"]) == weighted("balanced") == pytest.approx([2 / 3, 2])
+    assert weighted(["balanced"], is_training=False) == pytest.approx([1, 1])
+
+
+def test_balanced_weights():
+    weights = classification.balanced_weights([3, 1, 0])
+    np.testing.assert_allclose(weights, [2 / 3, 2, 1])
+    assert np.dot(weights, [3, 1, 0]) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("weights", [["1"], ["1", "2", "3"], ["1", "0"], ["1", "-1"], ["1", "x"],
+                                     ["1", "nan"], ["1", "inf"]])
+def test_class_weights_that_do_not_fit(weights):
+    with pytest.raises(UserError, match="--class_weights=%s: expected 2 positive numbers, for the "
+                                        "labels 0, 1, or balanced" % ",".join(weights)):
+        create("lcqmc", "", class_weights=weights)
+
+
+def test_class_weights_of_other_kinds():
+    with pytest.raises(UserError, match="--class_weights: only for one label an example"):
+        create("sts-b", "", class_weights="balanced")
+
+
+def test_dropout(tmp_path):
+    task = own(tmp_path, "a\t1\n", regression=True)
+    found = losses(task, np.zeros(2000, np.float32), True, np.ones([2000, 1]))[1]["values"]
+    assert np.mean(found == 0) == pytest.approx(0.1, abs=0.04)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"multi_label": True, "regression": True}, "--multi_label and --regression exclude each"),
+    ({"regression": True, "labels": "1,2"}, "--labels with --regression: numbers have no list"),
+    ({"multi_label": True, "label_separator": ""}, "--label_separator is empty"),
+    ({"task_name": "lcqmc", "regression": True}, "--regression with --task_name=lcqmc: only for "),
+    ({"class_weights": "1"}, "--class_weights=1: expected 2 positive numbers, for the labels no, "),
+])
+def test_refused_flags(tmp_path, changes, message):
+    tuning.prepare(tmp_path)
+    with pytest.raises(UserError, match=message):
+        run_classifier.create_task(tuning.flags_of(tmp_path, **changes))
+
+
+def test_fingerprints_tell_tables_and_labels_apart(tmp_path):
+    text = "a\tx\nb\ty\n"
+    tasks = [own(tmp_path, text), own(tmp_path, text, multi_label=True),
+             own(tmp_path, text, multi_label=True, separator="|"), own(tmp_path, "a\tx\nb\tz\n")]
+    assert len({task.fingerprint("dev") for task in tasks}) == 4
+    assert "0x" not in repr([create(name, tmp_path)._dataset.sources for name in
+                             datasets.DATASETS])  # addresses differ between two runs
+
+
+def several(count, seed):
+    """Texts whose labels are the first characters of the vocabulary that are in them."""
+    rng = np.random.RandomState(seed)
+    rows = []
+    for _ in range(count):
+        chosen = np.flatnonzero(rng.randint(2, size=2))
+        characters = 3 * list(chosen) + list(rng.randint(2, 20, 4))
+        rng.shuffle(characters)
+        rows.append(("".join(tiny.CHARACTERS[index] for index in characters),
+                     ",".join("ab"[index] for index in chosen)))
+    return rows
+
+
+def numbers(count, seed):
+    """Texts whose number is how often a character is in them."""
+    rng = np.random.RandomState(seed)
+    rows = []
+    for _ in range(count):
+        times = rng.randint(5)
+        characters = [0] * times + list(rng.randint(1, 20, 6 - times))
+        rng.shuffle(characters)
+        rows.append(("".join(tiny.CHARACTERS[index] for index in characters), "%d" % times))
+    return rows
+
+
+@pytest.mark.parametrize("flag, rows, metric, at_least, steps", [
+    ("multi_label", several, "micro_f1", 0.8, 400),
+    ("regression", numbers, "mean_correlation", 0.8, 200)])
+def test_learns(tmp_path, flag, rows, metric, at_least, steps):
+    tuning.prepare(tmp_path)
+    for split, count, seed in (("train", 640, 0), ("dev", 90, 1), ("test", 70, 2)):
+        tuning.write_tsv(tmp_path / (split + ".tsv"), rows(count, seed))
+    output = tuning.run(tmp_path, do_train=True, do_eval=True, do_predict=True, save_errors=True,
+                        train_step=steps, eval_every_steps=steps, **{flag: True})
+    scores = dict(line.split(" = ") for line in
+                  (output / "eval_results.txt").read_text().splitlines())
+    assert float(scores[metric]) > at_least  # without learning 0.67, by always saying both, and 0
+    assert len((output / "test_results.tsv").read_text().splitlines()) == 71
+    assert (output / "dev_errors.tsv").exists()
+
+
+def test_learns_mnli_with_both_dev_files(tmp_path):
+    tuning.prepare(tmp_path)
+    header = MNLI_HEADER + ("label1", "gold_label")
+    names = {"no": "neutral", "yes": "entailment"}
+    for name, count, seed in (("train", 640, 0), ("dev_matched", 60, 1), ("dev_mismatched", 50, 2)):
+        rows = [MNLI_ROW[:8] + (text[:2], text[2:], "-", names[label])
+                for text, label in tuning.texts(count, seed)]
+        (tmp_path / (name + ".tsv")).write_text(lines(header, *rows), encoding="utf-8")
+    for name in ("test_matched", "test_mismatched"):
+        rows = [("%d" % index,) + MNLI_ROW[1:8] + (text[:2], text[2:])
+                for index, (text, _) in enumerate(tuning.texts(30, 3))]
+        (tmp_path / (name + ".tsv")).write_text(lines(MNLI_HEADER, *rows), encoding="utf-8")
+    output = tuning.run(tmp_path, task_name="MNLI", do_train=True, do_eval=True, do_predict=True,
+                        train_step=240, eval_every_steps=240)
+    for suffix in ("", "_dev_mm"):
+        text = (output / ("eval_results%s.txt" % suffix)).read_text()
+        assert float(dict(line.split(" = ") for line in text.splitlines())["accuracy"]) > 0.75
+    for name in ("MNLI-m.tsv", "MNLI-mm.tsv"):
+        predicted = (output / name).read_text().splitlines()
+        right = sum(line == "%d\t%s" % (index, names[label]) for index, (line, (_, label)) in
+                    enumerate(zip(predicted[1:], tuning.texts(30, 3))))
+        assert len(predicted) == 31 and right > 22
