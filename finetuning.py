@@ -162,7 +162,7 @@ def train_and_evaluate(task, estimator, splits, flags, num_train_steps):
         if step > stop:
             continue
         estimators.train(estimator, train.training_input_fn(step), stop, [train.path], flags)
-        if not dev:
+        if not (dev and estimators.is_chief()):
             continue
         evaluate(task, estimator, dev, flags, estimator.latest_checkpoint(), keep=True)
         best_step = checkpoints.best(flags.output_dir)["step"]
@@ -234,6 +234,9 @@ def check_flags(flags):
     if flags.early_stopping and not flags.do_eval:
         raise UserError("--early_stopping=%d without --do_eval: nothing tells when to stop; add "
                         "--do_eval" % flags.early_stopping)
+    if flags.early_stopping and estimators.this_cluster():
+        raise UserError("--early_stopping=%d with TF_CONFIG: workers cannot agree on when to "
+                        "stop; leave it out" % flags.early_stopping)
     grid_search.check_flags(flags)
     estimators.check_flags(flags, [flags.data_dir] if flags.data_dir else [])
 
@@ -300,6 +303,8 @@ def run_once(task, flags):
     estimator = estimators.create(model_fn_builder(task, config, flags, steps, warmup), flags)
     if flags.do_train:
         train_and_evaluate(task, estimator, splits, flags, steps)
+    if not estimators.is_chief():
+        return None
     scores = None
     if flags.do_eval:
         scores = _evaluate_best(task, estimator, splits, flags)

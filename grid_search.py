@@ -12,6 +12,7 @@ import commands
 
 import tensorflow.compat.v1 as tf
 
+import estimators
 import files
 from errors import UserError
 
@@ -37,6 +38,9 @@ def check_flags(flags):
     if not (flags.do_train and flags.do_eval):
         raise UserError("--learning_rates and --seeds compare trainings; add --do_train and "
                         "--do_eval")
+    if estimators.this_cluster():
+        raise UserError("--learning_rates and --seeds with TF_CONFIG: a grid runs on one machine; "
+                        "start a run for every point")
     if flags.init_checkpoint is None:
         commands.say("no --init_checkpoint: the grid trains from random weights")
     _grid(flags)

@@ -17,6 +17,7 @@ import clusters
 import estimators
 import run_pretraining
 import tiny
+import tuning
 from errors import UserError
 from processes import wait_until
 
@@ -155,18 +156,18 @@ def free_ports(count):
 
 
 class Workers(object):
-    """Two processes of run_pretraining.py that train together; their output goes to files."""
+    """Two processes of a script that train together; their output goes to files."""
 
-    def __init__(self, data, output, **changes):
+    def __init__(self, values, output, script="run_pretraining.py"):
         addresses = ["127.0.0.1:%d" % port for port in free_ports(2)]
-        flags = ["--%s=%s" % item for item in flags_of(data, output, **changes).items()]
+        flags = ["--%s=%s" % item for item in values.items()]
         self.logs = [output.parent / ("%s-%d.log" % (output.name, index)) for index in range(2)]
         self.processes = []
         for index, log in enumerate(self.logs):
             config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             with open(str(log), "w") as stream:
                 self.processes.append(subprocess.Popen(
-                    [sys.executable, "run_pretraining.py"] + flags, cwd=ROOT, stderr=stream,
+                    [sys.executable, script] + flags, cwd=ROOT, stderr=stream,
                     env=dict(os.environ, TF_CONFIG=json.dumps(config))))
 
     def __enter__(self):
@@ -190,7 +191,7 @@ def test_two_workers_equal_one(data, tmp_path):
     start = train(data, tmp_path / "start", num_train_steps=1)
     options = {"do_eval": True, "eval_every_steps": 2, "num_train_steps": 4,
                "init_checkpoint": start, "restore_slots": True}
-    with Workers(data, tmp_path / "two", **options) as workers:
+    with Workers(flags_of(data, tmp_path / "two", **options), tmp_path / "two") as workers:
         assert workers.statuses() == [0, 0], workers.said(0) + workers.said(1)
     assert_close(train(data, tmp_path / "one", **options),
                  tf.train.latest_checkpoint(str(tmp_path / "two")))
@@ -200,10 +201,25 @@ def test_two_workers_equal_one(data, tmp_path):
     assert not (tmp_path / "two" / "tmp_worker_1").exists()
 
 
+def test_two_workers_fine_tune_as_one(tmp_path):
+    """Batches of similar length are shared, and worker 0 alone evaluates and predicts."""
+    here = tuning.prepare(tmp_path)
+    options = {"do_train": True, "do_eval": True, "do_predict": True, "train_step": 4,
+               "eval_every_steps": 2, "learning_rate": 1e-3, "classifier_dropout": 0.0}
+    values = tuning.flag_values(here, "two", **options)
+    with Workers(values, here / "two", "run_classifier.py") as workers:
+        assert workers.statuses() == [0, 0], workers.said(0) + workers.said(1)
+    tuning.run(here, "one", **options)
+    assert_close(tf.train.latest_checkpoint(str(here / "one")),
+                 tf.train.latest_checkpoint(str(here / "two")))
+    np.testing.assert_allclose(*[results(here / name) for name in ("one", "two")], rtol=1e-4)
+    assert "predictions in" in workers.said(0) and "predictions in" not in workers.said(1)
+
+
 def test_killed_worker_ends_the_other_and_a_restart_goes_on(data, tmp_path):
     options = {"save_checkpoints_steps": 50, "num_train_steps": 100000}
     output = tmp_path / "out"
-    with Workers(data, output, **options) as workers:
+    with Workers(flags_of(data, output, **options), output) as workers:
         wait_until((output / "model.ckpt-50.index").exists, 120)
         workers.processes[1].kill()
         assert workers.processes[0].wait(60) == 1
@@ -214,7 +230,8 @@ def test_killed_worker_ends_the_other_and_a_restart_goes_on(data, tmp_path):
                          "from " + latest)
     shutil.copytree(str(output), str(tmp_path / "alone"))
     step = checkpoints.checkpoint_step(latest) + 2
-    with Workers(data, output, **dict(options, num_train_steps=step)) as workers:
+    more = flags_of(data, output, **dict(options, num_train_steps=step))
+    with Workers(more, output) as workers:
         assert workers.statuses() == [0, 0], workers.said(0) + workers.said(1)
     assert_close(train(data, tmp_path / "alone", **dict(options, num_train_steps=step)),
                  str(output / ("model.ckpt-%d" % step)))
