@@ -30,19 +30,19 @@ def test_table_gives_mean_and_sample_deviation():
 
 
 def test_trains_every_point_and_predicts_with_the_best(here):
-    output = run(here, learning_rates="1e-6,0.003", seeds="1,2", do_train=True, do_eval=True,
-                 do_predict=True, num_train_epochs=2)
+    output = run(here, learning_rates="1e-6,0.001", seeds="1,2", do_train=True, do_eval=True,
+                 do_predict=True, num_train_epochs=3)
     with open(str(output / "grid.json"), encoding="utf-8") as stream:
         grid = json.load(stream)
     assert [(one["learning_rate"], one["seed"]) for one in grid["runs"]] == [
-        (1e-6, 1), (1e-6, 2), (0.003, 1), (0.003, 2)]
+        (1e-6, 1), (1e-6, 2), (0.001, 1), (0.001, 2)]
     scores = [one["score"] for one in grid["runs"]]
     assert min(scores[2:]) > 0.8 > max(scores[:2])
     weights = [tiny.weights(tf.train.latest_checkpoint(one["directory"]))["output_weights"]
                for one in grid["runs"]]
     assert np.abs(weights[2] - weights[3]).max() > 0.01  # of two seeds
     best = grid["best"]
-    assert best["score"] == max(scores) and best["learning_rate"] == 0.003
+    assert best["score"] == max(scores) and best["learning_rate"] == 0.001
     assert os.path.exists(os.path.join(best["directory"], "test_results.tsv"))
     predicted = [name for name in os.listdir(str(output)) if os.path.exists(
         str(output / name / "test_results.tsv"))]

@@ -51,8 +51,7 @@ def flag_values(here, output="out", **changes):
     values = {"task_name": "tsv", "header": True, "text_a_column": "text", "label_column": "label",
               "data_dir": here, "vocab_file": here / "vocab.txt", "output_dir": here / output,
               "bert_config_file": here / "config.json", "max_seq_length": 16,
-              "train_batch_size": 16, "learning_rate": 0.003, "num_train_epochs": 3,
-              "seed": 1}
+              "train_batch_size": 16, "learning_rate": 0.001, "num_train_epochs": 3}
     return dict(values, **changes)
 
 
