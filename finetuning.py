@@ -314,6 +314,9 @@ def run_once(task, flags):
         for name in task.splits("test"):
             feature_export.export(task, config, tokenizer, splits[name], flags,
                                   best_or_none(flags.output_dir))
+    if flags.do_train and not flags.do_predict:
+        commands.say("next: the same command with --do_predict in place of --do_train, or "
+                     "tensorboard --logdir=%s", flags.output_dir)
     return scores
 
 
