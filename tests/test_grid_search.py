@@ -2,6 +2,7 @@
 
 import json
 import os
+import types
 
 import numpy as np
 import pytest
@@ -29,24 +30,49 @@ def test_table_gives_mean_and_sample_deviation():
         "| 1e-05 | 0.6000 ± 0.1414 | 0.5000, 0.7000 |", "| 0.0001 | 0.8000 | 0.8000 |"]
 
 
-def test_trains_every_point_and_predicts_with_the_best(here):
-    output = run(here, learning_rates="1e-6,0.001", seeds="1,2", do_train=True, do_eval=True,
-                 do_predict=True, num_train_epochs=3)
-    with open(str(output / "grid.json"), encoding="utf-8") as stream:
-        grid = json.load(stream)
-    assert [(one["learning_rate"], one["seed"]) for one in grid["runs"]] == [
-        (1e-6, 1), (1e-6, 2), (0.001, 1), (0.001, 2)]
-    scores = [one["score"] for one in grid["runs"]]
-    assert min(scores[2:]) > 0.8 > max(scores[:2])
+class Task(object):
+    metric = "f1"
+    larger_is_better = True
+
+
+def test_every_point_is_trained_and_the_best_one_predicts(here):
+    flags = types.SimpleNamespace(**flags_of(
+        here, learning_rates="1e-6,0.001", seeds="1,2", do_train=True, do_eval=True,
+        do_predict=True).flag_values_dict())
+    (here / "out").mkdir()
+    seen = []
+
+    def train_once(task, point):
+        seen.append((point.learning_rate, point.seed, point.do_train, point.do_predict,
+                     os.path.basename(point.output_dir), point.cache_dir))
+        return {"f1": {(1e-6, 1): 0.3, (1e-6, 2): 0.4, (0.001, 1): 0.9, (0.001, 2): 0.8}[
+            point.learning_rate, point.seed], "accuracy": 1.0}
+
+    grid_search.run(train_once, Task, flags)
+    cache = str(here / "out" / "cache")
+    assert seen == [
+        (1e-6, 1, True, False, "rate1e-06-seed1", cache),
+        (1e-6, 2, True, False, "rate1e-06-seed2", cache),
+        (0.001, 1, True, False, "rate0.001-seed1", cache),
+        (0.001, 2, True, False, "rate0.001-seed2", cache),
+        (0.001, 1, False, True, "rate0.001-seed1", cache)]
+    grid = json.loads((here / "out" / "grid.json").read_text())
+    assert grid["best"]["score"] == 0.9 and grid["best"]["directory"].endswith("rate0.001-seed1")
+    Task.larger_is_better = False
+    grid_search.run(train_once, Task, flags)
+    assert seen[-1][:2] == (1e-6, 1)
+
+
+def test_a_small_grid_from_end_to_end(here):
+    output = run(here, seeds="1,2", do_train=True, do_eval=True, do_predict=True, train_step=2)
+    grid = json.loads((output / "grid.json").read_text())
+    assert [(one["learning_rate"], one["seed"]) for one in grid["runs"]] == [(0.001, 1), (0.001, 2)]
     weights = [tiny.weights(tf.train.latest_checkpoint(one["directory"]))["output_weights"]
                for one in grid["runs"]]
-    assert np.abs(weights[2] - weights[3]).max() > 0.01  # of two seeds
-    best = grid["best"]
-    assert best["score"] == max(scores) and best["learning_rate"] == 0.001
-    assert os.path.exists(os.path.join(best["directory"], "test_results.tsv"))
+    assert np.abs(weights[0] - weights[1]).max() > 0.01  # of two seeds
     predicted = [name for name in os.listdir(str(output)) if os.path.exists(
         str(output / name / "test_results.tsv"))]
-    assert predicted == [os.path.basename(best["directory"])]
+    assert predicted == [os.path.basename(grid["best"]["directory"])]
     assert sorted(path.name.split("-")[0] for path in (output / "cache").iterdir()) == [
         "dev", "test", "train"]  # made once for all
 
