@@ -76,7 +76,7 @@ def two_devices(monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer, layout, parts", [("adamw", "brightmart", 1),
-                                                      ("lamb", "google", 3)])
+                                                      ("lamb", "google", 2)])
 def test_two_devices_equal_one(data, tmp_path, two_devices, caplog, optimizer, layout, parts):
     """In all variables, in what is said, and in the evaluation, which runs on one of them."""
     tiny.write_config(tmp_path / "config.json", **tiny.LAYOUTS[layout])
