@@ -337,9 +337,7 @@ def _go_on_from(directory, good, damaged):
              if steps[prefix] <= steps[good] and prefix in known]
     lines = ['model_checkpoint_path: "%s"' % os.path.basename(good)]
     lines += ['all_model_checkpoint_paths: "%s"' % name for name in names]
-    with files.replacing(os.path.join(directory, STATE_FILE)) as temporary, \
-            files.open_file(temporary, "w") as stream:
-        stream.write("\n".join(lines) + "\n")
+    files.write_lines(os.path.join(directory, STATE_FILE), lines)
     for prefix in damaged:
         for name in tf.gfile.ListDirectory(directory):
             if name.startswith(os.path.basename(prefix) + ".") and not name.endswith(

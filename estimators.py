@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 import checkpoints
 import clusters
+import files
 import optimization
 import records
 import training_hooks
@@ -306,7 +307,5 @@ def damage_named(record_paths):
 def write_results(path, results):
     """Writes {name: number} in the seeds' form, a sorted "name = value" a line; prints it too."""
     lines = ["%s = %s" % (name, results[name]) for name in sorted(results)]
-    tf.gfile.MakeDirs(os.path.dirname(path))
-    with tf.gfile.GFile(path, "w") as stream:
-        stream.write("\n".join(lines) + "\n")
+    files.write_lines(path, lines)
     commands.say("%s:\n  %s", path, "\n  ".join(lines))

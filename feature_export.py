@@ -33,8 +33,12 @@ def define_flags():
                       "last, -2 the one before.")
 
 
-def check_flags(flags, num_hidden_layers):
-    """Refuses layers that the model does not have."""
+def check_flags(task, flags, num_hidden_layers):
+    """Refuses a task of choices, and layers that the model does not have."""
+    if flags.export_features and len(task.features["input_ids"].shape) != 1:
+        raise UserError("--export_features: this task's examples are several sequences each; "
+                        "export from a file of single texts or pairs (run_classifier.py "
+                        "--task_name=tsv)")
     if any(text not in map(str, range(-num_hidden_layers, 0)) for text in flags.feature_layers):
         raise UserError("--feature_layers=%s: expected numbers from -%d to -1, the last layer"
                         % (",".join(flags.feature_layers), num_hidden_layers))
@@ -65,16 +69,12 @@ def model_fn_builder(config, flags, checkpoint):
     return model_fn
 
 
-def export(task, config, tokenizer, split, flags, checkpoint):
+def export(config, tokenizer, split, flags, checkpoint):
     """Writes the vectors of a split, in the order of its windows.
 
     Args:
       checkpoint: the trained one, or None: then --init_checkpoint.
     """
-    if len(task.features["input_ids"].shape) != 1:
-        raise UserError("--export_features: this task's examples are several sequences each; "
-                        "export from a file of single texts or pairs (run_classifier.py "
-                        "--task_name=tsv)")
     if not (checkpoint or flags.init_checkpoint):
         raise UserError("--export_features: --output_dir=%s holds no checkpoint and "
                         "--init_checkpoint is missing; name one" % flags.output_dir)
@@ -110,14 +110,15 @@ def _write_sentences(batches, prefix, count, tokenizer, bar):
 
 def _write_tokens(batches, prefix, count, tokenizer, bar):
     del count
-    path = prefix + "_tokens.jsonl"
-    with files.replacing(path) as temporary, files.open_file(temporary, "w") as stream:
+
+    def lines():
         for batch in batches:
             for row in np.argsort(batch["window"]):
-                stream.write(json.dumps(_token_record(batch, row, tokenizer),
-                                        ensure_ascii=False) + "\n")
+                yield json.dumps(_token_record(batch, row, tokenizer), ensure_ascii=False)
             bar.update(len(batch["window"]))
-    return [path]
+
+    files.write_lines(prefix + "_tokens.jsonl", lines())
+    return [prefix + "_tokens.jsonl"]
 
 
 def _token_record(batch, row, tokenizer):

@@ -366,3 +366,10 @@ def write_json(path, values):
     """Writes JSON with sorted keys to `path`; combine with `replacing` for a complete file."""
     with open_file(path, "w") as stream:
         stream.write(json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_lines(path, lines):
+    """Writes an iterable of lines, without their ends, to a text file: complete or not at all."""
+    with replacing(path) as temporary, open_file(temporary, "w") as stream:
+        for line in lines:
+            stream.write(line + "\n")

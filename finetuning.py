@@ -25,6 +25,7 @@ import optimization
 import tokenization
 import training_hooks
 from errors import UserError
+from tasks.base import SPLITS
 
 
 def define_flags():
@@ -50,6 +51,17 @@ def _define_data_flags():
     flags.DEFINE_bool("do_predict", False, "Predict the test file with the best checkpoint.")
     flags.DEFINE_bool("save_errors", False, "List the examples that --do_eval got wrong, with "
                       "their texts, in OUTPUT_DIR/dev_errors.tsv.")
+
+
+def define_file_flags():
+    """--train_file, --dev_file and --test_file, for commands whose task has one file a split."""
+    for split in SPLITS:
+        tf.flags.DEFINE_string("%s_file" % split, None, "Own path of the %s file." % split)
+
+
+def own_files(flags):
+    """{split: the path that the flags of `define_file_flags` give, or None}."""
+    return {split: getattr(flags, "%s_file" % split) for split in SPLITS}
 
 
 def _define_training_flags():
@@ -217,13 +229,11 @@ def _write_summary(directory, step, scores, report):
 
 def _write_errors(path, rows):
     """{column: text} of every error -> a TSV with header; returns how many there were."""
-    count = 0
-    with files.replacing(path) as temporary, files.open_file(temporary, "w") as stream:
-        for count, row in enumerate(rows, 1):
-            if count == 1:
-                stream.write("\t".join(row) + "\n")
-            stream.write("\t".join(" ".join(str(cell).split()) for cell in row.values()) + "\n")
-    return count
+    rows = list(rows)
+    lines = ["\t".join(row) for row in rows[:1]]
+    lines += ["\t".join(" ".join(str(cell).split()) for cell in row.values()) for row in rows]
+    files.write_lines(path, lines)
+    return len(rows)
 
 
 def check_flags(flags):
@@ -286,15 +296,17 @@ def run(create_task, flags):
 def run_once(task, flags):
     """One training with what the flags ask around it; returns the dev scores, or None."""
     config, tokenizer = load(flags)
-    feature_export.check_flags(flags, config.num_hidden_layers)
+    feature_export.check_flags(task, flags, config.num_hidden_layers)
     wanted = [kind for kind, asked in (("train", flags.do_train), ("dev", flags.do_eval),
                                        ("test", flags.do_predict or flags.export_features))
               if asked]
     if not (flags.do_train or flags.export_features):
         best_or_latest(flags.output_dir)
+    names = [name for kind in wanted for name in task.splits(kind)]
+    for name in names:  # a missing file is said before any work
+        task.path(name)
     estimators.claim_directory(flags, dict(config.to_dict(), **task.identity()))
-    splits = {name: featurizing.Split(task, name, tokenizer, flags)
-              for kind in wanted for name in task.splits(kind)}
+    splits = {name: featurizing.Split(task, name, tokenizer, flags) for name in names}
     steps, warmup = 1, 0
     if flags.do_train:
         steps, warmup = schedule(flags, splits["train"].num_windows)
@@ -312,7 +324,7 @@ def run_once(task, flags):
         _predict_best(task, estimator, splits, flags)
     if flags.export_features:
         for name in task.splits("test"):
-            feature_export.export(task, config, tokenizer, splits[name], flags,
+            feature_export.export(config, tokenizer, splits[name], flags,
                                   best_or_none(flags.output_dir))
     if flags.do_train and not flags.do_predict:
         commands.say("next: the same command with --do_predict in place of --do_train, or "

@@ -21,7 +21,7 @@ import tensorflow.compat.v1 as tf
 
 import finetuning
 from errors import UserError
-from tasks import base, classification, datasets
+from tasks import classification, datasets
 
 
 def define_flags():
@@ -42,8 +42,7 @@ def define_flags():
     flags.DEFINE_bool("regression", False, "Own files: the label is a number.")
     flags.DEFINE_list("class_weights", None, "Weight of every label in the loss, in the order of "
                       "the labels, or balanced: the inverse of its frequency in training.")
-    for split in base.SPLITS:
-        flags.DEFINE_string("%s_file" % split, None, "Own path of the %s file." % split)
+    finetuning.define_file_flags()
 
 
 def create_task(flags):
@@ -58,9 +57,9 @@ def create_task(flags):
                         "jsonl)" % ("multi_label" if flags.multi_label else "regression", name))
     else:
         dataset = datasets.DATASETS[name]
-    own_files = {split: getattr(flags, "%s_file" % split) for split in base.SPLITS}
     return classification.Classification(
-        name, dataset, flags.data_dir, own_files, flags.classifier_dropout, flags.class_weights)
+        name, dataset, flags.data_dir, finetuning.own_files(flags), flags.classifier_dropout,
+        flags.class_weights)
 
 
 def main(flags):

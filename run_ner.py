@@ -18,7 +18,7 @@ import tensorflow.compat.v1 as tf
 
 import finetuning
 from errors import UserError
-from tasks import base, tagging
+from tasks import tagging
 
 OWN_TASKS = ("conll", "jsonl")
 
@@ -38,8 +38,7 @@ def define_flags():
                       "and position, like 科0 in Weibo's.")
     flags.DEFINE_list("labels", None, "Own files: the types of entities; else those of the "
                       "training file.")
-    for split in base.SPLITS:
-        flags.DEFINE_string("%s_file" % split, None, "Own path of the %s file." % split)
+    finetuning.define_file_flags()
 
 
 def create_task(flags):
@@ -53,8 +52,7 @@ def create_task(flags):
     else:
         raise UserError("--task_name=%s: no such task, expected one of %s" % (
             flags.task_name, ", ".join(sorted(tagging.DATASETS) + list(OWN_TASKS))))
-    own_files = {split: getattr(flags, "%s_file" % split) for split in base.SPLITS}
-    return tagging.Tagging(name, dataset, flags.data_dir, own_files, flags.scheme,
+    return tagging.Tagging(name, dataset, flags.data_dir, finetuning.own_files(flags), flags.scheme,
                            flags.classifier_dropout)
 
 

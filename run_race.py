@@ -22,7 +22,7 @@ import tensorflow.compat.v1 as tf
 
 import finetuning
 from errors import UserError
-from tasks import base, choice
+from tasks import choice
 
 
 def define_flags():
@@ -37,8 +37,7 @@ def define_flags():
                          lower_bound=1)
     flags.DEFINE_bool("high_only", False, "RACE: the questions of high schools alone.")
     flags.DEFINE_bool("middle_only", False, "RACE: the questions of middle schools alone.")
-    for split in base.SPLITS:
-        flags.DEFINE_string("%s_file" % split, None, "Own path of the %s file." % split)
+    finetuning.define_file_flags()
 
 
 def create_task(flags):
@@ -54,9 +53,8 @@ def create_task(flags):
     for level in ("high", "middle"):
         if getattr(flags, "%s_only" % level):
             dataset = choice.only(dataset, level)
-    own_files = {split: getattr(flags, "%s_file" % split) for split in base.SPLITS}
-    return choice.Choice(name, dataset, flags.data_dir, own_files, flags.max_qa_length,
-                         flags.classifier_dropout)
+    return choice.Choice(name, dataset, flags.data_dir, finetuning.own_files(flags),
+                         flags.max_qa_length, flags.classifier_dropout)
 
 
 def main(flags):

@@ -23,7 +23,7 @@ Question = collections.namedtuple(
     "Question", "id place passage blank question choices label group")
 
 # reader: finds and reads the files; max_choices: what an example may have, None: no limit;
-# submission: (paths that were read, {id: index}) -> (file name, text), or None.
+# submission: (paths that were read, {id: index}) -> (file name, lines), or None.
 Dataset = collections.namedtuple("Dataset", "reader max_choices submission")
 
 # What an idiom that is not asked looks like (as CLUE's baseline: idioms have four characters).
@@ -236,13 +236,13 @@ def _version(paths):
 
 
 def _c3_submission(paths, chosen):
-    return "c3%s_predict.json" % _version(paths), "".join(
-        json.dumps(collections.OrderedDict([("id", name), ("label", index)])) + "\n"
-        for name, index in chosen.items())
+    return "c3%s_predict.json" % _version(paths), [
+        json.dumps(collections.OrderedDict([("id", name), ("label", index)]))
+        for name, index in chosen.items()]
 
 
 def _chid_submission(paths, chosen):
-    return "chid%s_predict.json" % _version(paths), json.dumps(chosen, indent=0) + "\n"
+    return "chid%s_predict.json" % _version(paths), [json.dumps(chosen, indent=0)]
 
 
 DATASETS = {
@@ -420,15 +420,12 @@ class Choice(base.Task):
                 ("id", example.id), ("answer", int(row.argmax())),
                 ("text", example.choices[row.argmax()]),
                 ("probabilities", [round(float(value), 6) for value in row])]),
-                ensure_ascii=False) + "\n")
-        texts = ["".join(lines)]
+                ensure_ascii=False))
+        files.write_lines(paths[0], lines)
         if self._dataset.submission and split == "test":
-            name, text = self._dataset.submission(self._paths(split), chosen)
+            name, submitted = self._dataset.submission(self._paths(split), chosen)
             paths.append(os.path.join(directory, name))
-            texts.append(text)
-        for path, text in zip(paths, texts):
-            with files.replacing(path) as temporary, files.open_file(temporary, "w") as stream:
-                stream.write(text)
+            files.write_lines(paths[1], submitted)
         return paths
 
 

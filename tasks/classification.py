@@ -223,7 +223,7 @@ class Classification(base.Task):
         rows = [["id", "label"] + self._kind.columns()]
         rows += [[example.id, label] + cells for example, (label, cells) in zip(examples, table)]
         paths = [os.path.join(directory, split + "_results.tsv")]
-        submissions.write_lines(paths[0], map("\t".join, rows))
+        files.write_lines(paths[0], map("\t".join, rows))
         form = self._dataset.submissions.get(split)
         if form:
             paths.append(submissions.write(form, directory, self.path(split), split, examples,

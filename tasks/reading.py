@@ -297,6 +297,7 @@ class Reading(base.Task):
         self._dropout = dropout
         self._told = set()
         self._encoded = (None, None)
+        self._read = (None, None, None)
 
     def identity(self):
         return {"task": self.name, "evaluation": self._dataset.evaluation,
@@ -420,13 +421,16 @@ class Reading(base.Task):
 
     def _best(self, examples, predictions):
         """({id: best text that is not "no answer", or ""}, {id: odds of no answer}, n-best)."""
-        answers, odds, n_best = (collections.OrderedDict() for _ in range(3))
-        for example, found, null_odds in self.n_best(examples, predictions):
-            texts = [answer["text"] for answer in found if answer["text"]]
-            answers[example.id] = texts[0] if texts else ""
-            odds[example.id] = null_odds
-            n_best[example.id] = found
-        return answers, odds, n_best
+        # Scores, report, errors and files are asked for one after another.
+        if self._read[0] is not examples or self._read[1] is not predictions:
+            answers, odds, n_best = (collections.OrderedDict() for _ in range(3))
+            for example, found, null_odds in self.n_best(examples, predictions):
+                texts = [answer["text"] for answer in found if answer["text"]]
+                answers[example.id] = texts[0] if texts else ""
+                odds[example.id] = null_odds
+                n_best[example.id] = found
+            self._read = examples, predictions, (answers, odds, n_best)
+        return self._read[2]
 
     def _final(self, answers, odds):
         """{id: text} of what is predicted, "" for no answer."""

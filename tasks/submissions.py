@@ -47,15 +47,8 @@ def write(form, directory, test_file, split, examples, labels):
     """Writes predicted labels (texts) in a benchmark's form; returns the path."""
     path = form.path(directory, test_file)
     rows = ((identifier(example.id, split), label) for example, label in zip(examples, labels))
-    write_lines(path, form.lines(rows))
+    files.write_lines(path, form.lines(rows))
     return path
-
-
-def write_lines(path, lines):
-    """Writes a text file that is complete or not there."""
-    with files.replacing(path) as temporary, files.open_file(temporary, "w") as stream:
-        for line in lines:
-            stream.write(line + "\n")
 
 
 def identifier(text, split):

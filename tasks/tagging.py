@@ -25,7 +25,7 @@ import files
 import modeling
 import sentences
 from errors import UserError
-from tasks import base, submissions
+from tasks import base
 from tasks.base import Source
 
 # How a scheme writes an entity's first, inner and last unit, and an entity of one unit.
@@ -552,14 +552,14 @@ class Tagging(base.Task):
         entities = self.entities(examples, predictions)
         paths = [os.path.join(directory, "%s_predictions.%s" % (split, ending))
                  for ending in ("conll", "json")]
-        submissions.write_lines(paths[0], self._conll_lines(examples, entities))
-        submissions.write_lines(paths[1], (json.dumps(
+        files.write_lines(paths[0], self._conll_lines(examples, entities))
+        files.write_lines(paths[1], (json.dumps(
             {"id": example.id, "text": example.text, "entities": [
                 _in_text(example, entity) for entity in of_example]}, ensure_ascii=False)
             for example, of_example in zip(examples, entities)))
         if split == "test" and self._dataset.submission:
             paths.append(os.path.join(directory, self._dataset.submission))
-            submissions.write_lines(paths[2], (json.dumps(
+            files.write_lines(paths[2], (json.dumps(
                 {"id": example.id, "label": _as_label(example, of_example)}, ensure_ascii=False)
                 for example, of_example in zip(examples, entities)))
         return paths

@@ -1,6 +1,7 @@
 """Exported vectors are those of the model, example by example."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -80,4 +81,5 @@ def test_choices_are_refused():
         features = base.CHOICES
 
     with pytest.raises(UserError, match="several sequences each"):
-        feature_export.export(Choices(), None, None, None, None, None)
+        feature_export.check_flags(
+            Choices(), types.SimpleNamespace(export_features="token", feature_layers=["-1"]), 2)
