@@ -95,7 +95,7 @@ def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
         trained = estimators.begin_part(flags)
 
         def build(features):
-            model = create_model(config, features, is_training, flags)
+            model = create_model(config, features, is_training, flags, task.pooled_only)
             return task.build(config, model, features, is_training)
 
         if not is_training:
@@ -132,12 +132,13 @@ def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
     return model_fn
 
 
-def create_model(config, features, is_training, flags):
+def create_model(config, features, is_training, flags, pooled_only=False):
     """The AlbertModel of a batch; choices [B, C, S] are B * C sequences to it."""
     ids, mask, segments = (
         tf.reshape(features[name], [-1, modeling.shape_list(features[name])[-1]])
         for name in ("input_ids", "input_mask", "segment_ids"))
     return modeling.AlbertModel(config, is_training, ids, mask, segments, scope="bert",
+                                output_positions=tf.zeros_like(ids[:, :1]) if pooled_only else None,
                                 **estimators.model_options(flags))
 
 

@@ -9,6 +9,7 @@ I intermediate, V vocabulary, P predictions a sequence.
 """
 
 import collections
+import functools
 import json
 import math
 
@@ -157,7 +158,7 @@ class AlbertModel(object):
 
     def __init__(self, config, is_training, input_ids, input_mask=None, token_type_ids=None,
                  use_one_hot_embeddings=False, scope=None, recompute=False,
-                 compute_type=tf.float32):
+                 compute_type=tf.float32, output_positions=None):
         """Builds the graph.
 
         Args:
@@ -173,6 +174,9 @@ class AlbertModel(object):
           compute_type: tf.bfloat16 (for TPUs) or tf.float16 for matrix products and GELU. Variables
             and their gradients, LayerNorm, the attention's softmax, the pooler and all that the
             getters return stay float32.
+          output_positions: int [B, P], the first column 0: the last block is computed for these
+            positions alone, and what it returns is [B, P, H] instead of [B, S, H]. For heads that
+            need no more: the same numbers with less work.
 
         Raises:
           UserError: the sequence is longer than config.max_position_embeddings.
@@ -192,7 +196,7 @@ class AlbertModel(object):
                 self._embedding_output = tf.cast(embedded, tf.float32)
             with tf.variable_scope("encoder"):
                 bias = attention_bias(input_mask)
-                layers = self._encode(embedded, bias, recompute)
+                layers = self._encode(embedded, bias, recompute, output_positions)
                 self._encoder_layers = [tf.cast(layer, tf.float32) for layer in layers]
             with tf.variable_scope("pooler"):
                 first_token = self._encoder_layers[-1][:, 0, :]  # [B, H]
@@ -200,7 +204,7 @@ class AlbertModel(object):
                     first_token, config.hidden_size, "dense", activation=tf.tanh)
 
     def get_sequence_output(self):
-        """float [B, S, H]: the last layer."""
+        """float [B, S, H], or [B, P, H] of `output_positions`: the last layer."""
         return self._encoder_layers[-1]
 
     def get_pooled_output(self):
@@ -257,35 +261,41 @@ class AlbertModel(object):
         return dropout(layer_norm(words + types + tf.cast(positions, words.dtype)),
                        self._hidden_dropout)
 
-    def _encode(self, x, bias, recompute):
+    def _encode(self, x, bias, recompute, output_positions):
         """[B, S, E or H] -> every layer's output, each [B, S, H]."""
         config = self.config
         if x.shape[-1] != config.hidden_size:
             x = self._dense(x, config.hidden_size, "embedding_hidden_mapping_in")
+        scopes = block_scopes(config)
+        blocks = [self._block] * (len(scopes) - 1)
+        blocks.append(functools.partial(self._block, positions=output_positions))
         layers = []
-        for scope in block_scopes(config):
+        weights = {}
+        for scope, block in zip(scopes, blocks):
             with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
                 if recompute:
                     seeds = draw_seeds(3 if self._hidden_dropout or self._attention_dropout else 0)
-                    x = recomputed(self._block, x, bias, *seeds)
+                    x = recomputed(block, weights, x, bias, *seeds)
                 else:
-                    x = self._block(x, bias)
+                    x = block(x, bias)
             layers.append(x)
         return layers
 
-    def _block(self, x, bias, *seeds):
+    def _block(self, x, bias, *seeds, positions=None):
         """One transformer block, [B, S, H] -> [B, S, H]; the names are the layout's.
 
         `seeds` are none or three, of the dropout of the attention's weights, of its output and of
-        the block's.
+        the block's. With int `positions` [B, P] only these rows are computed: [B, P, H].
         """
         seeds = seeds or (None,) * 3
         config = self.config
         names = BLOCK_NAMES[config.layout]
         pre_norm = config.ln_type == "preln"
 
-        attended = self._attend(layer_norm(x, names.attention_norm) if pre_norm else x,
-                                bias, names.attention, seeds[0])
+        seen = queries = layer_norm(x, names.attention_norm) if pre_norm else x
+        if positions is not None:
+            queries, x = gather_rows(seen, positions), gather_rows(x, positions)
+        attended = self._attend(queries, seen, bias, names.attention, seeds[0])
         x += dropout(attended, self._hidden_dropout, seeds[1])
         if not pre_norm:
             x = layer_norm(x, names.attention_norm)
@@ -297,14 +307,14 @@ class AlbertModel(object):
         x += dropout(outer, self._hidden_dropout, seeds[2])
         return x if pre_norm else layer_norm(x, names.output_norm)
 
-    def _attend(self, x, bias, scope, seed):
-        """Multi-head self-attention with its output product, [B, S, H] -> [B, S, H]."""
+    def _attend(self, queries, x, bias, scope, seed):
+        """Multi-head attention of [B, P, H] to [B, S, H] with its output product -> [B, P, H]."""
         config = self.config
         heads = config.num_attention_heads
         with tf.variable_scope(scope):
             query, key, value = (
-                split_heads(self._dense(x, config.hidden_size, "self/" + name), heads)
-                for name in ("query", "key", "value"))  # each [B, N, S, D]
+                split_heads(self._dense(rows, config.hidden_size, "self/" + name), heads)
+                for name, rows in (("query", queries), ("key", x), ("value", x)))  # [B, N, *, D]
             context = attend(query, key, value, bias, self._attention_dropout, seed)
             return self._dense(merge_heads(context), config.hidden_size, "output/dense")
 
@@ -325,7 +335,7 @@ def get_masked_lm_output(config, model, positions, label_ids, label_weights, tot
     Args:
       config: an AlbertConfig.
       model: the AlbertModel.
-      positions: int [B, P], places in the sequence; padded with 0.
+      positions: int [B, P], places in the model's sequence output; padded with any.
       label_ids: int [B, P], the original tokens.
       label_weights: float [B, P], 1 for a prediction and 0 for padding.
       total_weight: sum of the weights of the whole batch, where this is a part of one.
@@ -416,9 +426,9 @@ def get_sentence_order_output(config, pooled_output, labels):
 
 
 def attend(query, key, value, bias, dropout_rate=0.0, seed=None):
-    """[B, N, S, D] three times and an additive bias [B, 1, 1, S] -> [B, N, S, D].
+    """[B, N, P, D], twice [B, N, S, D] and an additive bias [B, 1, 1, S] -> [B, N, P, D].
 
-    The gradient passes over [B, N, S, S] half as often as the derived one: a row's sum of weights
+    The gradient passes over [B, N, P, S] half as often as the derived one: a row's sum of weights
     times their gradients is the product of the row's context and its gradient, and the scale is
     applied to the smaller queries and keys.
     """
@@ -428,7 +438,7 @@ def attend(query, key, value, bias, dropout_rate=0.0, seed=None):
     @tf.custom_gradient
     def attended(query, key, value, bias):
         scores = tf.cast(tf.matmul(query, key, transpose_b=True), wide) * scale + bias
-        weights = tf.nn.softmax(scores)  # [B, N, S, S]
+        weights = tf.nn.softmax(scores)  # [B, N, P, S]
         if dropout_rate:
             kept = dropout_mask(shape_list(weights), dropout_rate, wide, seed)
         dropped = tf.cast(weights * kept if dropout_rate else weights, narrow)
@@ -439,7 +449,7 @@ def attend(query, key, value, bias, dropout_rate=0.0, seed=None):
             if dropout_rate:
                 to_weights *= kept
             mean = tf.reduce_sum(tf.cast(upstream * context, wide), -1, keepdims=True)
-            to_scores = weights * (to_weights - mean)  # [B, N, S, S]
+            to_scores = weights * (to_weights - mean)  # [B, N, P, S]
             to_products = tf.cast(to_scores, narrow)
             return (scale * tf.matmul(to_products, key),
                     scale * tf.matmul(to_products, query, transpose_a=True),
@@ -475,6 +485,12 @@ def gather_positions(sequence, positions):
     offsets = tf.range(batch, dtype=positions.dtype)[:, tf.newaxis] * tf.cast(
         length, positions.dtype)
     return tf.gather(tf.reshape(sequence, [-1, width]), tf.reshape(positions + offsets, [-1]))
+
+
+def gather_rows(sequence, positions):
+    """[B, S, H] at int [B, P] -> [B, P, H]."""
+    return tf.reshape(gather_positions(sequence, positions),
+                      shape_list(positions) + [shape_list(sequence)[-1]])
 
 
 def lookup(table, ids, use_one_hot=False, dtype=tf.float32):

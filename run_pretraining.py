@@ -67,27 +67,34 @@ def define_flags():
                          lower_bound=0)
 
 
-def pretraining_outputs(config, model, features, total_weight=None):
+def pretraining_outputs(config, build, features, total_weight=None):
     """The two heads -> (masked LM, sentence order), each a loss, [n] of them and logits [n, ...].
 
-    `total_weight` is as in modeling.get_masked_lm_output.
+    Args:
+      build: function of (features, output_positions) -> the AlbertModel over them.
+      total_weight: as in modeling.get_masked_lm_output.
     """
+    positions = features["masked_lm_positions"]
+    # The heads read the first token and the masked ones, 20 of 128 tokens by default.
+    model = build(features, tf.concat([tf.zeros_like(positions[:, :1]), positions], 1))
+    places = tf.cumsum(tf.ones_like(positions), 1)  # 1 ... P
     masked_lm = modeling.get_masked_lm_output(
-        config, model, features["masked_lm_positions"], features["masked_lm_ids"],
-        features["masked_lm_weights"], total_weight)
+        config, model, places, features["masked_lm_ids"], features["masked_lm_weights"],
+        total_weight)
     sentence_order = modeling.get_sentence_order_output(
         config, model.get_pooled_output(), features["next_sentence_labels"])
     return masked_lm, sentence_order
 
 
-def pretraining_share(config, model, features, total_weight, num_parts):
+def pretraining_share(config, build, features, total_weight, num_parts):
     """A part of a batch -> its shares of (loss, {published name: scalar}), which add up.
 
     Args:
+      build: as in `pretraining_outputs`.
       total_weight: sum of the masked_lm_weights of the whole batch.
       num_parts: how many such parts the batch has.
     """
-    masked_lm, sentence_order = pretraining_outputs(config, model, features, total_weight)
+    masked_lm, sentence_order = pretraining_outputs(config, build, features, total_weight)
     weights = tf.reshape(features["masked_lm_weights"], [-1])
     right = tf.equal(tf.argmax(masked_lm[2], -1, output_type=tf.int32),
                      tf.reshape(features["masked_lm_ids"], [-1]))
@@ -122,11 +129,11 @@ def model_fn_builder(config, flags, baseline=None):
     `baseline` is the masked-LM accuracy of guessing by frequency, for the warning about it.
     """
 
-    def build(features, mode):
+    def build(mode, features, output_positions=None):
         return modeling.AlbertModel(
             config, mode == tf.estimator.ModeKeys.TRAIN, features["input_ids"],
             features["input_mask"], features["segment_ids"], scope="bert",
-            **estimators.model_options(flags))
+            output_positions=output_positions, **estimators.model_options(flags))
 
     def model_fn(features, labels, mode, params):
         del labels, params
@@ -134,14 +141,15 @@ def model_fn_builder(config, flags, baseline=None):
         if mode == tf.estimator.ModeKeys.TRAIN:
             with estimators.compiled(flags):
                 train, shown = training_graph(
-                    lambda part: build(part, mode), config, flags, features)
+                    functools.partial(build, mode), config, flags, features)
             return training_spec(config, flags, train, shown, trained, baseline)
-        model = build(features, mode)
         if mode == tf.estimator.ModeKeys.PREDICT:
+            model = build(mode, features)
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions={
                 "sequence_output": model.get_sequence_output(),
                 "pooled_output": model.get_pooled_output()})
-        masked_lm, sentence_order = pretraining_outputs(config, model, features)
+        masked_lm, sentence_order = pretraining_outputs(
+            config, functools.partial(build, mode), features)
         return tf.estimator.tpu.TPUEstimatorSpec(
             mode, loss=masked_lm[0] + sentence_order[0], eval_metrics=(evaluation_metrics, [
                 masked_lm[1], masked_lm[2], features["masked_lm_ids"],
@@ -155,7 +163,7 @@ def training_graph(build, config, flags, features):
     """One step over this device's part of the batch.
 
     Args:
-      build: function of features -> the AlbertModel over them.
+      build: as in `pretraining_outputs`.
 
     Returns:
       (optimization.TrainOp, {"loss" and the metrics of pretraining_share: scalar}), the scalars
@@ -168,7 +176,7 @@ def training_graph(build, config, flags, features):
         [tf.reduce_sum(features["masked_lm_weights"])], flags.use_tpu)
     scale = estimators.loss_scale(flags)
     loss, metrics, gradients = optimization.accumulate_gradients(
-        lambda part: pretraining_share(config, build(part), part, total_weight, num_parts),
+        lambda part: pretraining_share(config, build, part, total_weight, num_parts),
         features, num_parts, scale=scale and scale.value)
     train = optimization.create_train_op(
         gradients, flags.optimizer, flags.learning_rate, flags.num_train_steps,

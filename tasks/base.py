@@ -230,11 +230,14 @@ class Task(object):
       larger_is_better: its direction.
       features: {name: Feature} of what `featurize` gives, SEQUENCE or CHOICES among them.
       max_choices: how many choices an example has at most, where `features` holds CHOICES.
+      pooled_only: whether `build` asks the model for get_pooled_output and nothing else, so that
+        the last block need not be computed for the other tokens.
     """
 
     larger_is_better = True
     features = SEQUENCE
     max_choices = None
+    pooled_only = False
 
     def splits(self, kind):
         """The splits of a kind ("train", "dev", "test"); the first is the one that decides."""

@@ -276,6 +276,7 @@ class Choice(base.Task):
 
     metric = "accuracy"
     features = dict(base.CHOICES, label_ids=base.Feature((), tf.int32))
+    pooled_only = True
 
     def __init__(self, name, dataset, data_dir, own_files=None, max_qa_length=128, dropout=0.1):
         """`own_files` is {split: path}; `max_qa_length` is tokens of question and option."""

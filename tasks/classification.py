@@ -30,6 +30,8 @@ class Classification(base.Task):
         # Example(id="dev-1", place="data/lcqmc/dev.txt line 1", text_a=..., text_b=..., label=1)
     """
 
+    pooled_only = True
+
     def __init__(self, name, dataset, data_dir, own_files=None, classifier_dropout=0.1,
                  class_weights=None):
         """Reads the labels where the data set has no list of them.

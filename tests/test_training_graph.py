@@ -29,9 +29,10 @@ def trained(compiled, changes, **options):
 
     def step():
         train, shown = run_pretraining.training_graph(
-            lambda part: modeling.AlbertModel(
+            lambda part, positions: modeling.AlbertModel(
                 config, True, part["input_ids"], part["input_mask"], part["segment_ids"],
-                scope="bert", recompute=flags.recompute), config, flags, features())
+                scope="bert", recompute=flags.recompute, output_positions=positions),
+            config, flags, features())
         with tf.control_dependencies([train.train_op]):
             return [tf.identity(value) for value in shown.values()]
 
