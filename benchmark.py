@@ -48,7 +48,7 @@ HUGGING_FACE = collections.OrderedDict([
                     "TFAlbertForPreTraining"))])
 TRAINER = ("transformers, PyTorch, group_by_length",
            "import torch; from transformers.trainer_pt_utils import LengthGroupedSampler")
-PAIRS = {"steps": 400, "train_batch_size": 64, "max_seq_length": 128}  # what `finetune` trains
+PAIRS = {"steps": 200, "train_batch_size": 64, "max_seq_length": 128}  # what `finetune` trains
 
 
 def define_flags():

@@ -8,6 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import modeling
+import run_pretraining
 from errors import UserError
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
@@ -101,21 +102,29 @@ def test_golden_outputs_and_gradients(case, static, one_hot):
         assert_close(actual_grads[name], gradient, name)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_training_graph_compiles_under_xla(case):
+def test_golden_loss_and_gradients_of_run_pretraining(case, compiled):
+    """It computes the last block for the positions that the heads read; with and without XLA."""
     config, numbers = load_case(case)
     weights = part(numbers, "variable/")
 
     def step(*inputs):
-        loss = build(config, dict(zip(INPUTS, inputs)))["total_loss"]
+        feed = dict(zip(INPUTS, inputs))
+        masked_lm, order = run_pretraining.pretraining_outputs(
+            config, lambda features, positions: modeling.AlbertModel(
+                config, True, features["input_ids"], features["input_mask"],
+                features["segment_ids"], output_positions=positions),
+            dict(feed, next_sentence_labels=feed["sentence_order_labels"]))
+        loss = masked_lm[0] + order[0]
         return [loss] + [gradient for _, gradient in sorted(gradients(loss).items())]
 
     with tf.Graph().as_default(), tf.Session() as session:
         inputs = [tf.constant(numbers["input/" + name]) for name in INPUTS]
-        compiled = tf.xla.experimental.compile(step, inputs)
+        outputs = tf.xla.experimental.compile(step, inputs) if compiled else step(*inputs)
         for variable in tf.global_variables():
             variable.load(weights[variable.name[:-2]], session)
-        loss, *grads = session.run(compiled)
+        loss, *grads = session.run(outputs)
     assert_close(loss, numbers["output/total_loss"], "total_loss")
     for (name, expected), gradient in zip(sorted(part(numbers, "gradient/").items()), grads):
         assert_close(gradient, expected, name)
