@@ -5,7 +5,11 @@
     python3 benchmark_peers.py pytorch batches.npz 80
     python3 benchmark_peers.py tensorflow batches.npz 80
     python3 benchmark_peers.py prepare_pairs config.json vocab.txt pairs.tsv pairs.npz 128
-    python3 benchmark_peers.py pytorch_pairs pairs.npz 64 400
+    python3 benchmark_peers.py pytorch_pairs pairs.npz 64 200
+
+and, on its own, what it saves to compute the last block for those positions alone that are read:
+
+    python3 benchmark_peers.py last_block config.json train.tfrecord 32 128 20 20
 
 Those that name a framework train Hugging Face's ALBERT in whatever Python has it: every function
 imports what its own process needs, and nothing else.
@@ -46,6 +50,64 @@ def prepare(config_file, record_file, target, batch_size, max_seq_length, max_pr
     arrays = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
     np.savez(target, config=json.dumps(peer_config(config.to_dict())), **arrays)
     print(json.dumps({"flops": speed.training_flops(config, *sizes)}))
+
+
+def last_block(config_file, record_file, batch_size, max_seq_length, max_predictions_per_seq,
+               rounds):
+    """Prints how much faster a step is with the last block for some positions than for all.
+
+    Both are trained in turn in one session, so that a machine's moods meet both; the ratio is the
+    median over the rounds, of two steps each.
+    """
+    import platforms  # noqa: F401 - sets what makes TensorFlow fast
+
+    import numpy as np
+    import tensorflow.compat.v1 as tf
+
+    import records
+
+    sizes = int(batch_size), int(max_seq_length), int(max_predictions_per_seq)
+    input_fn = records.pretraining_input_fn(
+        [record_file], sizes[1], sizes[2], sizes[0], is_training=True)
+    features = tf.data.make_one_shot_iterator(input_fn({})).get_next()
+    steps = [last_block_step(config_file, features, everywhere) for everywhere in (True, False)]
+    seconds = np.zeros([1 + int(rounds), 2])
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        for row in seconds:
+            for index, step in enumerate(steps):
+                begin = time.perf_counter()
+                session.run(step)
+                session.run(step)
+                row[index] = (time.perf_counter() - begin) / 2
+    everywhere, some = seconds[1:].T  # the first round prepares the others
+    ratios = everywhere / some
+    print("%.1f examples/s for all positions, %.1f for those that are read: %.2f times (quartiles "
+          "%.2f and %.2f)" % (sizes[0] / np.median(everywhere), sizes[0] / np.median(some),
+                              np.median(ratios), *np.percentile(ratios, [25, 75])))
+
+
+def last_block_step(config_file, features, everywhere):
+    """The train op of a model of its own, of which the last block is computed everywhere or not."""
+    import tensorflow.compat.v1 as tf
+
+    import modeling
+    import optimization
+    import run_pretraining
+
+    config = modeling.AlbertConfig.from_json_file(config_file)
+    scope = "everywhere" if everywhere else "some"
+
+    def build(features, positions):
+        return modeling.AlbertModel(
+            config, True, features["input_ids"], features["input_mask"], features["segment_ids"],
+            output_positions=None if everywhere else positions)
+
+    with tf.variable_scope(scope):
+        masked_lm, order = run_pretraining.pretraining_outputs(config, build, features)
+        gradients = optimization.compute_gradients(
+            masked_lm[0] + order[0], tf.trainable_variables(scope + "/"))
+        return optimization.create_train_op(gradients, "adamw", LEARNING_RATE, 1000, 10).train_op
 
 
 def peer_config(values):
@@ -238,4 +300,5 @@ def train(step, batches, steps):
 
 if __name__ == "__main__":
     {"prepare": prepare, "peak": peak, "pytorch": pytorch, "tensorflow": tensorflow,
-     "prepare_pairs": prepare_pairs, "pytorch_pairs": pytorch_pairs}[sys.argv[1]](*sys.argv[2:])
+     "last_block": last_block, "prepare_pairs": prepare_pairs,
+     "pytorch_pairs": pytorch_pairs}[sys.argv[1]](*sys.argv[2:])

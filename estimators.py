@@ -50,7 +50,7 @@ def define_flags(batch_size, save_checkpoints_steps):
     flags.DEFINE_integer("num_gpus", 1, "GPUs of this machine to train on; several machines are "
                          "told by TF_CONFIG.", lower_bound=1)
     flags.DEFINE_bool("recompute", False, "Keep the inputs of the blocks only and compute the rest "
-                      "again for the gradient: less memory, a third more time.")
+                      "again for the gradient: less memory, 1.4 times the time.")
     flags.DEFINE_bool("amp", False, "Compute in float16 with loss scaling on a GPU, in bfloat16 on "
                       "a TPU; weights stay float32.")
     flags.DEFINE_bool("xla", None, "Compile with XLA: clusters of the graph on a GPU, GELU on a "

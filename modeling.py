@@ -170,7 +170,7 @@ class AlbertModel(object):
           use_one_hot_embeddings: look words up by a matrix product (faster on TPUs).
           scope: the variable scope, "bert" when None, the name in every released checkpoint.
           recompute: keep each block's input only and compute the block again for the gradient, see
-            `recomputed`; less memory for about a third more time.
+            `recomputed`; less memory for about 1.4 times the time.
           compute_type: tf.bfloat16 (for TPUs) or tf.float16 for matrix products and GELU. Variables
             and their gradients, LayerNorm, the attention's softmax, the pooler and all that the
             getters return stay float32.
