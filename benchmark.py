@@ -375,7 +375,8 @@ def run(benchmark, flags):
     with files.replacing(flags.output) as temporary:
         with tempfile.TemporaryDirectory() as directory:
             rows = benchmark(flags, paths, directory)
-        files.write_json(temporary, {"rows": rows, "table": table(rows)})
+        with files.open_file(temporary, "w") as stream:
+            stream.write(files.json_text({"rows": rows, "table": table(rows)}) + "\n")
     commands.say("%s", table(rows))
     commands.say("figures in %s", flags.output)
 

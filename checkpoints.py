@@ -239,8 +239,7 @@ def claim_directory(directory, identity):
                                     key, found.get(key), identity.get(key)) for key in differing)))
     if good:
         _go_on_from(directory, good, damaged)
-    with files.replacing(path) as temporary:
-        files.write_json(temporary, identity)
+    files.write_json(path, identity)
 
 
 def _read_identity(path):
@@ -457,8 +456,7 @@ def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True):
         with files.replacing(os.path.join(folder, os.path.basename(path))) as temporary:
             tf.gfile.Copy(path, temporary, overwrite=True)
     record = {"checkpoint": name, "step": step, "metrics": metrics}
-    with files.replacing(os.path.join(folder, BEST_FILE)) as temporary:
-        files.write_json(temporary, record)
+    files.write_json(os.path.join(folder, BEST_FILE), record)
     for path in tf.gfile.Glob(os.path.join(folder, "model.ckpt-*")):
         if not os.path.basename(path).startswith(name + "."):
             tf.gfile.Remove(path)

@@ -203,9 +203,10 @@ def publish(shards, outputs, description):
         temporary = {path: stack.enter_context(files.replacing(path))
                      for path in outputs + sidecars}
         for sidecar in sidecars:
-            files.write_json(temporary[sidecar], dict(description, files={
-                os.path.basename(path): count for path, (_, count) in zip(outputs, shards)
-                if tfrecords.sidecar_path(path) == sidecar}))
+            counts = {os.path.basename(path): count for path, (_, count) in zip(outputs, shards)
+                      if tfrecords.sidecar_path(path) == sidecar}
+            with files.open_file(temporary[sidecar], "w") as stream:
+                stream.write(files.json_text(dict(description, files=counts)) + "\n")
         for (shard, _), path in zip(shards, outputs):
             (files.rename if files.is_remote(shard) else files.move)(shard, temporary[path])
 
@@ -304,8 +305,7 @@ def main(flags):
     make = make_data_on_beam if flags.runner else make_data
     statistics = make(flags, inputs, outputs, tokenizer, settings)
     if flags.report:
-        with files.replacing(flags.report) as temporary:
-            files.write_json(temporary, pretraining_report.report(statistics, settings))
+        files.write_json(flags.report, pretraining_report.report(statistics, settings))
         commands.say("report in %s", flags.report)
     commands.say("%s", pretraining_report.closing_table(statistics, settings, outputs))
     commands.say("next: python3 run_pretraining.py --input_file=%s --max_seq_length=%d "

@@ -362,10 +362,14 @@ def move(path, new_path):
     os.remove(path)
 
 
+def json_text(values):
+    """JSON with sorted keys, over several lines, without the end of the last."""
+    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
+
+
 def write_json(path, values):
-    """Writes JSON with sorted keys to `path`; combine with `replacing` for a complete file."""
-    with open_file(path, "w") as stream:
-        stream.write(json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    """Writes JSON with sorted keys to a file: complete or not at all."""
+    write_lines(path, [json_text(values)])
 
 
 def write_lines(path, lines):

@@ -90,10 +90,8 @@ def run(train_once, task, flags):
         runs.append(Run(rate, seed, point.output_dir, scores[task.metric]))
     best = (max if task.larger_is_better else min)(runs, key=lambda run: run.score)
     text = table(runs, task.metric)
-    with files.replacing(os.path.join(flags.output_dir, "grid.json")) as temporary:
-        files.write_json(temporary, {
-            "metric": task.metric, "runs": [run._asdict() for run in runs],
-            "best": best._asdict()})
+    files.write_json(os.path.join(flags.output_dir, "grid.json"), {
+        "metric": task.metric, "runs": [run._asdict() for run in runs], "best": best._asdict()})
     commands.say("%s\nbest: %s %.4f with learning rate %g, seed %d, in %s", text, task.metric,
                  best.score, best.learning_rate, best.seed, best.directory)
     if flags.do_predict or flags.export_features:

@@ -144,8 +144,7 @@ def sum_statistics(parts):
 
 
 def _write_result(value, directory, name):
-    with files.replacing(os.path.join(directory, name)) as temporary:
-        files.write_json(temporary, value)
+    files.write_json(os.path.join(directory, name), value)
 
 
 def _read_result(directory, name):

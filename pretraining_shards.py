@@ -137,8 +137,7 @@ class RunMaker:
         if not files.exists(path):
             statistics = pretraining_report.Statistics()
             runs = list(self._write_runs(chunk, name, statistics))
-            with files.replacing(path) as temporary:
-                files.write_json(temporary, {"runs": runs, "statistics": statistics.to_json()})
+            files.write_json(path, {"runs": runs, "statistics": statistics.to_json()})
         with files.open_file(path) as stream:
             made = json.load(stream)
         return made["runs"], pretraining_report.Statistics.from_json(made["statistics"])

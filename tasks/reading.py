@@ -507,8 +507,7 @@ class Reading(base.Task):
         paths = []
         for name, content in contents:
             paths.append(os.path.join(directory, name))
-            with files.replacing(paths[-1]) as temporary:
-                files.write_json(temporary, content)
+            files.write_json(paths[-1], content)
         return paths
 
 
