@@ -505,11 +505,11 @@ def real(real_once):
 
 @needs_proc
 def test_killed_at_random_times(real):
-    """Twenty kills; after every fourth the command is left alone and ends."""
+    """Eight kills; after every fourth the command is left alone and ends."""
     run, found, seconds = real
     rng = random.Random(20)
     kills = reused = ended = 0
-    while kills < 20:
+    while kills < 8:
         before = run.complete_runs()
         process = run.start()
         try:
@@ -531,7 +531,7 @@ def test_killed_at_random_times(real):
             assert contents(run.out) == found
         ended += 1
         shutil.rmtree(str(run.out))
-    assert ended >= 5
+    assert ended >= 2
     assert reused > 0
 
 

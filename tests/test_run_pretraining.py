@@ -51,7 +51,7 @@ def run(here, output="out", **changes):
               "bert_config_file": here / "config.json", "output_dir": here / output,
               "do_train": True, "train_batch_size": 8, "num_train_steps": 4, "num_warmup_steps": 0,
               "learning_rate": 0.01, "max_seq_length": tiny.LENGTH,
-              "max_predictions_per_seq": tiny.PREDICTIONS}
+              "max_predictions_per_seq": tiny.PREDICTIONS, "xla": False}
     run_pretraining.main(tiny.parse(run_pretraining.define_flags, **dict(values, **changes)))
     return here / output
 
@@ -71,12 +71,12 @@ def summaries(output):
     return values
 
 
-@pytest.mark.parametrize("layout, optimizer, rate", [
-    ("brightmart", "adamw", 0.003), ("google", "lamb", 0.01)])
-def test_learns(here, layout, optimizer, rate):
+@pytest.mark.parametrize("layout, optimizer, rate, xla", [
+    ("brightmart", "adamw", 0.003, True), ("google", "lamb", 0.01, False)])
+def test_learns(here, layout, optimizer, rate, xla):
     tiny.write_config(here / "config.json", **tiny.LAYOUTS[layout])
-    output = run(here, do_eval=True, optimizer=optimizer, learning_rate=rate, train_batch_size=32,
-                 num_train_steps=160, num_warmup_steps=20)
+    output = run(here, do_eval=True, xla=xla, optimizer=optimizer, learning_rate=rate,
+                 train_batch_size=32, num_train_steps=160, num_warmup_steps=20)
     found = results(output)
     assert set(found) == set(METRICS) | {"loss", "global_step"}
     assert found["global_step"] == 160
@@ -366,7 +366,8 @@ def test_accumulation_equals_the_larger_batch(here, trained, optimizer):
     for name, sizes in {"whole": (24, 1), "parts": (8, 3)}.items():
         output = run(here, name, input_file="%s,%s" % (here / "train.tfrecord", fewer),
                      init_checkpoint=trained, optimizer=optimizer, num_train_steps=3,
-                     train_batch_size=sizes[0], gradient_accumulation_steps=sizes[1])
+                     learning_rate=0.005, train_batch_size=sizes[0],
+                     gradient_accumulation_steps=sizes[1])
         found[name] = tiny.weights(output / "model.ckpt-3"), summaries(output)
     start = tiny.weights(trained / "model.ckpt-2")
     for name, value in found["whole"][0].items():

@@ -50,9 +50,9 @@ def trained(compiled, changes, **options):
             scalars)
 
 
-@pytest.mark.parametrize("layout, recompute", [("brightmart", False), ("google", True)])
-@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
-def test_training_step_compiles_with_xla(layout, recompute, optimizer):
+@pytest.mark.parametrize("layout, optimizer, recompute", [
+    ("brightmart", "adamw", False), ("google", "lamb", True)])
+def test_training_step_compiles_with_xla(layout, optimizer, recompute):
     """In two parts, and equal to the step that is neither compiled nor in parts."""
     found, said = trained(True, tiny.LAYOUTS[layout], optimizer=optimizer, recompute=recompute,
                           gradient_accumulation_steps=2)
