@@ -166,7 +166,12 @@ def _in_order(batches, order):
 
 
 def train_and_evaluate(task, estimator, splits, flags, num_train_steps):
-    """Trains, scores the dev split every epoch or N steps, and keeps the best checkpoint."""
+    """Trains, scores the dev split every epoch or N steps, and keeps the best checkpoint.
+
+    Returns:
+      {step: predictions} of the best checkpoint on the dev split, if this call evaluated it.
+    """
+    predicted = {}
     train, dev = splits["train"], splits.get(task.splits("dev")[0])
     every = flags.eval_every_steps or max(1, train.num_windows // estimators.step_examples(flags))
     stops = list(range(every, num_train_steps, every)) if dev else []
@@ -177,22 +182,26 @@ def train_and_evaluate(task, estimator, splits, flags, num_train_steps):
         estimators.train(estimator, train.training_input_fn(step), stop, [train.path], flags)
         if not (dev and estimators.is_chief()):
             continue
-        evaluate(task, estimator, dev, flags, estimator.latest_checkpoint(), keep=True)
+        checkpoint = estimator.latest_checkpoint()
+        predictions = predict(estimator, dev, flags, checkpoint)
+        evaluate(task, dev, flags, checkpoint, predictions, keep=True)
         best_step = checkpoints.best(flags.output_dir)["step"]
+        if best_step == checkpoints.checkpoint_step(checkpoint):
+            predicted = {best_step: predictions}
         if flags.early_stopping and stop - best_step >= flags.early_stopping * every:
             commands.say("stopped early: no better %s in the %d evaluations since step %d",
                          task.metric, flags.early_stopping, best_step)
             break
+    return predicted
 
 
-def evaluate(task, estimator, split, flags, checkpoint, keep=False):
-    """Scores one checkpoint, says so on the console and in TensorBoard.
+def evaluate(task, split, flags, checkpoint, predictions, keep=False):
+    """Scores the predictions of one checkpoint, says so on the console and in TensorBoard.
 
     Args:
       keep: whether this is on the way, and the checkpoint is kept if it is the best; else what the
         task reports beside its scores is printed, with the errors if asked for.
     """
-    predictions = predict(estimator, split, flags, checkpoint)
     scores = task.score(split.examples, predictions)
     report = task.report(split.examples, predictions)
     step = checkpoints.checkpoint_step(checkpoint)
@@ -314,13 +323,12 @@ def run_once(task, flags):
         commands.say("%d examples, %d steps of %d, %d of warmup", splits["train"].num_windows,
                      steps, estimators.step_examples(flags), warmup)
     estimator = estimators.create(model_fn_builder(task, config, flags, steps, warmup), flags)
-    if flags.do_train:
-        train_and_evaluate(task, estimator, splits, flags, steps)
+    predicted = train_and_evaluate(task, estimator, splits, flags, steps) if flags.do_train else {}
     if not estimators.is_chief():
         return None
     scores = None
     if flags.do_eval:
-        scores = _evaluate_best(task, estimator, splits, flags)
+        scores = _evaluate_best(task, estimator, splits, flags, predicted)
     if flags.do_predict:
         _predict_best(task, estimator, splits, flags)
     if flags.export_features:
@@ -333,11 +341,18 @@ def run_once(task, flags):
     return scores
 
 
-def _evaluate_best(task, estimator, splits, flags):
-    """Scores the best checkpoint on every dev split; returns the first one's scores."""
+def _evaluate_best(task, estimator, splits, flags, predicted):
+    """Scores the best checkpoint on every dev split; returns the first one's scores.
+
+    Args:
+      predicted: what train_and_evaluate returned; it is not predicted again.
+    """
     checkpoint, found = best_or_latest(flags.output_dir), []
     for name in task.splits("dev"):
-        found.append(evaluate(task, estimator, splits[name], flags, checkpoint))
+        predictions = None if found else predicted.get(checkpoints.checkpoint_step(checkpoint))
+        if predictions is None:
+            predictions = predict(estimator, splits[name], flags, checkpoint)
+        found.append(evaluate(task, splits[name], flags, checkpoint, predictions))
         suffix = "" if len(found) == 1 else "_" + name
         estimators.write_results(
             os.path.join(flags.output_dir, "eval_results%s.txt" % suffix), found[-1])

@@ -114,23 +114,28 @@ def test_another_seed_differs_and_training_alone_needs_no_dev_file(short, here):
 
 
 def test_results_are_of_the_best_checkpoint(here, monkeypatch):
-    predictions, accuracies = [], iter([0.9, 0.8, 0.1])
+    """Its predictions of the dev file are scored twice and made once."""
+    made, scored, accuracies = [], [], iter([0.9, 0.8, 0.1])
     predict, score = finetuning.predict, classification.Classification.score
 
     def recorded(estimator, split, flags, checkpoint):
-        predictions.append(predict(estimator, split, flags, checkpoint)["probabilities"])
-        return {"probabilities": predictions[-1]}
+        made.append(predict(estimator, split, flags, checkpoint)["probabilities"])
+        return {"probabilities": made[-1]}
 
     def pretended(task, examples, predictions):
+        scored.append(predictions["probabilities"])
         return dict(score(task, examples, predictions), accuracy=next(accuracies))
 
     monkeypatch.setattr(finetuning, "predict", recorded)
     monkeypatch.setattr(classification.Classification, "score", pretended)
     run_short(here, "out", do_predict=False)
-    second_step, fourth_step, reported = predictions
-    np.testing.assert_array_equal(reported, second_step)
+    second_step, fourth_step, reported = scored
+    assert len(made) == 2 and reported is second_step
     assert np.abs(reported - fourth_step).max() > 1e-4
     assert finetuning.best_or_latest(str(here / "out")) == str(here / "out/best/model.ckpt-2")
+    monkeypatch.setattr(classification.Classification, "score", score)
+    run_short(here, "out", do_train=False, do_predict=False)  # restores that checkpoint
+    np.testing.assert_array_equal(made[2], second_step)
 
 
 def test_starts_from_the_weights_of_another_task(learned, here):

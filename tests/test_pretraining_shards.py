@@ -672,8 +672,10 @@ def small_disk(tmp_path):
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
     if not shutil.which("mount") or subprocess.call(mount, stderr=subprocess.DEVNULL):
         pytest.skip("mount -t tmpfs is not permitted here")
+    gc.freeze()  # what there is by now, graphs above all, would make each gc.collect() take seconds
     yield path
     gc.collect()  # of errors, whose frames hold maps of the files
+    gc.unfreeze()
     subprocess.check_call(["umount", str(path)])
 
 
