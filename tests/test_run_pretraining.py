@@ -358,7 +358,7 @@ def test_restore_slots_of_a_checkpoint_without_them(here, trained):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
-def test_accumulation_equals_the_larger_batch(here, trained, optimizer):
+def test_accumulation_equals_the_larger_batch(here, trained, optimizer, optimized_graphs):
     """Also where the parts of a batch hold different numbers of predictions."""
     fewer = tiny.write_records(here / "fewer.tfrecord", 256, seed=2,
                                masked_lm_weights=np.array([1, 0], np.float32))
@@ -366,8 +366,7 @@ def test_accumulation_equals_the_larger_batch(here, trained, optimizer):
     for name, sizes in {"whole": (24, 1), "parts": (8, 3)}.items():
         output = run(here, name, input_file="%s,%s" % (here / "train.tfrecord", fewer),
                      init_checkpoint=trained, optimizer=optimizer, num_train_steps=3,
-                     learning_rate=0.005, train_batch_size=sizes[0],
-                     gradient_accumulation_steps=sizes[1])
+                     train_batch_size=sizes[0], gradient_accumulation_steps=sizes[1])
         found[name] = tiny.weights(output / "model.ckpt-3"), summaries(output)
     start = tiny.weights(trained / "model.ckpt-2")
     for name, value in found["whole"][0].items():
