@@ -21,14 +21,13 @@ import subprocess
 import sys
 import tempfile
 
-import commands
+from util import commands, console, files
+from util.errors import UserError
 
 from absl import flags as absl_flags
 
-import corpus
-import files
 import tokenization
-from errors import UserError
+from text import corpus
 
 # albert_zh's create_pretraining_data.py: 4 MB of text, --dupe_factor=5, length 128, whole words, on
 # two cores of another machine.
@@ -40,7 +39,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 Peer = collections.namedtuple("Peer", ["name", "command", "pattern", "skip"])
 RATE = r"([\d.]+) examples/s"
 ORIGINAL_RATE = r"^INFO:tensorflow:examples/sec: ([\d.]+)"  # logged twice, once with this beginning
-# {what benchmark_peers.py calls it: (name, what must be importable)}.
+# {what benchmarks/peers.py calls it: (name, what must be importable)}.
 HUGGING_FACE = collections.OrderedDict([
     ("pytorch", ("transformers, PyTorch", "import torch; from transformers import "
                  "AlbertForPreTraining")),
@@ -91,10 +90,15 @@ def write_text(paths, num_bytes, target):
                     break
 
 
-def ours(script, *arguments, **flags):
+def ours(script, **flags):
     """The command that runs a script of this directory."""
-    return ([sys.executable, os.path.join(HERE, script)] + [str(value) for value in arguments]
-            + ["--%s=%s" % item for item in flags.items()])
+    return [sys.executable, os.path.join(HERE, script)] + ["--%s=%s" % item
+                                                           for item in flags.items()]
+
+
+def peer_command(function, *arguments, python=sys.executable):
+    """The command that calls a function of benchmarks/peers.py in a Python."""
+    return [python, "-m", "benchmarks.peers", function] + [str(value) for value in arguments]
 
 
 def measure(command):
@@ -115,9 +119,14 @@ def measure(command):
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
     if status:
-        raise UserError("%s failed: %s" % (os.path.basename(command[1]), last_line(text)))
+        raise UserError("%s failed: %s" % (command_name(command), last_line(text)))
     return text, {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime,
                   "peak_mb": usage.ru_maxrss / 1024.0}
+
+
+def command_name(command):
+    """["python", "-m", "benchmarks.peers", …] -> "benchmarks.peers"."""
+    return os.path.basename(command[2] if command[1] == "-m" else command[1])
 
 
 def last_line(text):
@@ -156,7 +165,7 @@ def data(flags, paths, directory):
                 "seconds": cost["seconds"], "CPU seconds": cost["cpu_seconds"],
                 "instances/s": rate, "x albert_zh": rate / ORIGINAL_INSTANCES_A_SECOND,
                 "MB of the largest process": cost["peak_mb"]})
-            commands.say("%s", table(rows[-1:]).split("\n")[-1])
+            console.say("%s", table(rows[-1:]).split("\n")[-1])
     return rows
 
 
@@ -182,7 +191,7 @@ def masking(flags, paths, directory):
                 dynamic_masking=name == "dynamic", **lengths))
             shown = [float(rate) for rate in re.findall(r"([\d.]+) examples/s", printed)]
             rates[name].append(statistics.median(shown))
-            commands.say("%s: %.1f examples/s", name, rates[name][-1])
+            console.say("%s: %.1f examples/s", name, rates[name][-1])
     baseline = statistics.median(rates["static"])
     return [{"masks": name, "examples/s": statistics.median(rates[name]),
              "lowest": min(rates[name]), "highest": max(rates[name]),
@@ -250,11 +259,11 @@ def our_candidates(flags, script, training):
 
 
 def huggingface_candidate(flags, name, code, *arguments):
-    """(Peer, problem) of benchmark_peers.py in a Python that can run `code`."""
+    """(Peer, problem) of benchmarks/peers.py in a Python that can run `code`."""
     pythons = [executable(python) for python in flags.huggingface_python or [sys.executable]]
     problems = [lacks(python, code) for python in pythons]
     python = pythons[problems.index(None) if None in problems else 0]
-    command = [python] + ours("benchmark_peers.py", *arguments)[1:]
+    command = peer_command(*arguments, python=python)
     return (Peer(name, lambda output_dir: command, RATE, 5),
             None if None in problems else "; ".join(problems))
 
@@ -278,7 +287,7 @@ def measure_in_turn(peers, rounds, directory):
     rates, memory, peaks = collections.OrderedDict(), {}, []
     peers = list(peers)
     for number in range(rounds):
-        peaks.append(float(last_line(measure(ours("benchmark_peers.py", "peak"))[0])))
+        peaks.append(float(last_line(measure(peer_command("peak"))[0])))
         for place, peer in list(enumerate(peers)):
             try:
                 printed, cost = measure(
@@ -287,13 +296,13 @@ def measure_in_turn(peers, rounds, directory):
             except UserError as error:
                 if peer is peers[0]:
                     raise
-                commands.say("%s is left out: %s", peer.name, error)
+                console.say("%s is left out: %s", peer.name, error)
                 peers.remove(peer)
                 rates.pop(peer.name, None)
                 continue
             rates.setdefault(peer.name, []).append(rate)
             memory.setdefault(peer.name, []).append(cost["peak_mb"])
-            commands.say("%s: %.1f examples/s", peer.name, rate)
+            console.say("%s: %.1f examples/s", peer.name, rate)
     return rates, memory, peaks
 
 
@@ -319,8 +328,8 @@ def pretrain(flags, paths, directory):
     measure(ours("create_pretraining_data.py", input_file=text, vocab_file=flags.vocab_file,
                  output_file=records, masked_lm_prob=0.15, dupe_factor=1,
                  max_seq_length=lengths[0], max_predictions_per_seq=lengths[1]))
-    printed, _ = measure(ours(
-        "benchmark_peers.py", "prepare", os.path.abspath(flags.bert_config_file), records,
+    printed, _ = measure(peer_command(
+        "prepare", os.path.abspath(flags.bert_config_file), records,
         os.path.join(directory, "batches.npz"), flags.train_batch_size, *lengths))
     flops = json.loads(last_line(printed))["flops"] / flags.train_batch_size
     peers = those_that_run(candidates(flags, directory))
@@ -332,7 +341,7 @@ def those_that_run(found):
     peers = []
     for peer, problem in found:
         if problem:
-            commands.say("%s is left out: %s", peer.name, problem)
+            console.say("%s is left out: %s", peer.name, problem)
         else:
             peers.append(peer)
     return peers
@@ -350,8 +359,8 @@ def finetune(flags, paths, directory):
         "max_seq_length": PAIRS["max_seq_length"], "learning_rate": 1e-4,
         "cache_dir": os.path.join(directory, "cache")}
     target = os.path.join(directory, "pairs.npz")
-    printed, _ = measure(ours("benchmark_peers.py", "prepare_pairs", config, flags.vocab_file,
-                              paths[0], target, PAIRS["max_seq_length"]))
+    printed, _ = measure(peer_command(
+        "prepare_pairs", config, flags.vocab_file, paths[0], target, PAIRS["max_seq_length"]))
     found = list(our_candidates(flags, "run_classifier.py", training))
     found.append(huggingface_candidate(
         flags, TRAINER[0], TRAINER[1], "pytorch_pairs", target, PAIRS["train_batch_size"],
@@ -377,8 +386,8 @@ def run(benchmark, flags):
             rows = benchmark(flags, paths, directory)
         with files.open_file(temporary, "w") as stream:
             stream.write(files.json_text({"rows": rows, "table": table(rows)}) + "\n")
-    commands.say("%s", table(rows))
-    commands.say("figures in %s", flags.output)
+    console.say("%s", table(rows))
+    console.say("figures in %s", flags.output)
 
 
 if __name__ == "__main__":

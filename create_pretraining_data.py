@@ -19,21 +19,14 @@ import os
 import re
 import tempfile
 
-import commands
+from util import commands, console, files, sources, tfrecords, workers
+from util.errors import UserError
 
 from absl import flags as absl_flags
 
-import corpus
-import files
-import pretraining_instances
-import pretraining_report
-import pretraining_shards
-import segmentation
-import sentences
-import tfrecords
 import tokenization
-import workers
-from errors import UserError
+from pretraining import instances, report, shards
+from text import corpus, segmentation, sentences
 
 # Text that a worker takes at a time; less where there is little, so that all have some.
 MIN_CHUNK, MAX_CHUNK = 1 << 14, 1 << 21
@@ -92,7 +85,7 @@ def define_own_flags(flags):
 
 def instance_settings(flags):
     """The flags that decide what an instance is."""
-    return pretraining_instances.Settings(
+    return instances.Settings(
         max_seq_length=flags.max_seq_length,
         max_predictions_per_seq=flags.max_predictions_per_seq,
         masked_lm_prob=flags.masked_lm_prob, short_seq_prob=flags.short_seq_prob,
@@ -188,11 +181,11 @@ def describe(settings, tokenizer, flags, statistics):
     }
 
 
-def publish(shards, outputs, description):
+def publish(written, outputs, description):
     """Gives finished shards their names, and writes what describes them, all or none.
 
     Args:
-      shards: list of (path, number of records).
+      written: list of (path of a finished shard, number of records).
       outputs: as many paths.
       description: of `describe`; a JSON beside the outputs gets it, with the number of records of
         every file.
@@ -203,11 +196,11 @@ def publish(shards, outputs, description):
         temporary = {path: stack.enter_context(files.replacing(path))
                      for path in outputs + sidecars}
         for sidecar in sidecars:
-            counts = {os.path.basename(path): count for path, (_, count) in zip(outputs, shards)
+            counts = {os.path.basename(path): count for path, (_, count) in zip(outputs, written)
                       if tfrecords.sidecar_path(path) == sidecar}
             with files.open_file(temporary[sidecar], "w") as stream:
                 stream.write(files.json_text(dict(description, files=counts)) + "\n")
-        for (shard, _), path in zip(shards, outputs):
+        for (shard, _), path in zip(written, outputs):
             (files.rename if files.is_remote(shard) else files.move)(shard, temporary[path])
 
 
@@ -239,33 +232,34 @@ def make_data(flags, inputs, outputs, tokenizer, settings):
     # A power of two, so that a file that was mended does not change the chunks before it.
     chunk = min(max(1 << (total // 128).bit_length(), MIN_CHUNK), MAX_CHUNK)
     directory = work_path(outputs, flags.work_dir)
-    with pretraining_shards.work_directory(directory):
+    with shards.work_directory(directory):
         engine = segmenter(flags)
-        records_of = pretraining_shards.RecordMaker(
+        records_of = shards.RecordMaker(
             tokenizer, engine and segmentation.load(engine), settings)
-        maker = pretraining_shards.RunMaker(
-            directory, records_of, (tokenizer.fingerprint, engine))
-        runs, statistics = pretraining_shards.make_runs(
+        maker = shards.RunMaker(
+            directory, records_of,
+            (tokenizer.fingerprint, engine, sources.code_version("create_pretraining_data.py")))
+        runs, statistics = shards.make_runs(
             maker, corpus.chunks(documents, chunk, counts), num_workers, total)
         counts.pop("input bytes", None)
         statistics.counts.update(counts)
         if statistics.counts["instances"] < len(outputs):
-            pretraining_shards.clear(directory)
+            shards.clear(directory)
             raise too_few(statistics.counts["instances"], outputs)
-        shards = pretraining_shards.write_shards(directory, runs, len(outputs), num_workers)
-        publish(shards, outputs, describe(settings, tokenizer, flags, statistics))
+        written = shards.write_shards(directory, runs, len(outputs), num_workers)
+        publish(written, outputs, describe(settings, tokenizer, flags, statistics))
     return statistics
 
 
 def beam_driver():
-    """The module pretraining_beam, which needs an optional package."""
+    """The module pretraining.beam, which needs an optional package."""
     logging.getLogger("apache_beam").setLevel(logging.WARNING)  # it tells what it did not import
     try:
-        import pretraining_beam
+        from pretraining import beam
     except ImportError as error:
         raise UserError("--runner needs Apache Beam (%s); pip install -r requirements-beam.txt, or "
                         "leave --runner out" % error) from None
-    return pretraining_beam
+    return beam
 
 
 def make_data_on_beam(flags, inputs, outputs, tokenizer, settings):
@@ -274,17 +268,17 @@ def make_data_on_beam(flags, inputs, outputs, tokenizer, settings):
     num_workers = flags.num_workers
     if flags.runner == "DirectRunner":
         num_workers = num_workers or workers.default_number()
-    commands.say("%s makes the records of %d file(s); it shows no progress here",
+    console.say("%s makes the records of %d file(s); it shows no progress here",
                  flags.runner, len(inputs))
     with driver.work_directory(outputs[0]) as directory:
-        shards, statistics = driver.run(
+        written, statistics = driver.run(
             driver.Source(inputs, flags.skip_bad_lines, splitter(flags)),
             driver.Recipe(flags.vocab_file, flags.spm_model_file, flags.do_lower_case,
                           segmenter(flags), settings),
             directory, len(outputs), flags.runner, num_workers, flags.beam_options)
-        if len(shards) < len(outputs):
+        if len(written) < len(outputs):
             raise too_few(statistics.counts["instances"], outputs)
-        publish(shards, outputs, describe(settings, tokenizer, flags, statistics))
+        publish(written, outputs, describe(settings, tokenizer, flags, statistics))
     return statistics
 
 
@@ -305,10 +299,10 @@ def main(flags):
     make = make_data_on_beam if flags.runner else make_data
     statistics = make(flags, inputs, outputs, tokenizer, settings)
     if flags.report:
-        files.write_json(flags.report, pretraining_report.report(statistics, settings))
-        commands.say("report in %s", flags.report)
-    commands.say("%s", pretraining_report.closing_table(statistics, settings, outputs))
-    commands.say("next: python3 run_pretraining.py --input_file=%s --max_seq_length=%d "
+        files.write_json(flags.report, report.report(statistics, settings))
+        console.say("report in %s", flags.report)
+    console.say("%s", report.closing_table(statistics, settings, outputs))
+    console.say("next: python3 run_pretraining.py --input_file=%s --max_seq_length=%d "
                  "--max_predictions_per_seq=%d --do_train%s --bert_config_file=... "
                  "--output_dir=...", re.sub(r"@\d+", "-*", flags.output_file),
                  flags.max_seq_length, flags.max_predictions_per_seq,

@@ -19,14 +19,13 @@ import subprocess
 import sys
 import tempfile
 
-import commands
+from util import commands, console, files
+from util.errors import UserError
 
 import tqdm
 from absl import flags
 
-import files
 import tokenization
-from errors import UserError
 
 SMALLEST, LARGEST = 100, 1000000
 # As Google trained the vocabulary of ALBERT: 10 million sentences at most, punctuation apart.
@@ -288,19 +287,19 @@ def _summarize(flags, tokenizer, corpus):
     """Says what was made, how well it fits its own input and what to type next."""
     total = measure(tokenizer, corpus)
     share = 100 / max(total["characters"], 1)
-    commands.say("%s: %d tokens", tokenizer.path, tokenizer.vocab_size)
+    console.say("%s: %d tokens", tokenizer.path, tokenizer.vocab_size)
     if tokenizer.vocab_size < flags.vocab_size:
-        commands.say("  fewer than --vocab_size=%d: the text holds no more that occur often enough;"
+        console.say("  fewer than --vocab_size=%d: the text holds no more that occur often enough;"
                      " set vocab_size to %d in the model's config",
                      flags.vocab_size, tokenizer.vocab_size)
     if corpus.skipped:
-        commands.say("  %d lines are not UTF-8 and were left out", corpus.skipped)
-    commands.say("  of the input's %d characters %.3f %% are covered and %.3f %% fall in %s; "
+        console.say("  %d lines are not UTF-8 and were left out", corpus.skipped)
+    console.say("  of the input's %d characters %.3f %% are covered and %.3f %% fall in %s; "
                  "%.2f characters a token", total["characters"], 100 - share * total["uncovered"],
                  share * total["unknown"], tokenizer.tokens[tokenizer.unk_id],
                  total["characters"] / max(total["tokens"], 1))
     flag = "vocab_file" if flags.model_type == "wordpiece" else "spm_model_file"
-    commands.say("next: python create_pretraining_data.py --input_file=%s --%s=%s%s "
+    console.say("next: python create_pretraining_data.py --input_file=%s --%s=%s%s "
                  "--output_file=pretraining.tfrecord", shlex.quote(flags.input_file), flag,
                  shlex.quote(tokenizer.path),
                  "" if flags.do_lower_case else " --do_lower_case=False")

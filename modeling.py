@@ -11,14 +11,30 @@ I intermediate, V vocabulary, P predictions a sequence.
 import collections
 import functools
 import json
-import math
 
-import numpy as np
+from util import files
+from util.errors import UserError
+
 import tensorflow.compat.v1 as tf
 
-import files
-from errors import UserError
-from recompute import recomputed
+from layers import (
+    activation,
+    attend,
+    attention_bias,
+    dense,
+    draw_seeds,
+    dropout,
+    gather_rows,
+    initializer,
+    layer_norm,
+    lookup,
+    matmul_last,
+    merge_heads,
+    recomputed,
+    shape_list,
+    softmax_losses,
+    split_heads,
+)
 
 REQUIRED = object()
 
@@ -174,9 +190,9 @@ class AlbertModel(object):
           compute_type: tf.bfloat16 (for TPUs) or tf.float16 for matrix products and GELU. Variables
             and their gradients, LayerNorm, the attention's softmax, the pooler and all that the
             getters return stay float32.
-          output_positions: int [B, P], the first column 0: the last block is computed for these
-            positions alone, and what it returns is [B, P, H] instead of [B, S, H]. For heads that
-            need no more: the same numbers with less work.
+          output_positions: int [B, P]: the last block is computed for the first token and these
+            positions alone, and `get_output_at` takes the place of `get_sequence_output`. For heads
+            that read no more: the same numbers with less work. [B, 0] serves the pooler alone.
 
         Raises:
           UserError: the sequence is longer than config.max_position_embeddings.
@@ -196,23 +212,49 @@ class AlbertModel(object):
                 self._embedding_output = tf.cast(embedded, tf.float32)
             with tf.variable_scope("encoder"):
                 bias = attention_bias(input_mask)
-                layers = self._encode(embedded, bias, recompute, output_positions)
-                self._encoder_layers = [tf.cast(layer, tf.float32) for layer in layers]
+                rows = None
+                if output_positions is not None:
+                    first = tf.zeros_like(input_ids[:, :1], output_positions.dtype)
+                    rows = tf.concat([first, output_positions], 1)  # [B, 1 + P]
+                self._output_positions = output_positions
+                self._encoder_layers = [
+                    tf.cast(layer, tf.float32)
+                    for layer in self._encode(embedded, bias, recompute, rows)]
             with tf.variable_scope("pooler"):
                 first_token = self._encoder_layers[-1][:, 0, :]  # [B, H]
                 self._pooled_output = self._dense(
                     first_token, config.hidden_size, "dense", activation=tf.tanh)
 
     def get_sequence_output(self):
-        """float [B, S, H], or [B, P, H] of `output_positions`: the last layer."""
-        return self._encoder_layers[-1]
+        """float [B, S, H]: the last layer.
+
+        Raises:
+          ValueError: the model was built for some `output_positions` alone.
+        """
+        return self.get_all_encoder_layers()[-1]
+
+    def get_output_at(self, positions):
+        """float [B, P, H]: the last layer at int [B, P].
+
+        Raises:
+          ValueError: the model was built for other `output_positions`.
+        """
+        if self._output_positions is None:
+            return gather_rows(self.get_sequence_output(), positions)
+        if positions is not self._output_positions:
+            raise ValueError("the model was built for other output_positions than these")
+        return self._encoder_layers[-1][:, 1:, :]
 
     def get_pooled_output(self):
         """float [B, H]: tanh of a dense layer over the first token."""
         return self._pooled_output
 
     def get_all_encoder_layers(self):
-        """A list of float [B, S, H], one a (inner) layer, in order."""
+        """A list of float [B, S, H], one a (inner) layer, in order; errors as get_sequence_output.
+        """
+        if self._output_positions is not None:
+            raise ValueError("the model was built for some output_positions alone; get_output_at "
+                             "returns the last layer there")
         return self._encoder_layers
 
     def get_embedding_output(self):
@@ -231,7 +273,8 @@ class AlbertModel(object):
         return dense(x, units, name, self.config.initializer_range, activation)
 
     def _variable(self, name, shape):
-        return tf.get_variable(name, shape, initializer=_initializer(self.config.initializer_range))
+        return tf.get_variable(
+            name, shape, initializer=initializer(self.config.initializer_range))
 
     def _embed_words(self, input_ids, use_one_hot_embeddings):
         """int [B, S] -> [B, S, E] (google) or [B, S, H] (brightmart, which projects at once)."""
@@ -261,14 +304,15 @@ class AlbertModel(object):
         return dropout(layer_norm(words + types + tf.cast(positions, words.dtype)),
                        self._hidden_dropout)
 
-    def _encode(self, x, bias, recompute, output_positions):
-        """[B, S, E or H] -> every layer's output, each [B, S, H]."""
+    def _encode(self, x, bias, recompute, rows):
+        """[B, S, E or H] -> every layer's output, each [B, S, H], the last at int `rows` if given.
+        """
         config = self.config
         if x.shape[-1] != config.hidden_size:
             x = self._dense(x, config.hidden_size, "embedding_hidden_mapping_in")
         scopes = block_scopes(config)
         blocks = [self._block] * (len(scopes) - 1)
-        blocks.append(functools.partial(self._block, positions=output_positions))
+        blocks.append(functools.partial(self._block, positions=rows))
         layers = []
         weights = {}
         for scope, block in zip(scopes, blocks):
@@ -335,7 +379,8 @@ def get_masked_lm_output(config, model, positions, label_ids, label_weights, tot
     Args:
       config: an AlbertConfig.
       model: the AlbertModel.
-      positions: int [B, P], places in the model's sequence output; padded with any.
+      positions: int [B, P], of the masked tokens, padded with any; the model's `output_positions`
+        where it was built for some.
       label_ids: int [B, P], the original tokens.
       label_weights: float [B, P], 1 for a prediction and 0 for padding.
       total_weight: sum of the weights of the whole batch, where this is a part of one.
@@ -345,7 +390,7 @@ def get_masked_lm_output(config, model, positions, label_ids, label_weights, tot
       or the part's share of it; [B*P]; [B*P, V].
     """
     width = config.hidden_size if config.layout == "brightmart" else config.embedding_size
-    hidden = gather_positions(model.get_sequence_output(), positions)  # [B*P, H]
+    hidden = tf.reshape(model.get_output_at(positions), [-1, config.hidden_size])  # [B*P, H]
     with tf.variable_scope("cls/predictions"):
         hidden = dense(hidden, width, "transform/dense", config.initializer_range,
                        activation(config.hidden_act))
@@ -362,48 +407,6 @@ def get_masked_lm_output(config, model, positions, label_ids, label_weights, tot
     return loss, per_example_loss, logits
 
 
-def softmax_losses(hidden, table, bias, labels):
-    """The cross entropy of a softmax over words, with a gradient that makes no array [n, V].
-
-    The gradient by the logits is (probabilities - one-hot labels) * upstream. Its products with
-    `hidden` and `table` are taken without it: half the time of the derived ones over 21128 words.
-
-    Args:
-      hidden: float [n, E].
-      table: float [V, E].
-      bias: float [V].
-      labels: int [n].
-
-    Returns:
-      ([n], logits [n, V]); both can be differentiated.
-    """
-    table, bias = tf.convert_to_tensor(table), tf.convert_to_tensor(bias)
-    logits = tf.nn.bias_add(tf.matmul(hidden, table, transpose_b=True), bias)
-    rows = tf.range(shape_list(hidden)[0])
-
-    @tf.custom_gradient
-    def losses(hidden, table, bias):
-        probabilities = tf.nn.softmax(logits)
-        top = tf.stack([rows, tf.argmax(logits, -1, output_type=tf.int32)], -1)  # [n, 2]
-        # By way of the likeliest word, whose probability cannot be rounded to 0.
-        below_top = tf.gather_nd(logits, top) - tf.gather_nd(logits, tf.stack([rows, labels], -1))
-        loss = below_top - tf.log(tf.gather_nd(probabilities, top))
-
-        def gradient(upstream):
-            weights = upstream[:, tf.newaxis]  # [n, 1]
-            weighted = hidden * weights
-            size = table.shape.as_list()[0]
-            return (weights * (tf.matmul(probabilities, table) - tf.gather(table, labels)),
-                    tf.matmul(probabilities, weighted, transpose_a=True)
-                    - tf.math.unsorted_segment_sum(weighted, labels, size),
-                    tf.squeeze(tf.matmul(probabilities, weights, transpose_a=True), -1)
-                    - tf.math.unsorted_segment_sum(upstream, labels, size))
-
-        return loss, gradient
-
-    return losses(hidden, table, bias), logits
-
-
 def get_sentence_order_output(config, pooled_output, labels):
     """The sentence-order head: are two consecutive segments in order (0) or swapped (1)?
 
@@ -417,188 +420,12 @@ def get_sentence_order_output(config, pooled_output, labels):
     """
     with tf.variable_scope("cls/seq_relationship"):
         weights = tf.get_variable("output_weights", [2, config.hidden_size],
-                                  initializer=_initializer(config.initializer_range))
+                                  initializer=initializer(config.initializer_range))
         bias = tf.get_variable("output_bias", [2], initializer=tf.zeros_initializer())
     logits = tf.matmul(pooled_output, weights, transpose_b=True) + bias
     per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=tf.reshape(labels, [-1]), logits=logits)
     return tf.reduce_mean(per_example_loss), per_example_loss, logits
-
-
-def attend(query, key, value, bias, dropout_rate=0.0, seed=None):
-    """[B, N, P, D], twice [B, N, S, D] and an additive bias [B, 1, 1, S] -> [B, N, P, D].
-
-    The gradient passes over [B, N, P, S] half as often as the derived one: a row's sum of weights
-    times their gradients is the product of the row's context and its gradient, and the scale is
-    applied to the smaller queries and keys.
-    """
-    scale = 1.0 / math.sqrt(shape_list(query)[-1])
-    wide, narrow = bias.dtype, query.dtype  # of the softmax and of the products
-
-    @tf.custom_gradient
-    def attended(query, key, value, bias):
-        scores = tf.cast(tf.matmul(query, key, transpose_b=True), wide) * scale + bias
-        weights = tf.nn.softmax(scores)  # [B, N, P, S]
-        if dropout_rate:
-            kept = dropout_mask(shape_list(weights), dropout_rate, wide, seed)
-        dropped = tf.cast(weights * kept if dropout_rate else weights, narrow)
-        context = tf.matmul(dropped, value)
-
-        def gradient(upstream):
-            to_weights = tf.cast(tf.matmul(upstream, value, transpose_b=True), wide)
-            if dropout_rate:
-                to_weights *= kept
-            mean = tf.reduce_sum(tf.cast(upstream * context, wide), -1, keepdims=True)
-            to_scores = weights * (to_weights - mean)  # [B, N, P, S]
-            to_products = tf.cast(to_scores, narrow)
-            return (scale * tf.matmul(to_products, key),
-                    scale * tf.matmul(to_products, query, transpose_a=True),
-                    tf.matmul(dropped, upstream, transpose_a=True),
-                    tf.reduce_sum(to_scores, [1, 2], keepdims=True))
-
-        return context, gradient
-
-    return attended(query, key, value, bias)
-
-
-def attention_bias(input_mask):
-    """int [B, S] -> float [B, 1, 1, S]: 0 for tokens and -10000 for padding, as the originals."""
-    mask = tf.cast(input_mask[:, tf.newaxis, tf.newaxis, :], tf.float32)
-    return (1.0 - mask) * -10000.0
-
-
-def split_heads(x, num_heads):
-    """[B, S, H] -> [B, N, S, D]."""
-    batch, length, width = shape_list(x)
-    return tf.transpose(tf.reshape(x, [batch, length, num_heads, width // num_heads]), [0, 2, 1, 3])
-
-
-def merge_heads(x):
-    """[B, N, S, D] -> [B, S, H]."""
-    batch, heads, length, head_size = shape_list(x)
-    return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [batch, length, heads * head_size])
-
-
-def gather_positions(sequence, positions):
-    """[B, S, H] at int [B, P] -> [B*P, H]."""
-    batch, length, width = shape_list(sequence)
-    offsets = tf.range(batch, dtype=positions.dtype)[:, tf.newaxis] * tf.cast(
-        length, positions.dtype)
-    return tf.gather(tf.reshape(sequence, [-1, width]), tf.reshape(positions + offsets, [-1]))
-
-
-def gather_rows(sequence, positions):
-    """[B, S, H] at int [B, P] -> [B, P, H]."""
-    return tf.reshape(gather_positions(sequence, positions),
-                      shape_list(positions) + [shape_list(sequence)[-1]])
-
-
-def lookup(table, ids, use_one_hot=False, dtype=tf.float32):
-    """Rows of [V, W] at int [B, S] -> [B, S, W] of `dtype`."""
-    if not use_one_hot:
-        return tf.cast(tf.gather(table, ids), dtype)
-    return matmul_last(tf.one_hot(ids, shape_list(table)[0], dtype=dtype), table)
-
-
-def dense(x, units, name, initializer_range, activation=None):
-    """[..., W] -> [..., units], with variables `name`/kernel [W, units] and `name`/bias [units]."""
-    with tf.variable_scope(name):
-        kernel = tf.get_variable("kernel", [shape_list(x)[-1], units],
-                                 initializer=_initializer(initializer_range))
-        bias = tf.get_variable("bias", [units], initializer=tf.zeros_initializer())
-    y = matmul_last(x, kernel, bias)
-    return activation(y) if activation else y
-
-
-def matmul_last(x, matrix, bias=None):
-    """[..., W] x [W, U] -> [..., U] as one two-dimensional product in the type of `x`."""
-    shape = shape_list(x)
-    y = tf.matmul(tf.reshape(x, [-1, shape[-1]]), tf.cast(matrix, x.dtype))
-    if bias is not None:
-        y = tf.nn.bias_add(y, tf.cast(bias, x.dtype))
-    return tf.reshape(y, shape[:-1] + [shape_list(matrix)[-1]])
-
-
-def layer_norm(x, name="LayerNorm"):
-    """Normalizes the last axis; epsilon 1e-12, as the originals' tf.contrib.layers.layer_norm."""
-    width = shape_list(x)[-1]
-    with tf.variable_scope(name):
-        beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
-        gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
-    y = _normalize(tf.cast(x, tf.float32), tf.convert_to_tensor(beta), tf.convert_to_tensor(gamma))
-    return tf.cast(y, x.dtype)
-
-
-@tf.custom_gradient
-def _normalize(x, beta, gamma):
-    """LayerNorm of [..., W], [W], [W]; its gradient takes two thirds of the derived one's time."""
-    centered = x - tf.reduce_mean(x, -1, keepdims=True)
-    scale = tf.rsqrt(tf.reduce_mean(tf.square(centered), -1, keepdims=True) + 1e-12)
-    normal = centered * scale
-
-    def gradient(upstream):
-        to_normal = upstream * gamma
-        both = upstream * normal
-        to_x = scale * (to_normal - tf.reduce_mean(to_normal, -1, keepdims=True)
-                        - normal * tf.reduce_mean(both * gamma, -1, keepdims=True))
-        rows = list(range(x.shape.ndims - 1))
-        return to_x, tf.reduce_sum(upstream, rows), tf.reduce_sum(both, rows)
-
-    return normal * gamma + beta, gradient
-
-
-def dropout(x, rate, seed=None):
-    """Dropout with probability `rate`; the tensor itself when the rate is 0.
-
-    With a `seed`, int32 [2], the mask is a function of seed and shape.
-    """
-    return x * dropout_mask(shape_list(x), rate, x.dtype, seed) if rate else x
-
-
-def dropout_mask(shape, rate, dtype, seed=None):
-    """0 with probability `rate`, else 1 / (1 - rate)."""
-    uniform = tf.random.uniform(shape) if seed is None else tf.random.stateless_uniform(shape, seed)
-    return tf.cast(uniform >= rate, dtype) / (1.0 - rate)
-
-
-def draw_seeds(count):
-    """`count` seeds for `dropout`, int32 [2] each, drawn anew in every step."""
-    return [tf.random.uniform([2], maxval=np.iinfo(np.int32).max, dtype=tf.int32)
-            for _ in range(count)]
-
-
-@tf.custom_gradient
-def gelu(x):
-    """Gaussian Error Linear Unit, the tanh form (https://arxiv.org/abs/1606.08415).
-
-    0.5 * x * (1 + tanh(z)) = x * sigmoid(2 * z) with z = sqrt(2 / pi) * (x + 0.044715 * x ** 3). It
-    and its gradient are written for few passes over memory, twice as fast as the derived ones.
-    """
-    slope, cubic = 2 * np.sqrt(2 / np.pi), 2 * np.sqrt(2 / np.pi) * 0.044715
-    with tf.name_scope("gelu"):
-        square = tf.square(x)
-        gate = tf.sigmoid(x * (slope + cubic * square))
-        y = x * gate
-
-    def gradient(upstream):
-        with tf.name_scope("gelu"):
-            return upstream * (gate + (y - y * gate) * (slope + 3 * cubic * square))
-
-    return y, gradient
-
-
-def activation(name):
-    """The function of a config's `hidden_act`; None for "linear"."""
-    return {"gelu": gelu, "relu": tf.nn.relu, "tanh": tf.tanh, "linear": None}[name]
-
-
-def shape_list(tensor):
-    """The shape as a list: an int where it is static, a scalar tensor where it is not."""
-    static = tensor.shape.as_list()
-    if None not in static:
-        return static
-    dynamic = tf.shape(tensor)
-    return [dynamic[axis] if size is None else size for axis, size in enumerate(static)]
 
 
 def _check_length(length, limit):
@@ -610,7 +437,3 @@ def _check_length(length, limit):
         return []
     return [tf.debugging.assert_less_equal(
         length, limit, message="sequence is longer than max_position_embeddings")]
-
-
-def _initializer(initializer_range):
-    return tf.truncated_normal_initializer(stddev=initializer_range)

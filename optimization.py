@@ -10,10 +10,11 @@ import collections
 import math
 import re
 
+from util.errors import UserError
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
 from lamb_optimizer import LambOptimizer, MomentsOptimizer
 
 # What --lamb_exclude may say: the variables that LAMB does not adapt layer by layer.

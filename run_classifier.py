@@ -15,19 +15,19 @@ Your own files (train.tsv, dev.tsv, test.tsv in --data_dir, or given by --train_
       --label_column=2 --regression ...
 """
 
-import platforms
+from util import platforms
+from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-import finetuning
-from errors import UserError
+from finetuning import harness
 from tasks import classification, datasets
 
 
 def define_flags():
     """The shared flags and those that name the task."""
     flags = tf.flags
-    finetuning.define_flags()
+    harness.define_flags()
     flags.DEFINE_string("task_name", None, "A data set (%s), or tsv or jsonl for your own files."
                         % ", ".join(sorted(datasets.DATASETS)))
     flags.DEFINE_string("text_a_column", "0", "Own files: column of the (first) text; a number "
@@ -42,7 +42,7 @@ def define_flags():
     flags.DEFINE_bool("regression", False, "Own files: the label is a number.")
     flags.DEFINE_list("class_weights", None, "Weight of every label in the loss, in the order of "
                       "the labels, or balanced: the inverse of its frequency in training.")
-    finetuning.define_file_flags()
+    harness.define_file_flags()
 
 
 def create_task(flags):
@@ -58,13 +58,13 @@ def create_task(flags):
     else:
         dataset = datasets.DATASETS[name]
     return classification.Classification(
-        name, dataset, flags.data_dir, finetuning.own_files(flags), flags.classifier_dropout,
+        name, dataset, flags.data_dir, harness.own_files(flags), flags.classifier_dropout,
         flags.class_weights)
 
 
 def main(flags):
     """Fine-tunes, evaluates and predicts as the flags ask."""
-    finetuning.run(create_task, flags)
+    harness.run(create_task, flags)
 
 
 if __name__ == "__main__":

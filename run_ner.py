@@ -12,12 +12,12 @@ as CLUENER has them.
     python3 run_ner.py --task_name=conll --joiner=' ' ...
 """
 
-import platforms
+from util import platforms
+from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-import finetuning
-from errors import UserError
+from finetuning import harness
 from tasks import tagging
 
 OWN_TASKS = ("conll", "jsonl")
@@ -26,7 +26,7 @@ OWN_TASKS = ("conll", "jsonl")
 def define_flags():
     """The shared flags and those that name the task."""
     flags = tf.flags
-    finetuning.define_flags()
+    harness.define_flags()
     flags.DEFINE_string("task_name", None, "A data set (%s), or conll or jsonl for your own files."
                         % ", ".join(sorted(tagging.DATASETS)))
     flags.DEFINE_enum("scheme", None, sorted(tagging.SCHEMES), "How tags are written: BIO (IOB2), "
@@ -38,7 +38,7 @@ def define_flags():
                       "and position, like 科0 in Weibo's.")
     flags.DEFINE_list("labels", None, "Own files: the types of entities; else those of the "
                       "training file.")
-    finetuning.define_file_flags()
+    harness.define_file_flags()
 
 
 def create_task(flags):
@@ -52,13 +52,13 @@ def create_task(flags):
     else:
         raise UserError("--task_name=%s: no such task, expected one of %s" % (
             flags.task_name, ", ".join(sorted(tagging.DATASETS) + list(OWN_TASKS))))
-    return tagging.Tagging(name, dataset, flags.data_dir, finetuning.own_files(flags), flags.scheme,
+    return tagging.Tagging(name, dataset, flags.data_dir, harness.own_files(flags), flags.scheme,
                            flags.classifier_dropout)
 
 
 def main(flags):
     """Fine-tunes, evaluates and predicts as the flags ask."""
-    finetuning.run(create_task, flags)
+    harness.run(create_task, flags)
 
 
 if __name__ == "__main__":

@@ -14,21 +14,15 @@ import collections
 import functools
 import os
 
-import commands
-import platforms
+from util import console, files, platforms
+from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-import checkpoints
-import estimators
-import files
 import modeling
 import optimization
-import recipes
-import records
-import speed
-import training_hooks
-from errors import UserError
+from pretraining import recipes, records
+from training import checkpoints, estimators, flops, hooks
 
 
 def define_flags():
@@ -76,10 +70,9 @@ def pretraining_outputs(config, build, features, total_weight=None):
     """
     positions = features["masked_lm_positions"]
     # The heads read the first token and the masked ones, 20 of 128 tokens by default.
-    model = build(features, tf.concat([tf.zeros_like(positions[:, :1]), positions], 1))
-    places = tf.cumsum(tf.ones_like(positions), 1)  # 1 ... P
+    model = build(features, output_positions=positions)
     masked_lm = modeling.get_masked_lm_output(
-        config, model, places, features["masked_lm_ids"], features["masked_lm_weights"],
+        config, model, positions, features["masked_lm_ids"], features["masked_lm_weights"],
         total_weight)
     sentence_order = modeling.get_sentence_order_output(
         config, model.get_pooled_output(), features["next_sentence_labels"])
@@ -137,7 +130,7 @@ def model_fn_builder(config, flags, baseline=None):
 
     def model_fn(features, labels, mode, params):
         del labels, params
-        trained = estimators.begin_part(flags)
+        trained = estimators.seed_graph(flags)
         if mode == tf.estimator.ModeKeys.TRAIN:
             with estimators.compiled(flags):
                 train, shown = training_graph(
@@ -197,7 +190,7 @@ def training_spec(config, flags, train, shown, trained, baseline):
     scaffold_fn = estimators.restore_scaffold(
         config, flags.init_checkpoint, flags.allow_partial_init, flags.use_tpu, trained,
         flags.restore_slots)
-    hooks = []
+    session_hooks = []
     if not flags.use_tpu:  # a TPU's tensors cannot be fetched one by one
         for name, value in shown.items():
             if name != "loss":  # an Estimator has that
@@ -206,33 +199,35 @@ def training_spec(config, flags, train, shown, trained, baseline):
         tf.summary.scalar("gradient_norm", train.gradient_norm)
         for name, ratio in train.trust_ratios.items():
             tf.summary.scalar("trust_ratio/" + name, ratio)
-        hooks = training_progress(config, flags, dict(shown, learning_rate=train.learning_rate),
-                                  shown["masked_lm_accuracy"], baseline)
+        session_hooks = training_progress(
+            config, flags, dict(shown, learning_rate=train.learning_rate),
+            shown["masked_lm_accuracy"], baseline)
     # Workers must all compute the means in every step, not only where one of them shows them.
     train_op = tf.group(train.train_op, *shown.values()) if estimators.replicas() > 1 else (
         train.train_op)
     return tf.estimator.tpu.TPUEstimatorSpec(
         tf.estimator.ModeKeys.TRAIN, loss=shown["loss"], train_op=train_op,
-        training_hooks=hooks, scaffold_fn=scaffold_fn)
+        training_hooks=session_hooks, scaffold_fn=scaffold_fn)
 
 
 def training_progress(config, flags, values, accuracy, baseline):
     """The hooks that print, measure and warn."""
     examples = estimators.step_examples(flags)
-    work = training_hooks.Work(
-        examples, examples * flags.max_seq_length, speed.training_flops(
+    work = hooks.Work(
+        examples, examples * flags.max_seq_length, flops.training_flops(
             config, examples, flags.max_seq_length, flags.max_predictions_per_seq),
         # The peak is one device's, in float32.
-        None if flags.amp or estimators.replicas() > 1 else speed.measure_matmul_peak)
-    hooks = [training_hooks.ProgressHook(values, flags.num_train_steps, work, flags.output_dir)]
+        None if flags.amp or estimators.replicas() > 1 else flops.measure_matmul_peak)
+    session_hooks = [hooks.ProgressHook(
+        values, flags.num_train_steps, work, flags.output_dir)]
     if baseline:
-        hooks.append(training_hooks.StagnationHook(
+        session_hooks.append(hooks.StagnationHook(
             accuracy, baseline, flags.start_warmup_step + flags.num_warmup_steps,
             flags.num_train_steps,
             "Give it more steps if the loss still falls; else start again with a lower "
             "--learning_rate (a third of %g), more --num_warmup_steps, or --init_checkpoint "
             "(docs/recipes.md)" % flags.learning_rate))
-    return hooks
+    return session_hooks
 
 
 def record_files(patterns):
@@ -258,7 +253,7 @@ def input_files(flags):
                   "(or --eval_on_train_data)")
         if not flags.do_train:
             raise UserError(advice)
-        commands.say("no evaluation: %s", advice)
+        console.say("no evaluation: %s", advice)
     return train_paths, eval_paths
 
 
@@ -319,7 +314,7 @@ def choose_recipe(flags, config):
     for sentence in recipe.sentences:
         # A model that has left the beginning behind is another matter than the recipes'.
         if not (flags.init_checkpoint and sentence.startswith("warning: ")):
-            commands.say("%s", sentence)
+            console.say("%s", sentence)
 
 
 def train_and_evaluate(estimator, flags, training, evaluation):
@@ -358,7 +353,7 @@ def main(flags):
         raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first"
                         % flags.output_dir)
     with estimators.damage_named(train_paths):
-        baseline = train_paths and records.likeliest_share(train_paths, training.masking)
+        baseline = train_paths and records.majority_token_accuracy(train_paths, training.masking)
     estimator = estimators.create(model_fn_builder(config, flags, baseline), flags)
     try:
         train_and_evaluate(estimator, flags, training, evaluation)
@@ -368,8 +363,8 @@ def main(flags):
     if flags.export_dir and estimators.is_chief():
         path = estimator.export_saved_model(
             flags.export_dir, lambda: serving_input_fn(flags.max_seq_length))
-        commands.say("exported to %s", path.decode())
-    commands.say("next: python3 run_classifier.py --task_name=lcqmc --do_train --do_eval "
+        console.say("exported to %s", path.decode())
+    console.say("next: python3 run_classifier.py --task_name=lcqmc --do_train --do_eval "
                  "--bert_config_file=%s --init_checkpoint=%s --data_dir=... --vocab_file=... "
                  "--output_dir=...", flags.bert_config_file, flags.output_dir)
 

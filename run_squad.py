@@ -13,19 +13,19 @@
 Your own files are in SQuAD's form; --evaluation=zh scores Chinese answers by the character.
 """
 
-import platforms
+from util import platforms
+from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-import finetuning
-from errors import UserError
+from finetuning import harness
 from tasks import reading, reading_scores
 
 
 def define_flags():
     """The shared flags and those of reading, with the names of both original codes."""
     flags = tf.flags
-    finetuning.define_flags()
+    harness.define_flags()
     flags.FLAGS.set_default("max_seq_length", 384)
     flags.FLAGS.set_default("classifier_dropout", 0.0)  # both original codes have none here
     flags.DEFINE_string("task_name", None, "A data set in --data_dir (%s); not needed with "
@@ -78,7 +78,7 @@ def create_task(flags):
 
 def main(flags):
     """Fine-tunes, evaluates and predicts as the flags ask."""
-    finetuning.run(create_task, flags)
+    harness.run(create_task, flags)
 
 
 if __name__ == "__main__":

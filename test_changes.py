@@ -5,14 +5,13 @@
 3. Sentence order instead of next sentence: two consecutive segments, kept or swapped.
 """
 
-import commands
-import platforms
+from util import console, platforms
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 import modeling
-import pretraining_instances
+from pretraining import instances
 
 LARGE = {"vocab_size": 30000, "embedding_size": 128, "hidden_size": 1024, "num_hidden_layers": 12,
          "num_attention_heads": 16, "intermediate_size": 3072}
@@ -70,15 +69,15 @@ def test_sentence_order():
     """Segments are consecutive pieces of one document, swapped in half of the instances."""
     sentences, length = 40, 5
     ids = np.arange(100, 100 + sentences * length, dtype=np.int32)  # every token is unique
-    document = pretraining_instances.Document(
+    document = instances.Document(
         ids, np.ones(len(ids), bool), np.arange(0, len(ids) + 1, length), b"document",
         unknown=[])
-    settings = pretraining_instances.Settings(
+    settings = instances.Settings(
         max_seq_length=32, max_predictions_per_seq=4, masked_lm_prob=0.1, short_seq_prob=0.1,
         dupe_factor=200, ngram=3, whole_words=True, brightmart_labels=False,
         store_word_starts=False, random_seed=1)
     swapped = []
-    for instance in pretraining_instances.document_instances(document, settings, _Letters()):
+    for instance in instances.document_instances(document, settings, _Letters()):
         tokens = instance.tokens.copy()
         tokens[instance.positions] = instance.labels
         first_end = int(np.flatnonzero(tokens == _Letters.sep_id)[0])
@@ -96,7 +95,7 @@ def main(_):
     """Runs the three and says what held."""
     for test in (test_factorized_embeddings, test_shared_layers, test_sentence_order):
         test()
-        commands.say("ok  %s: %s", test.__name__, test.__doc__.split("\n")[0])
+        console.say("ok  %s: %s", test.__name__, test.__doc__.split("\n")[0])
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ import hashlib
 import re
 import unicodedata
 
-import numpy as np
+from util import files
+from util.errors import UserError
 
-import files
-from errors import UserError
+import numpy as np
 
 # Longer words are [UNK], as in Google's BERT; it also bounds the quadratic greedy search.
 MAX_WORD_CHARACTERS = 200

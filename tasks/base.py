@@ -1,7 +1,7 @@
 """What a fine-tuning task is, and the tables its data sets are read from.
 
 A family of tasks (tasks/classification.py) is a class with the methods of `Task`; a data set is a
-row in the family's table. `finetuning.py` drives any of them and never asks for a name.
+row in the family's table. `finetuning/harness.py` drives any of them and never asks for a name.
 
 Dimensions: B batch, S sequence, C choices of an example, H hidden.
 """
@@ -10,12 +10,13 @@ import collections
 import json
 import os
 
+from util import files
+from util.errors import UserError
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import files
 import tokenization
-from errors import UserError
 
 SPLITS = ("train", "dev", "test")
 
@@ -223,7 +224,7 @@ def pack(first, second, tokenizer, max_seq_length):
 
 
 class Task(object):
-    """What a family of tasks gives to finetuning.py.
+    """What a family of tasks gives to finetuning/harness.py.
 
     Attributes:
       metric: the name, among `score`'s, that decides which checkpoint is the best.

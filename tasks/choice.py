@@ -8,12 +8,13 @@ import json
 import os
 import re
 
+from util import files
+from util.errors import UserError
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import files
-import modeling
-from errors import UserError
+import layers
 from tasks import base
 
 # One question as read. passage: texts that stand before, between and after its blanks, one text
@@ -360,14 +361,14 @@ class Choice(base.Task):
 
     def build(self, config, model, features, is_training):
         # The variables' names and shapes are those of Google's run_race.py.
-        pooled = modeling.dropout(model.get_pooled_output(),
+        pooled = layers.dropout(model.get_pooled_output(),
                                   self._dropout if is_training else 0.0)  # [B * C, H]
         weights = tf.get_variable("output_weights", [1, config.hidden_size],
                                   initializer=tf.truncated_normal_initializer(stddev=0.02))
         bias = tf.get_variable("output_bias", [1], initializer=tf.zeros_initializer())
         is_choice = tf.reduce_max(features["input_mask"], axis=-1)  # [B, C], 0: padding
         logits = tf.matmul(pooled, weights, transpose_b=True) + bias  # [B * C, 1]
-        logits = tf.reshape(logits, modeling.shape_list(is_choice))
+        logits = tf.reshape(logits, layers.shape_list(is_choice))
         logits += (1.0 - tf.cast(is_choice, logits.dtype)) * -1e9
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
             labels=tf.reshape(features["label_ids"], [-1]), logits=logits)

@@ -1,7 +1,7 @@
 """Classification of sentences and of sentence pairs, regression; data sets are rows of a table.
 
 The table is in tasks/datasets.py; what differs between one label, several and a number is in
-tasks/kinds.py.
+tasks/targets.py.
 
 Dimensions: B batch, H hidden, L labels, O outputs of the head.
 """
@@ -9,14 +9,13 @@ Dimensions: B batch, H hidden, L labels, O outputs of the head.
 import collections
 import os
 
-import commands
+from util import console, files
+from util.errors import UserError
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import files
-import modeling
-from errors import UserError
+import layers
 from tasks import base, submissions
 
 BALANCED = "balanced"
@@ -117,7 +116,7 @@ class Classification(base.Task):
                             % (path, " (left out: %s)" % reasons if reasons else ""))
         if reasons and split not in self._told:
             self._told.add(split)
-            commands.say("%s: %d examples, left out: %s", path, len(examples), reasons)
+            console.say("%s: %d examples, left out: %s", path, len(examples), reasons)
         if split == "train":
             self._label_counts = collections.Counter(example.label for example in examples)
         return examples
@@ -176,7 +175,7 @@ class Classification(base.Task):
 
     def build(self, config, model, features, is_training):
         # The names are those of both original codes.
-        pooled = modeling.dropout(model.get_pooled_output(), self._dropout if is_training else 0.0)
+        pooled = layers.dropout(model.get_pooled_output(), self._dropout if is_training else 0.0)
         weights = tf.get_variable(
             "output_weights", [self._kind.size, config.hidden_size],
             initializer=tf.truncated_normal_initializer(stddev=0.02))

@@ -9,14 +9,15 @@ import collections
 import difflib
 import re
 
-from errors import UserError
-from tasks import base, kinds, metrics
+from util.errors import UserError
+
+from tasks import base, metrics, targets
 from tasks.base import JsonLines, Source, Tsv
 from tasks.submissions import Clue, Glue
 
 # sources: {split: the Sources it may lie in}; labels: in the order of their ids, None: those of the
 # training file; metric: the score that picks the best checkpoint, None: the kind's own; aliases:
-# {other spelling: label}; kind: what is asked (tasks/kinds.py); extra_scores: functions of
+# {other spelling: label}; kind: what is asked (tasks/targets.py); extra_scores: functions of
 # tasks/metrics.py; dropped_label: examples that nobody agreed on; missing_texts: what stands, in
 # training files, where a text is missing; more_splits: {"dev" or "test": further splits};
 # label_file: JSON lines that, where they exist, list the labels; submissions: {split: form};
@@ -25,7 +26,7 @@ Dataset = collections.namedtuple("Dataset", (
     "sources labels metric aliases kind extra_scores dropped_label missing_texts more_splits "
     "label_file submissions separator"))
 Dataset.__new__.__defaults__ = (
-    None, {}, kinds.OneLabel, (), None, (), {}, None, {}, ",")
+    None, {}, targets.OneLabel, (), None, (), {}, None, {}, ",")
 
 _NLI = ("contradiction", "entailment", "neutral")
 _YES_NO = ("0", "1")
@@ -187,7 +188,7 @@ DATASETS = {
     "mrpc": _glue("MRPC", None, sources=_mrpc(), metric="accuracy_and_f1",
                   extra_scores=(metrics.positive_f1,)),
     "sts-b": _glue("STS-B", _by_header(text_a="sentence1", text_b="sentence2", label="score"),
-                   labels=(), kind=kinds.Number),
+                   labels=(), kind=targets.Number),
     "qqp": _glue("QQP", _by_header(id="id", text_a="question1", text_b="question2",
                                    label="is_duplicate"), metric="accuracy_and_f1",
                  extra_scores=(metrics.positive_f1,)),
@@ -275,5 +276,5 @@ def own_kind(multi_label, regression, labels, separator):
     if multi_label and not separator:
         raise UserError("--label_separator is empty; give the text between two labels, as ,")
     if regression:
-        return kinds.Number
-    return kinds.SeveralLabels if multi_label else kinds.OneLabel
+        return targets.Number
+    return targets.SeveralLabels if multi_label else targets.OneLabel

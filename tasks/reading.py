@@ -9,14 +9,13 @@ import json
 import os
 import re
 
-import commands
+from util import console, files
+from util.errors import UserError
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import files
-import modeling
-from errors import UserError
+import layers
 from tasks import base, reading_scores
 
 # One question as read; label is None where the answers are unknown.
@@ -194,10 +193,10 @@ class Reader(object):
     def say_what_is_wrong(self):
         """Prints the counts, if any."""
         if self.moved:
-            commands.say("%s: %d answers do not stand at their answer_start; the place nearest to "
+            console.say("%s: %d answers do not stand at their answer_start; the place nearest to "
                          "it is taken", self.path, self.moved)
         if self.missing:
-            commands.say("%s: %d questions have no answer that stands in the context, %s; the "
+            console.say("%s: %d questions have no answer that stands in the context, %s; the "
                          "first is %s", self.path, len(self.missing),
                          "dropped" if self._split == "train" else "kept and scored",
                          self.missing[0][len(self.path) + 1:])
@@ -239,7 +238,7 @@ def top_tokens(logits, is_candidate, characters, k):
       (float [B, K], their logits; int [B, K], their places, -1 for what is no candidate; int
       [B, K], their characters).
     """
-    batch, length = modeling.shape_list(logits)
+    batch, length = layers.shape_list(logits)
     masked = tf.where(is_candidate, logits, tf.fill([batch, length], _MASKED))
     count = min(k, length) if isinstance(length, int) else tf.minimum(k, length)
     values, tokens = tf.nn.top_k(masked, count)
@@ -355,14 +354,14 @@ class Reading(base.Task):
         return self._encoded[1]
 
     def build(self, config, model, features, is_training):
-        hidden = modeling.dropout(model.get_sequence_output(),
+        hidden = layers.dropout(model.get_sequence_output(),
                                   self._dropout if is_training else 0.0)  # [B, S, H]
         weights = tf.get_variable("squad/output_weights", [2, config.hidden_size],
                                   initializer=tf.truncated_normal_initializer(stddev=0.02))
         bias = tf.get_variable("squad/output_bias", [2], initializer=tf.zeros_initializer())
-        logits = modeling.matmul_last(hidden, tf.transpose(weights), bias)  # [B, S, 2]
+        logits = layers.matmul_last(hidden, tf.transpose(weights), bias)  # [B, S, 2]
         mask = features["context_mask"]  # [B, S]
-        is_first = tf.equal(tf.range(modeling.shape_list(mask)[1]), 0)  # [S], "no answer"
+        is_first = tf.equal(tf.range(layers.shape_list(mask)[1]), 0)  # [S], "no answer"
         is_allowed = tf.cast(tf.logical_or(mask > 0, is_first), logits.dtype)
         logits += _MASKED * (1.0 - is_allowed)[:, :, tf.newaxis]
         start_logits, end_logits = tf.unstack(logits, axis=-1)  # [B, S] twice

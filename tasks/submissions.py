@@ -5,7 +5,7 @@ import json
 import os
 import re
 
-import files
+from util import files
 
 
 class Clue(collections.namedtuple("Clue", "name")):

@@ -14,19 +14,18 @@ import json
 import os
 import re
 
-import commands
+from util import console, files
+from util.errors import UserError
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from seqeval import metrics as seqeval_metrics
 from seqeval.metrics import sequence_labeling
 
-import files
-import modeling
-import sentences
-from errors import UserError
+import layers
 from tasks import base
 from tasks.base import Source
+from text import sentences
 
 # How a scheme writes an entity's first, inner and last unit, and an entity of one unit.
 SCHEMES = {"BIO": "BIIB", "BMES": "BMES", "BIOES": "BIES"}
@@ -235,7 +234,7 @@ class JsonSpans(collections.namedtuple("JsonSpans", "text label")):
             yield Sentence(record.get("id", "%s-%d" % (split, index)), place, text,
                            range(len(text)), range(1, len(text) + 1), entities)
         if num_left_out:
-            commands.say("%s: %d entities lie in or across longer ones and are left out", path,
+            console.say("%s: %d entities lie in or across longer ones and are left out", path,
                          num_left_out)
 
     def _spans(self, place, text, label, types):
@@ -467,9 +466,9 @@ class Tagging(base.Task):
                 initializer=tf.truncated_normal_initializer(stddev=0.02))
             bias = tf.get_variable("output_bias", [len(self.tags)],
                                    initializer=tf.zeros_initializer())
-        hidden = modeling.dropout(tf.cast(model.get_sequence_output(), tf.float32),
+        hidden = layers.dropout(tf.cast(model.get_sequence_output(), tf.float32),
                                   self._dropout if is_training else 0.0)  # [B, S, H]
-        logits = modeling.matmul_last(hidden, weights, bias)  # [B, S, T]
+        logits = layers.matmul_last(hidden, weights, bias)  # [B, S, T]
         counts = tf.cast(features["first_units"] > 0, tf.float32)  # [B, S]
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
             labels=features["label_ids"], logits=logits)  # [B, S]

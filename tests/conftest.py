@@ -15,8 +15,10 @@ import pytest  # noqa: E402
 import tensorflow.compat.v1 as tf  # noqa: E402 - reads the environment above
 from tensorflow.python.training import training_util  # noqa: E402
 
-import estimators  # noqa: E402
-import speed  # noqa: E402
+from training import (
+    estimators,  # noqa: E402
+    flops,  # noqa: E402
+)
 
 tf.disable_v2_behavior()
 tf.enable_resource_variables()
@@ -43,8 +45,8 @@ def quick_trainings():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(estimators, "session_config", unoptimized)
-        patch.setattr(speed, "measure_matmul_peak", functools.partial(
-            speed.measure_matmul_peak, size=256, seconds=0.01))
+        patch.setattr(flops, "measure_matmul_peak", functools.partial(
+            flops.measure_matmul_peak, size=256, seconds=0.01))
         patch.setattr(training_util, "write_graph", lambda *arguments, **options: None)
         yield
 

@@ -5,15 +5,15 @@ import os
 import subprocess
 import sys
 
-import commands
+from util import console
+from util.errors import UserError
 
 import numpy as np
 import pytest
 
 import benchmark
-import benchmark_peers
 import tiny
-from errors import UserError
+from benchmarks import peers
 
 OURS = benchmark.Peer("this code", None, benchmark.RATE, 1)
 ORIGINAL = benchmark.Peer("albert_zh", None, benchmark.ORIGINAL_RATE, 5)
@@ -24,7 +24,7 @@ HUGGING_FACE_PYTHON = os.environ.get("HUGGINGFACE_PYTHON", sys.executable)
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(commands, "say", lambda form, *values: lines.append(form % values))
+    monkeypatch.setattr(console, "say", lambda form, *values: lines.append(form % values))
     return lines
 
 
@@ -113,7 +113,7 @@ def test_peers_get_the_same_labels():
     features = tiny.pretraining_example(np.random.RandomState(0))
     features = {name: np.stack([value, value]) for name, value in features.items()}
     features["masked_lm_weights"][1, 1] = 0
-    batch = benchmark_peers.peer_batch(features)
+    batch = peers.peer_batch(features)
     token = features["masked_lm_ids"][0, 0]
     expected = np.full([2, 16], -100)
     expected[0, [2, 5]] = expected[1, 2] = token
@@ -125,16 +125,16 @@ def prepared(tmp_path):
     """The batches of tiny records, as the peers read them, and the flops of a step."""
     records = tiny.write_records(tmp_path / "train.tfrecord", 64)
     target = str(tmp_path / "batches.npz")
-    printed, _ = benchmark.measure(benchmark.ours(
-        "benchmark_peers.py", "prepare", tiny.write_config(tmp_path / "config.json"), records,
+    printed, _ = benchmark.measure(benchmark.peer_command(
+        "prepare", tiny.write_config(tmp_path / "config.json"), records,
         target, 3, tiny.LENGTH, tiny.PREDICTIONS))
     return target, json.loads(benchmark.last_line(printed))["flops"]
 
 
 def test_batches_for_peers(tmp_path):
     target, flops = prepared(tmp_path)
-    assert flops == 1559232  # as in test_speed.py
-    config, batches = benchmark_peers.read(target)
+    assert flops == 1559232  # as in test_flops.py
+    config, batches = peers.read(target)
     assert (config["hidden_size"], config["hidden_act"], len(batches)) == (16, "gelu_new", 16)
     assert {"layout", "ln_type"}.isdisjoint(config)
     assert batches[0]["labels"].shape == (3, tiny.LENGTH)
@@ -149,7 +149,7 @@ def test_transformers_learns_from_them(framework, tmp_path):
         pytest.skip(problem)
     target, _ = prepared(tmp_path)
     printed = subprocess.check_output(
-        [HUGGING_FACE_PYTHON, "benchmark_peers.py", framework, target, "150"],
+        benchmark.peer_command(framework, target, 150, python=HUGGING_FACE_PYTHON),
         cwd=benchmark.HERE, stderr=subprocess.DEVNULL).decode()
     lines = printed.strip().split("\n")
     assert len(lines) == 150 and lines[-1].startswith("step 150/150  loss ")

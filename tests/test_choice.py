@@ -3,6 +3,8 @@
 import json
 import os
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -10,7 +12,6 @@ import tensorflow.compat.v1 as tf
 import run_race
 import tiny
 import tokenization
-from errors import UserError
 from tasks import choice
 
 C3_DATA = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data", "c3")

@@ -3,6 +3,8 @@
 import json
 import os
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -10,7 +12,6 @@ import tensorflow.compat.v1 as tf
 import run_classifier
 import tiny
 import tuning
-from errors import UserError
 from tasks import classification, datasets
 
 

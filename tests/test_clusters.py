@@ -8,18 +8,17 @@ import subprocess
 import sys
 import time
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import checkpoints
-import clusters
-import estimators
 import run_pretraining
 import tiny
 import tuning
-from errors import UserError
 from processes import wait_until
+from training import checkpoints, clusters, estimators
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

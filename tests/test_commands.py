@@ -4,13 +4,11 @@ import os
 import subprocess
 import sys
 
-import commands
-import platforms
+from util import commands, platforms
+from util.errors import UserError
 
 import pytest
 import tensorflow.compat.v1 as tf
-
-from errors import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WITH_TENSORFLOW = ["run_pretraining.py", "run_classifier.py", "test_changes.py"]

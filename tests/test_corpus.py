@@ -5,10 +5,11 @@ import gzip
 import os
 import random
 
+from util.errors import UserError
+
 import pytest
 
-import corpus
-from errors import UserError
+from text import corpus
 
 
 def documents(tmp_path, text, **options):

@@ -13,6 +13,8 @@ import lzma
 import os
 import re
 
+from util import external_sort
+
 import jieba
 import numpy as np
 import pytest
@@ -20,14 +22,23 @@ from absl import flags as absl_flags
 
 import create_pretraining_data as command
 import create_vocab
-import external_sort
-import pretraining_shards
-import records
-import segmentation
-import sentences
 import tokenization
-from making import NEWS, TEXT, assert_share, everything, flags, make, news, read, refused, sidecar
+from factories import (
+    NEWS,
+    TEXT,
+    assert_share,
+    everything,
+    flags,
+    make,
+    news,
+    read,
+    refused,
+    sidecar,
+)
+from pretraining import records, shards
+from text import segmentation, sentences
 from tiny import parse
+from training import input_pipeline
 
 
 def restored(example, tokenizer):
@@ -64,7 +75,7 @@ def test_command_end_to_end(tmp_path, run_command, sample_vocab):
     assert before == everything(make(tmp_path, sample_vocab, **changes))  # another process
     size = tokenization.load_tokenizer(sample_vocab).vocab_size
     records.check_pretraining_files([str(path)], 64, 10, size)
-    count = records.count_records(str(path))
+    count = input_pipeline.count_records(str(path))
     assert count == records.total_records([str(path)]) > 1000
     for line in ("documents                                               180",
                  "instances                                             {:,}".format(count),
@@ -208,7 +219,7 @@ def test_same_bytes_for_compressed_text(tmp_path, sample_vocab, reference, suffi
 
 @pytest.mark.parametrize("module, name, value", [
     (command, "MIN_CHUNK", 1 << 20),  # one chunk
-    (pretraining_shards, "RUN_BYTES", 3000),  # a few records a run
+    (shards, "RUN_BYTES", 3000),  # a few records a run
     (external_sort, "WINDOW_BYTES", 20000),  # and a few in memory
 ])
 def test_same_bytes_for_any_size_of_the_pieces(tmp_path, sample_vocab, monkeypatch, reference,
@@ -259,7 +270,7 @@ def test_shards_are_the_single_file_cut(tmp_path, sample_vocab, reference, numbe
     assert sum(counts.values()) == reference[1]["files"]["a.tfrecord"]
     assert max(counts.values()) - min(counts.values()) <= 1
     for name in names[::97]:
-        assert records.count_records(str(out / name)) == counts[name]
+        assert input_pipeline.count_records(str(out / name)) == counts[name]
 
 
 def test_comma_list_of_files(tmp_path, sample_vocab, reference):

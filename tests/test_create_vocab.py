@@ -5,12 +5,13 @@ import subprocess
 import sys
 import types
 
+from util import files
+from util.errors import UserError
+
 import pytest
 
 import create_vocab
-import files
 import tokenization
-from errors import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

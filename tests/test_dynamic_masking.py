@@ -8,8 +8,8 @@ import pytest
 import scipy.stats
 import tensorflow.compat.v1 as tf
 
-import dynamic_masking
-import pretraining_instances as instances_of
+from pretraining import dynamic_masking
+from pretraining import instances as instances_of
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 V = 30
@@ -85,7 +85,7 @@ def budget(features, settings):
 
 
 def statically_chosen(features, settings, count):
-    """The positions that pretraining_instances chooses in a text, `count` times."""
+    """The positions that instances.py chooses in a text, `count` times."""
     length = features["input_mask"].sum()
     middle = int(np.argmax(features["segment_ids"])) - 1
     rng = random.Random(5)

@@ -4,17 +4,16 @@ import collections
 import logging
 import types
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import clusters
-import estimators
-import modeling
+import layers
 import run_pretraining
 import tiny
-import training_hooks
-from errors import UserError
+from training import clusters, estimators, hooks
 
 
 def flags(**values):
@@ -71,7 +70,7 @@ def test_what_xla_and_amp_set(monkeypatch, values, gpu, clusters_compiled, float
     assert estimators.model_options(found)["compute_type"] == wanted
     with tf.Graph().as_default() as graph:
         with estimators.compiled(found):
-            modeling.gelu(tf.ones([2, 2]) + 1.0)
+            layers.gelu(tf.ones([2, 2]) + 1.0)
         marked = {operation.type for operation in graph.get_operations()
                   if "_XlaCompile" in operation.node_def.attr
                   and operation.node_def.attr["_XlaCompile"].b}
@@ -97,9 +96,9 @@ def training(loss, steps, hooks=(), batch_size=4):
     with tf.Graph().as_default():
         step = tf.train.get_or_create_global_step()
         train_op = tf.assign_add(step, 1)
-        progress = training_hooks.ProgressHook(
+        progress = hooks.ProgressHook(
             collections.OrderedDict([("loss", tf.constant(loss)), ("step", step)]), steps,
-            training_hooks.Work(batch_size, None, None, None), every_seconds=1e9)
+            hooks.Work(batch_size, None, None, None), every_seconds=1e9)
         with tf.train.MonitoredSession(hooks=[progress] + list(hooks)) as session:
             for _ in range(steps):
                 session.run(train_op)
@@ -107,7 +106,7 @@ def training(loss, steps, hooks=(), batch_size=4):
 
 def test_progress_shows_the_last_step(caplog, monkeypatch):
     clock = iter(range(100))
-    monkeypatch.setattr(training_hooks, "time", types.SimpleNamespace(time=lambda: next(clock)))
+    monkeypatch.setattr(hooks, "time", types.SimpleNamespace(time=lambda: next(clock)))
     with caplog.at_level(logging.INFO, "albert"):
         training(0.25, 3)
     assert len(caplog.messages) == 1
@@ -134,7 +133,7 @@ def test_each_part_of_a_run_has_its_own_seed(tmp_path):
     seeds = []
     for step in (0, 3, 7):
         with tf.Graph().as_default() as graph, tf.Session() as session:
-            trained = estimators.begin_part(flags(output_dir=tmp_path, seed=100))
+            trained = estimators.seed_graph(flags(output_dir=tmp_path, seed=100))
             assert bool(trained) == (step > 0)
             seeds.append(graph.seed)
             session.run(tf.get_variable("global_step", initializer=np.int64(step + 4)).initializer)

@@ -5,10 +5,10 @@ import random
 import resource
 import tracemalloc
 
+from util import external_sort
+
 import numpy as np
 import pytest
-
-import external_sort
 
 LARGEST = 2 ** 64 - 1
 

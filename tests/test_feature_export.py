@@ -3,14 +3,15 @@
 import json
 import types
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import feature_export
 import modeling
 import tiny
-from errors import UserError
+from finetuning import feature_export
 from tasks import base
 from tuning import prepare, run, texts
 

@@ -10,10 +10,10 @@ import os
 import random
 import sys
 
-import pytest
+from util import files
+from util.errors import UserError
 
-import files
-from errors import UserError
+import pytest
 
 COMPRESSORS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 TEXT = "".join("%d 长江发源于青藏高原。\n" % (number * number) for number in range(3000))

@@ -4,13 +4,14 @@ import json
 import os
 import types
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import grid_search
 import tiny
-from errors import UserError
+from finetuning import grid_search
 from tuning import flags_of, prepare, run
 
 

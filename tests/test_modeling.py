@@ -3,13 +3,15 @@
 import glob
 import os
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import layers
 import modeling
 import run_pretraining
-from errors import UserError
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
 CASES = sorted(os.path.basename(path)[:-len(".json")]
@@ -112,9 +114,9 @@ def test_golden_loss_and_gradients_of_run_pretraining(case, compiled):
     def step(*inputs):
         feed = dict(zip(INPUTS, inputs))
         masked_lm, order = run_pretraining.pretraining_outputs(
-            config, lambda features, positions: modeling.AlbertModel(
+            config, lambda features, output_positions: modeling.AlbertModel(
                 config, True, features["input_ids"], features["input_mask"],
-                features["segment_ids"], output_positions=positions),
+                features["segment_ids"], output_positions=output_positions),
             dict(feed, next_sentence_labels=feed["sentence_order_labels"]))
         loss = masked_lm[0] + order[0]
         return [loss] + [gradient for _, gradient in sorted(gradients(loss).items())]
@@ -247,7 +249,7 @@ def plain_losses(hidden, table, bias):
 
 
 def own_losses(hidden, table, bias):
-    return modeling.softmax_losses(hidden, table, bias, tf.constant([3, 0, 3]))[0]
+    return layers.softmax_losses(hidden, table, bias, tf.constant([3, 0, 3]))[0]
 
 
 def of_logits(logits_of):
@@ -255,13 +257,13 @@ def of_logits(logits_of):
 
 
 CASES_OF_GRADIENTS = {
-    "gelu": (modeling.gelu, plain_gelu, [(4, 6)]),
-    "layer_norm": (modeling._normalize, plain_layer_norm, [(4, 6), (6,), (6,)]),
-    "layer_norm of sequences": (modeling._normalize, plain_layer_norm, [(2, 3, 6), (6,), (6,)]),
-    "attend": (modeling.attend, plain_attention, [(2, 3, 4, 5)] * 3 + [(2, 1, 1, 4)]),
+    "gelu": (layers.gelu, plain_gelu, [(4, 6)]),
+    "layer_norm": (layers._normalize, plain_layer_norm, [(4, 6), (6,), (6,)]),
+    "layer_norm of sequences": (layers._normalize, plain_layer_norm, [(2, 3, 6), (6,), (6,)]),
+    "attend": (layers.attend, plain_attention, [(2, 3, 4, 5)] * 3 + [(2, 1, 1, 4)]),
     "word softmax": (own_losses, plain_losses, [(3, 5), (7, 5), (7,)]),
     "its logits": (
-        of_logits(lambda *x: modeling.softmax_losses(*x, tf.constant([3, 0, 3]))[1]),
+        of_logits(lambda *x: layers.softmax_losses(*x, tf.constant([3, 0, 3]))[1]),
         of_logits(lambda hidden, table, bias: tf.matmul(hidden, table, transpose_b=True) + bias),
         [(3, 5), (7, 5), (7,)]),
 }
@@ -286,16 +288,16 @@ def test_gradients_are_the_derived_ones(name):
 
 
 def test_gradient_of_attention_with_dropout(monkeypatch):
-    monkeypatch.setattr(modeling, "dropout_mask", lambda *_: KEPT / 0.7)
+    monkeypatch.setattr(layers, "dropout_mask", lambda *_: KEPT / 0.7)
     assert_same_values_and_gradients(
-        lambda *inputs: modeling.attend(*inputs, dropout_rate=0.3),
+        lambda *inputs: layers.attend(*inputs, dropout_rate=0.3),
         lambda *inputs: plain_attention(*inputs, kept=KEPT / 0.7),
         [(2, 3, 4, 5)] * 3 + [(2, 1, 1, 4)])
 
 
 def test_loss_of_a_label_whose_probability_rounds_to_zero():
     with tf.Graph().as_default(), tf.Session() as session:
-        losses, _ = modeling.softmax_losses(
+        losses, _ = layers.softmax_losses(
             tf.constant([[1.0], [1.0]]), tf.constant([[500.0], [-500.0], [499.0]]), tf.zeros([3]),
             tf.constant([1, 0]))
         found = session.run(losses)

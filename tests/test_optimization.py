@@ -3,13 +3,14 @@
 import os
 import time
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import lamb_optimizer
 import optimization
-from errors import UserError
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
 NAMES = ("bert/embeddings/word_embeddings", "bert/encoder/dense/kernel",

@@ -3,6 +3,8 @@
 import json
 import os
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -11,7 +13,6 @@ import modeling
 import run_squad
 import tiny
 import tokenization
-from errors import UserError
 from tasks import reading
 
 CONTEXT = "Super Bowl 50 was won by Denver. Denver is in Colorado."
@@ -81,7 +82,7 @@ def test_answers_that_do_not_stand_there(tmp_path):
 
 def test_counts_are_told_once(tmp_path, caplog, monkeypatch):
     said = []
-    monkeypatch.setattr(reading.commands, "say", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr(reading.console, "say", lambda text, *values: said.append(text % values))
     path = write(tmp_path / "f.json", document(
         question("moved", answers=[("Denver", 40)]), question("gone", answers=[("x", 25)])))
     task = reading.Reading("own", reading.Dataset({}, "en"), None,
@@ -537,7 +538,7 @@ def test_data_sets(tmp_path, name, changes, evaluation, with_negative):
 
 
 class _Namespace:
-    """Flags as finetuning.run hands them on."""
+    """Flags as harness.run hands them on."""
 
     def __init__(self, flags):
         self.__dict__.update(flags.flag_values_dict())

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 
+from util.errors import UserError
+
 import pytest
 
-import recipes
-from errors import UserError
+from pretraining import recipes
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 Shape = collections.namedtuple("Shape", "hidden_size num_hidden_layers")
@@ -149,5 +150,5 @@ def test_documented_table_is_the_table():
 
 
 def test_needs_no_tensorflow():
-    code = "import recipes, sys; sys.exit('tensorflow' in sys.modules)"
+    code = "from pretraining import recipes; import sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.call([sys.executable, "-c", code], cwd=ROOT) == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import layers
 import modeling
 import optimization
 import tiny
@@ -54,10 +55,12 @@ def some_positions(config, recompute):
     model = modeling.AlbertModel(
         config, True, given["input_ids"], given["input_mask"], scope="bert", recompute=recompute,
         output_positions=positions if recompute is not None else None)
-    y = model.get_sequence_output()
-    if recompute is not None:
+    if recompute is None:
+        y = model.get_sequence_output()
+    else:
+        y = model.get_output_at(positions)
         assert y.shape.as_list() == [4, 4, 16]
-        weights = modeling.gather_rows(given["weights"], positions)
+        weights = layers.gather_rows(given["weights"], positions)
     loss = tf.reduce_sum(tf.square(y) * tf.square(weights)) + tf.reduce_sum(
         tf.square(model.get_pooled_output()))
     return [loss] + [gradient.value for gradient in optimization.compute_gradients(loss)]
@@ -121,7 +124,7 @@ def test_same_masks_the_second_time(monkeypatch):
     """With the same seeds the gradients are those of a graph that keeps all it computes."""
     monkeypatch.setattr(modeling, "draw_seeds", lambda count: [
         tf.constant([7, index]) for index in range(count)])
-    recomputed = modeling.recomputed
+    recomputed = layers.recomputed
     config = tiny.config(**DROPOUT)
 
     def compute(config, recompute):
@@ -131,7 +134,7 @@ def test_same_masks_the_second_time(monkeypatch):
         monkeypatch.setattr(modeling, "dropout", seeded_only)
         return plain(config, True)
 
-    dropout = modeling.dropout
+    dropout = layers.dropout
 
     def seeded_only(x, rate, seed=None):
         return x if seed is None else dropout(x, rate, seed)
@@ -156,7 +159,7 @@ def test_masks_differ_from_step_to_step():
 PEAK = """
 import sys
 sys.path[:0] = [%(root)r, %(tests)r]
-import commands, platforms
+from util import platforms
 import tensorflow.compat.v1 as tf
 import modeling, optimization, tiny
 tf.disable_v2_behavior(); tf.enable_resource_variables()

@@ -4,14 +4,15 @@ import json
 import os
 import types
 
+from util import tfrecords
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import dynamic_masking
-import records
-import tfrecords
-from errors import UserError
+from pretraining import dynamic_masking, records
+from training import input_pipeline
 
 S, P, V = 12, 3, 50
 
@@ -276,15 +277,15 @@ def test_files_of_both_kinds(tmp_path, static_name):
 
 def test_truncated_file_says_after_how_many_records(tmp_path):
     path = write(tmp_path / "a.tfrecord")
-    assert records.count_records(path) == 5
+    assert input_pipeline.count_records(path) == 5
     record = os.path.getsize(path) // 5
     # 5 bytes of a header: TensorFlow takes them for the end of the file.
     for size, complete in [(record * 5 - 1, 4), (record * 3 + 5, 3), (record + 13, 1), (3, 0)]:
         cut(path, size)
         message = "a.tfrecord: truncated or corrupt after %d complete records" % complete
         with pytest.raises(UserError, match=message):
-            records.count_records(path)
-        assert message in str(records.damage(path))
+            input_pipeline.count_records(path)
+        assert message in str(input_pipeline.damage_error(path))
 
 
 def test_truncated_first_record(tmp_path):
@@ -296,12 +297,12 @@ def test_truncated_first_record(tmp_path):
 
 def test_flipped_byte_is_found(tmp_path):
     paths = [write(tmp_path / "a"), write(tmp_path / "b")]
-    records.find_damaged(paths)
+    input_pipeline.find_damaged(paths)
     with open(paths[1], "r+b") as stream:
         stream.seek(os.path.getsize(paths[1]) // 5 * 2 + 40)
         stream.write(b"\xff")
     with pytest.raises(UserError, match="b: truncated or corrupt after 2 complete records"):
-        records.find_damaged(paths)
+        input_pipeline.find_damaged(paths)
 
 
 def test_total_records(tmp_path):
@@ -415,19 +416,19 @@ def test_devices_share_the_batches_of_one(shards, unmasked_shards, kind, count, 
 
 def test_share_of_a_tpu_host():
     host = types.SimpleNamespace(current_input_fn_deployment=lambda: ("/cpu:0", 1, 4, 8))
-    assert records.share_of({"context": host}, None) == (1, 4, 8)
-    assert records.share_of({}, None) == (0, 1, 1)
+    assert input_pipeline.input_share({"context": host}, None) == (1, 4, 8)
+    assert input_pipeline.input_share({}, None) == (0, 1, 1)
 
 
-def test_likeliest_share(tmp_path):
+def test_majority_token_accuracy(tmp_path):
     """7 five times and 8 three times; the 9 is padding."""
     paths = [write(tmp_path / name, range(count), masked_lm_ids=np.array(labels),
                    masked_lm_weights=np.array([1, 1, 0], np.float32))
              for name, count, labels in (("a", 3, [7, 8, 9]), ("b", 1, [7, 7, 9]))]
-    assert records.likeliest_share(paths) == 5 / 8
-    assert records.likeliest_share(paths, limit=3) == 0.5
+    assert records.majority_token_accuracy(paths) == 5 / 8
+    assert records.majority_token_accuracy(paths, limit=3) == 0.5
     unmasked = write_unmasked(tmp_path / "c", [0, 0])  # 5 to 16
-    assert records.likeliest_share([unmasked], MASKING._replace(special_ids=(5, 6))) == 0.1
+    assert records.majority_token_accuracy([unmasked], MASKING._replace(special_ids=(5, 6))) == 0.1
 
 
 # ---- masks drawn while reading ----

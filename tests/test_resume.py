@@ -11,11 +11,10 @@ import time
 
 import pytest
 import tensorflow.compat.v1 as tf
-from test_run_pretraining import ROOT, run, write_unmasked
 
-import checkpoints
-import estimators
 import tiny
+from test_run_pretraining import ROOT, run, write_unmasked
+from training import checkpoints, estimators
 
 DATA = "model.ckpt-%d.data-00000-of-00001"
 

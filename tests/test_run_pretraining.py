@@ -9,18 +9,19 @@ import subprocess
 import sys
 import time
 
+from util import tfrecords
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import checkpoints
 import modeling
-import records
 import run_pretraining
-import tfrecords
 import tiny
-from errors import UserError
+from pretraining import records
 from processes import needs_proc, wait_until
+from training import checkpoints
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 METRICS = ["masked_lm_accuracy", "masked_lm_loss", "sentence_order_accuracy", "sentence_order_loss"]

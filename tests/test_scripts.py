@@ -14,13 +14,13 @@ import threading
 import zipfile
 
 import pytest
-from conftest import ROOT
 
 import run_classifier
 import run_ner
 import run_race
 import run_squad
 import tiny
+from conftest import ROOT
 
 SCRIPTS = sorted(name for name in os.listdir(os.path.join(ROOT, "scripts"))
                  if name.endswith(".sh"))

@@ -3,12 +3,13 @@
 import random
 import sys
 
+from util.errors import UserError
+
 import jieba
 import numpy as np
 import pytest
 
-import segmentation
-from errors import UserError
+from text import segmentation
 
 ODD = [
     "", " ", "\t\r\n", "a\tb\r\nc  d", "。", "......", "\x00\x85", "你好\u3000世界\xa0x\u200by",

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from sentences import split_sentences
+from text.sentences import split_sentences
 
 # A paragraph a line; "|" stands where it is cut.
 CHINESE = """

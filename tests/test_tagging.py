@@ -4,6 +4,8 @@ import collections
 import json
 import os
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 from seqeval.metrics import sequence_labeling
@@ -11,7 +13,6 @@ from seqeval.metrics import sequence_labeling
 import run_ner
 import tiny
 import tokenization
-from errors import UserError
 from tasks import tagging
 from tasks.tagging import Conll, Dataset, Entity, JsonSpans, Source, Tagging, decode, encode
 

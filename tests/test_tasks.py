@@ -4,11 +4,12 @@ import collections
 import json
 import os
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 
 import tokenization
-from errors import UserError
 from tasks import base, classification, datasets
 from tasks.base import JsonLines, Source, Tsv
 

@@ -9,11 +9,12 @@ import random
 import sys
 import unicodedata
 
+from util.errors import UserError
+
 import pytest
 
 import create_vocab
 import tokenization
-from errors import UserError
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
 # Data that stays outside the repository, beside the checkout.

@@ -29,9 +29,9 @@ def trained(compiled, changes, **options):
 
     def step():
         train, shown = run_pretraining.training_graph(
-            lambda part, positions: modeling.AlbertModel(
+            lambda part, output_positions: modeling.AlbertModel(
                 config, True, part["input_ids"], part["input_mask"], part["segment_ids"],
-                scope="bert", recompute=flags.recompute, output_positions=positions),
+                scope="bert", recompute=flags.recompute, output_positions=output_positions),
             config, flags, features())
         with tf.control_dependencies([train.train_op]):
             return [tf.identity(value) for value in shown.values()]

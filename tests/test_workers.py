@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 
+from util import workers
+from util.errors import UserError
+
 import pytest
 
-import workers
-from errors import UserError
 from processes import alive, needs_proc, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -129,7 +130,7 @@ def test_consumer_that_stops_ends_the_workers():
 
 PARENT = """
 import os, signal, sys, time
-import workers
+from util import workers
 
 def work(number):
     os.write(1, b"%%d\\n" %% os.getpid())

@@ -2,13 +2,14 @@
 
 import json
 
+from util import tfrecords
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import flags as absl_flags
 
 import modeling
-import tfrecords
-import training_hooks
+from training import hooks
 
 CONFIG = {"vocab_size": 100, "embedding_size": 8, "hidden_size": 16, "num_hidden_layers": 2,
           "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32,
@@ -65,6 +66,14 @@ def write_records(path, count=64, seed=0, **changes):
     return str(path)
 
 
+def save_checkpoint(path, arrays):
+    """Writes a checkpoint of {name: array}, and the state of its directory; returns its prefix."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        saver = tf.train.Saver({name: tf.Variable(value) for name, value in arrays.items()})
+        session.run(tf.global_variables_initializer())
+        return saver.save(session, str(path), write_meta_graph=False)
+
+
 def weights(checkpoint):
     """{name: array} of a whole checkpoint."""
     reader = tf.train.load_checkpoint(str(checkpoint))
@@ -84,11 +93,11 @@ class StopHere(Exception):
 
 def stop_at(monkeypatch, step):
     """Makes training die right after `step`, before anything is saved."""
-    after_run = training_hooks.ProgressHook.after_run
+    after_run = hooks.ProgressHook.after_run
 
     def stopping(self, run_context, run_values):
         after_run(self, run_context, run_values)
         if self._step == step:
             raise StopHere
 
-    monkeypatch.setattr(training_hooks.ProgressHook, "after_run", stopping)
+    monkeypatch.setattr(hooks.ProgressHook, "after_run", stopping)

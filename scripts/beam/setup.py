@@ -4,9 +4,11 @@
       --beam_options="--flink_master=host:8081 --setup_file=scripts/beam/setup.py"
 
 Beam makes a source distribution with it and installs that on every worker. The modules lie in the
-root of the repository, so they are packed in a directory of their own, together with this file.
+root of the repository and in its packages, so they are copied to a directory of their own, together
+with this file.
 """
 
+import glob
 import os
 import shutil
 import tempfile
@@ -14,16 +16,17 @@ import tempfile
 import setuptools
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MODULES = ["commands", "corpus", "errors", "external_sort", "files", "platforms",
-           "pretraining_beam", "pretraining_instances", "pretraining_report", "pretraining_shards",
-           "segmentation", "sentences", "tfrecords", "tokenization", "workers"]
 
-if not os.path.exists(os.path.join(HERE, "pretraining_beam.py")):  # here is the repository
+if not os.path.exists(os.path.join(HERE, "tokenization.py")):  # here is the repository
     root = os.path.dirname(os.path.dirname(HERE))
     directory = tempfile.TemporaryDirectory()
-    for name in ["%s.py" % module for module in MODULES] + ["requirements.txt"]:
-        shutil.copy(os.path.join(root, name), directory.name)
-    shutil.copy(os.path.join(HERE, "setup.py"), directory.name)
+    for path in glob.glob(os.path.join(root, "*.py")) + [os.path.join(root, "requirements.txt"),
+                                                         os.path.join(HERE, "setup.py")]:
+        shutil.copy(path, directory.name)
+    for path in glob.glob(os.path.join(root, "*", "__init__.py")):
+        package = os.path.dirname(path)
+        shutil.copytree(package, os.path.join(directory.name, os.path.basename(package)),
+                        ignore=shutil.ignore_patterns("__pycache__"))
     with open(os.path.join(directory.name, "MANIFEST.in"), "w") as stream:
         stream.write("include requirements.txt\n")
     os.chdir(directory.name)
@@ -31,5 +34,6 @@ if not os.path.exists(os.path.join(HERE, "pretraining_beam.py")):  # here is the
 with open("requirements.txt") as stream:
     requirements = [line.strip() for line in stream if line.strip() and line[0] != "#"]
 
-setuptools.setup(name="albert-pretraining-data", version="1", py_modules=MODULES,
-                 install_requires=requirements)
+setuptools.setup(name="albert-pretraining-data", version="1", install_requires=requirements,
+                 packages=setuptools.find_packages(),
+                 py_modules=[name[:-3] for name in glob.glob("*.py") if name != "setup.py"])

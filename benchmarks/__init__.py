@@ -1,0 +1,1 @@
+"""What benchmark.py starts in other processes and in other Pythons."""

@@ -1,0 +1,304 @@
+"""The other processes of `benchmark.py pretrain` and `finetune`, which start them:
+
+    python3 -m benchmarks.peers prepare config.json train.tfrecord batches.npz 32 128 20
+    python3 -m benchmarks.peers peak
+    python3 -m benchmarks.peers pytorch batches.npz 80
+    python3 -m benchmarks.peers tensorflow batches.npz 80
+    python3 -m benchmarks.peers prepare_pairs config.json vocab.txt pairs.tsv pairs.npz 128
+    python3 -m benchmarks.peers pytorch_pairs pairs.npz 64 200
+
+and, on its own, what it saves to compute the last block for those positions alone that are read:
+
+    python3 -m benchmarks.peers last_block config.json train.tfrecord 32 128 20 20
+
+Those that name a framework train Hugging Face's ALBERT in whatever Python has it: every function
+imports what its own process needs, and nothing else.
+
+Dimensions: n batches, B batch, S sequence, P predictions a sequence.
+"""
+
+import json
+import os
+import sys
+import time
+
+LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 1e-4, 0.01, 1.0  # as run_pretraining.py's
+NUM_BATCHES = 16
+
+
+def prepare(config_file, record_file, target, batch_size, max_seq_length, max_predictions_per_seq):
+    """Writes batches and the model's sizes as Hugging Face names them; prints the flops of a step.
+
+    The .npz holds "config", JSON, and int64 [n, B, S] (the sentence order [n, B]).
+    """
+    from util import platforms  # noqa: F401 - checks TensorFlow
+
+    import numpy as np
+    import tensorflow.compat.v1 as tf
+
+    import modeling
+    from pretraining import records
+    from training import flops
+
+    config = modeling.AlbertConfig.from_json_file(config_file)
+    sizes = int(batch_size), int(max_seq_length), int(max_predictions_per_seq)
+    with tf.Graph().as_default(), tf.Session() as session:
+        input_fn = records.pretraining_input_fn(
+            [record_file], sizes[1], sizes[2], sizes[0], is_training=True)
+        following = tf.data.make_one_shot_iterator(input_fn({})).get_next()
+        batches = [peer_batch(session.run(following)) for _ in range(NUM_BATCHES)]
+    arrays = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
+    np.savez(target, config=json.dumps(peer_config(config.to_dict())), **arrays)
+    print(json.dumps({"flops": flops.training_flops(config, *sizes)}))
+
+
+def last_block(config_file, record_file, batch_size, max_seq_length, max_predictions_per_seq,
+               rounds):
+    """Prints how much faster a step is with the last block for some positions than for all.
+
+    Both are trained in turn in one session, so that a machine's moods meet both; the ratio is the
+    median over the rounds, of two steps each.
+    """
+    from util import platforms  # noqa: F401 - sets what makes TensorFlow fast
+
+    import numpy as np
+    import tensorflow.compat.v1 as tf
+
+    from pretraining import records
+
+    sizes = int(batch_size), int(max_seq_length), int(max_predictions_per_seq)
+    input_fn = records.pretraining_input_fn(
+        [record_file], sizes[1], sizes[2], sizes[0], is_training=True)
+    features = tf.data.make_one_shot_iterator(input_fn({})).get_next()
+    steps = [last_block_step(config_file, features, everywhere) for everywhere in (True, False)]
+    seconds = np.zeros([1 + int(rounds), 2])
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        for row in seconds:
+            for index, step in enumerate(steps):
+                begin = time.perf_counter()
+                session.run(step)
+                session.run(step)
+                row[index] = (time.perf_counter() - begin) / 2
+    everywhere, some = seconds[1:].T  # the first round prepares the others
+    ratios = everywhere / some
+    print("%.1f examples/s for all positions, %.1f for those that are read: %.2f times (quartiles "
+          "%.2f and %.2f)" % (sizes[0] / np.median(everywhere), sizes[0] / np.median(some),
+                              np.median(ratios), *np.percentile(ratios, [25, 75])))
+
+
+def last_block_step(config_file, features, everywhere):
+    """The train op of a model of its own, of which the last block is computed everywhere or not."""
+    import tensorflow.compat.v1 as tf
+
+    import modeling
+    import optimization
+    import run_pretraining
+
+    config = modeling.AlbertConfig.from_json_file(config_file)
+    scope = "everywhere" if everywhere else "some"
+
+    def build(features, output_positions):
+        return modeling.AlbertModel(
+            config, True, features["input_ids"], features["input_mask"], features["segment_ids"],
+            output_positions=None if everywhere else output_positions)
+
+    with tf.variable_scope(scope):
+        masked_lm, order = run_pretraining.pretraining_outputs(config, build, features)
+        gradients = optimization.compute_gradients(
+            masked_lm[0] + order[0], tf.trainable_variables(scope + "/"))
+        return optimization.create_train_op(gradients, "adamw", LEARNING_RATE, 1000, 10).train_op
+
+
+def peer_config(values):
+    """The values of an AlbertConfig -> the arguments of transformers' AlbertConfig."""
+    values = {key: value for key, value in values.items() if key not in ("layout", "ln_type")}
+    if values["hidden_act"] == "gelu":
+        values["hidden_act"] = "gelu_new"  # the tanh form
+    return dict(values, classifier_dropout_prob=values["hidden_dropout_prob"])
+
+
+def peer_batch(features):
+    """A batch of our records -> the arguments of AlbertForPreTraining, int64 [B, S] and [B].
+
+    It takes labels for every place, -100 where there is no prediction.
+    """
+    import numpy as np
+
+    labels = np.full(features["input_ids"].shape, -100)
+    rows, columns = np.nonzero(features["masked_lm_weights"])
+    labels[rows, features["masked_lm_positions"][rows, columns]] = (
+        features["masked_lm_ids"][rows, columns])
+    batch = {"input_ids": features["input_ids"], "attention_mask": features["input_mask"],
+             "token_type_ids": features["segment_ids"], "labels": labels,
+             "sentence_order_label": features["next_sentence_labels"][:, 0]}
+    return {name: value.astype(np.int64) for name, value in batch.items()}
+
+
+def peak():
+    """Prints the flops a second of this machine's float32 products."""
+    from util import platforms  # noqa: F401 - sets what makes them fast
+
+    from training import flops
+
+    print(flops.measure_matmul_peak())
+
+
+def pytorch(path, steps):
+    """Trains AlbertForPreTraining with AdamW, on a GPU where PyTorch sees one."""
+    import torch
+    from transformers import AlbertConfig, AlbertForPreTraining
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cuda.matmul.allow_tf32 = True  # as TensorFlow's products on a GPU
+    config, batches = read(path)
+    model = AlbertForPreTraining(AlbertConfig(**config)).train().to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+
+    def step(batch):
+        optimizer.zero_grad()
+        loss = model(**{name: torch.from_numpy(value).to(device)
+                        for name, value in batch.items()}).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        optimizer.step()
+        return loss.item()
+
+    train(step, batches, int(steps))
+
+
+def tensorflow(path, steps):
+    """Trains TFAlbertForPreTraining with Keras' AdamW, its step a tf.function."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as platforms.py
+    import tensorflow as tf
+    from transformers import AlbertConfig, TFAlbertForPreTraining
+
+    try:
+        import tf_keras as keras  # what transformers looks for: Keras 2 beside a later one
+    except ImportError:
+        import keras
+
+    config, batches = read(path)
+    model = TFAlbertForPreTraining(AlbertConfig(**config))
+    optimizer = keras.optimizers.AdamW(
+        LEARNING_RATE, weight_decay=WEIGHT_DECAY, global_clipnorm=CLIP_NORM)
+
+    @tf.function
+    def update(batch):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(model(batch, training=True).loss)
+        variables = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        return loss
+
+    train(lambda batch: float(update({name: tf.constant(value) for name, value in batch.items()})),
+          batches, int(steps))
+
+
+def prepare_pairs(config_file, vocab_file, pairs_file, target, max_seq_length):
+    """Writes the tokens of LCQMC-shaped pairs; prints how many there are and how long.
+
+    The .npz holds "config", all "input_ids" and "segments" in a row, "lengths" and "labels" [N].
+    """
+    from util import platforms  # noqa: F401 - checks TensorFlow
+
+    import numpy as np
+
+    import modeling
+    import tokenization
+    from tasks import classification, datasets
+
+    config = modeling.AlbertConfig.from_json_file(config_file)
+    tokenizer = tokenization.load_tokenizer(vocab_file)
+    task = classification.Classification(
+        "lcqmc", datasets.DATASETS["lcqmc"], None, {"train": pairs_file})
+    features = [one for example in task.examples("train")
+                for one in task.featurize(example, tokenizer, int(max_seq_length))]
+    arrays = {name: np.concatenate([np.ravel(one[name]) for one in features])
+              for name in ("input_ids", "segment_ids", "lengths", "label_ids")}
+    np.savez(target, config=json.dumps(peer_config(config.to_dict())), **arrays)
+    print("%d pairs of %.0f tokens" % (len(features), arrays["lengths"].mean()))
+
+
+def pytorch_pairs(path, batch_size, steps):
+    """Trains AlbertForSequenceClassification as transformers' Trainer with group_by_length does.
+
+    AdamW, clipping and the linear schedule are the Trainer's; batches are padded to their longest.
+    The rate is printed every five seconds.
+    """
+    import numpy as np
+    import torch
+    from transformers import (
+        AlbertConfig,
+        AlbertForSequenceClassification,
+        get_linear_schedule_with_warmup,
+    )
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    batch_size, steps = int(batch_size), int(steps)
+    with np.load(path) as arrays:
+        config = json.loads(str(arrays["config"]))
+        lengths, labels = arrays["lengths"], arrays["label_ids"]
+        ends = np.cumsum(lengths)[:-1]
+        ids, segments = (np.split(arrays[name], ends) for name in ("input_ids", "segment_ids"))
+    model = AlbertForSequenceClassification(AlbertConfig(num_labels=2, **config)).train().to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
+
+    def padded(rows):
+        return torch.nn.utils.rnn.pad_sequence(
+            [torch.from_numpy(row.astype(np.int64)) for row in rows], batch_first=True).to(device)
+
+    def batches():
+        while True:
+            order = list(LengthGroupedSampler(batch_size, lengths=lengths.tolist()))
+            for begin in range(0, len(order) - batch_size + 1, batch_size):
+                yield order[begin:begin + batch_size]
+
+    begin, since = None, 0
+    for step, chosen in zip(range(1, steps + 1), batches()):
+        loss = model(
+            input_ids=padded([ids[index] for index in chosen]),
+            token_type_ids=padded([segments[index] for index in chosen]),
+            attention_mask=padded([np.ones(lengths[index]) for index in chosen]),
+            labels=torch.from_numpy(labels[chosen].astype(np.int64)).to(device)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        value, now = loss.item(), time.perf_counter()
+        if begin is None:
+            begin, since = now, step
+        elif now - begin > 5:
+            print("step %d/%d  loss %.4f  %.2f examples/s" % (
+                step, steps, value, (step - since) * batch_size / (now - begin)), flush=True)
+            begin, since = now, step
+
+
+def read(path):
+    """What `prepare` wrote -> (dict of the config, list of {name: int64 [B, S] or [B]})."""
+    import numpy as np
+
+    with np.load(path) as arrays:
+        config = json.loads(str(arrays["config"]))
+        arrays = {name: arrays[name] for name in arrays.files if name != "config"}
+    return config, [dict(zip(arrays, batch)) for batch in zip(*arrays.values())]
+
+
+def train(step, batches, steps):
+    """Calls step(batch) -> loss, over the batches again and again, and prints every step's rate."""
+    for number in range(steps):
+        batch = batches[number % len(batches)]
+        begin = time.perf_counter()
+        loss = step(batch)
+        seconds = time.perf_counter() - begin
+        print("step %d/%d  loss %.4f  %.2f examples/s" % (
+            number + 1, steps, loss, len(batch["input_ids"]) / seconds), flush=True)
+
+
+if __name__ == "__main__":
+    {"prepare": prepare, "peak": peak, "pytorch": pytorch, "tensorflow": tensorflow,
+     "last_block": last_block, "prepare_pairs": prepare_pairs,
+     "pytorch_pairs": pytorch_pairs}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,1 @@
+"""The one fine-tuning harness: features, training, scores, predictions, grids, vectors."""

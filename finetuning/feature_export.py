@@ -1,0 +1,133 @@
+"""Vectors of a task's texts, as a model sees them, in files (the extract_features job of BERT).
+
+--export_features=sentence writes OUTPUT_DIR/test_sentence.npy and test_mean.npy, float32 [N, H]:
+the pooled output and the mean over the tokens, a row an example of the test file, in its order.
+--export_features=token writes test_tokens.jsonl in the form of BERT's extract_features.py:
+
+    {"linex_index": 0, "features": [{"token": "[CLS]", "layers": [{"index": -1, "values": […]}]}]}
+"""
+
+import contextlib
+import json
+import os
+
+from util import console, files
+from util.errors import UserError
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import modeling
+from training import estimators
+
+KINDS = ("sentence", "token")
+
+
+def define_flags():
+    flags = tf.flags
+    flags.DEFINE_enum("export_features", None, list(KINDS), "Write vectors of the test file's "
+                      "texts, by the best checkpoint of OUTPUT_DIR, or --init_checkpoint if there "
+                      "is none: one a text, or one a token.")
+    flags.DEFINE_list("feature_layers", ["-1"], "--export_features=token: which layers; -1 is the "
+                      "last, -2 the one before.")
+
+
+def check_flags(task, flags, num_hidden_layers):
+    """Refuses a task of choices, and layers that the model does not have."""
+    if flags.export_features and len(task.features["input_ids"].shape) != 1:
+        raise UserError("--export_features: this task's examples are several sequences each; "
+                        "export from a file of single texts or pairs (run_classifier.py "
+                        "--task_name=tsv)")
+    if any(text not in map(str, range(-num_hidden_layers, 0)) for text in flags.feature_layers):
+        raise UserError("--feature_layers=%s: expected numbers from -%d to -1, the last layer"
+                        % (",".join(flags.feature_layers), num_hidden_layers))
+
+
+def model_fn_builder(config, flags, checkpoint):
+    """Returns a model_fn that predicts vectors: [B, H] twice, or {"layer-1": [B, S, H], …}."""
+
+    def model_fn(features, labels, mode, params):
+        del labels, params
+        mask = features["input_mask"]
+        model = modeling.AlbertModel(config, False, features["input_ids"], mask,
+                                     features["segment_ids"], scope="bert")
+        estimators.restore_scaffold(config, flags.init_checkpoint, flags.allow_partial_init, False,
+                                    checkpoint)
+        predictions = {"window": features["window"], "input_ids": features["input_ids"],
+                       "lengths": features["lengths"]}
+        if flags.export_features == "sentence":
+            kept = tf.cast(mask, tf.float32)[:, :, tf.newaxis]  # [B, S, 1]
+            total = tf.reduce_sum(kept * model.get_sequence_output(), 1)
+            predictions["sentence"] = model.get_pooled_output()
+            predictions["mean"] = total / tf.reduce_sum(kept, 1)
+        else:
+            for number in flags.feature_layers:
+                predictions["layer" + number] = model.get_all_encoder_layers()[int(number)]
+        return tf.estimator.EstimatorSpec(mode, predictions=predictions)
+
+    return model_fn
+
+
+def export(config, tokenizer, split, flags, checkpoint):
+    """Writes the vectors of a split, in the order of its windows.
+
+    Args:
+      checkpoint: the trained one, or None: then --init_checkpoint.
+    """
+    if not (checkpoint or flags.init_checkpoint):
+        raise UserError("--export_features: --output_dir=%s holds no checkpoint and "
+                        "--init_checkpoint is missing; name one" % flags.output_dir)
+    estimator = tf.estimator.Estimator(
+        model_fn_builder(config, flags, checkpoint), flags.output_dir)
+    batches = estimator.predict(split.input_fn(in_order=True), checkpoint_path=checkpoint,
+                                yield_single_examples=False)
+    write = _write_sentences if flags.export_features == "sentence" else _write_tokens
+    with console.progress(total=split.num_windows, unit="examples", desc="vectors") as bar:
+        paths = write(batches, os.path.join(flags.output_dir, split.name), split.num_windows,
+                      tokenizer, bar)
+    console.say("vectors of %d texts in %s", split.num_windows, ", ".join(paths))
+
+
+def _write_sentences(batches, prefix, count, tokenizer, bar):
+    del tokenizer
+    paths = {name: "%s_%s.npy" % (prefix, name) for name in ("sentence", "mean")}
+    with contextlib.ExitStack() as stack:
+        temporary = {name: stack.enter_context(files.replacing(path))
+                     for name, path in paths.items()}
+        arrays = {}
+        for batch in batches:
+            for name, path in temporary.items():
+                if name not in arrays:
+                    arrays[name] = np.lib.format.open_memmap(
+                        path, "w+", np.float32, (count, batch[name].shape[1]))
+                arrays[name][batch["window"]] = batch[name]
+            bar.update(len(batch["window"]))
+        for array in arrays.values():
+            array.flush()
+    return sorted(paths.values())
+
+
+def _write_tokens(batches, prefix, count, tokenizer, bar):
+    del count
+
+    def lines():
+        for batch in batches:
+            for row in np.argsort(batch["window"]):
+                yield json.dumps(_token_record(batch, row, tokenizer), ensure_ascii=False)
+            bar.update(len(batch["window"]))
+
+    files.write_lines(prefix + "_tokens.jsonl", lines())
+    return [prefix + "_tokens.jsonl"]
+
+
+def _token_record(batch, row, tokenizer):
+    """One window of a batch -> the dict of its line."""
+    tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][row][:batch["lengths"][row]])
+    names = sorted((name for name in batch if name.startswith("layer")),
+                   key=lambda name: -int(name[len("layer"):]))
+    return {"linex_index": int(batch["window"][row]), "features": [
+        {"token": token, "layers": [
+            {"index": int(name[len("layer"):]),
+             "values": [round(float(value), 6) for value in batch[name][row][place]]}
+            for name in names]}
+        for place, token in enumerate(tokens)]}

@@ -1,0 +1,233 @@
+"""A task's examples as features: made once, kept in a cache, read in batches of similar length.
+
+    split = Split(task, "train", tokenizer, flags)
+    estimator.train(split.training_input_fn(first_step=0), max_steps=split.num_windows // 64)
+
+Dimensions: B batch, S sequence (the longest of a batch), C choices of an example.
+"""
+
+import hashlib
+import os
+import sys
+
+from util import console, files, sources, tfrecords
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from tasks.base import Feature
+from training import estimators, input_pipeline
+
+# So many batches, or a quarter of the data if that is less, are sorted by length together.
+POOLED_BATCHES = 50
+# What is added to a task's features: which example a window is of, and its own number.
+INDEX_FEATURES = {"example": Feature((), tf.int32), "window": Feature((), tf.int32)}
+
+
+def code_version(task, tokenizer):
+    """A hash of the source files that decide how an example becomes features."""
+    modules = {sys.modules[type(part).__module__] for part in (task, tokenizer)}
+    return sources.code_version(
+        "finetuning/features.py", *sorted(map(sources.path_of, modules)))
+
+
+def cache_path(directory, task, split, tokenizer, max_seq_length):
+    """The cache file of a split: its name is a fingerprint of all that decides the features.
+
+    That is the data files' bytes, their columns and labels, the vocabulary, the length and the
+    code; when one of them changes, so does the name, and the old file is not read.
+    """
+    digest = hashlib.sha256()
+    paths = task.path(split)
+    for path in [paths] if isinstance(paths, str) else paths:
+        with tf.gfile.GFile(path, "rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):  # noqa: B023 - called at once
+                digest.update(block)
+        digest.update(b"\0")
+    for part in (tokenizer.fingerprint, str(max_seq_length), code_version(task, tokenizer),
+                 task.fingerprint(split)):
+        digest.update(part.encode("utf-8") + b"\0")
+    return os.path.join(directory, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
+
+
+def featurize(task, split, tokenizer, max_seq_length, directory):
+    """Writes the features of a split to its cache file unless they are there.
+
+    Returns:
+      (path, number of windows).
+    """
+    path = cache_path(directory, task, split, tokenizer, max_seq_length)
+    if files.is_file(path):
+        count = input_pipeline.count_records(path)
+        console.say("%s: %d examples, features from %s", split, count, path)
+        return path, count
+
+    def serialized():
+        window = 0
+        examples = console.progress(task.examples(split), unit="examples", desc=split)
+        for number, example in enumerate(examples):
+            for features in task.featurize(example, tokenizer, max_seq_length):
+                arrays = {name: np.ravel(value) for name, value in features.items()}
+                yield tfrecords.serialize(
+                    dict(arrays, example=np.array([number]), window=np.array([window])))
+                window += 1
+
+    return path, tfrecords.write(path, serialized())
+
+
+def parser(features):
+    """A function from a serialized window to {name: tensor}, shaped as `features` say."""
+    spec = {}
+    for name, feature in features.items():
+        kind = tf.float32 if feature.dtype == tf.float32 else tf.int64
+        spec[name] = (
+            tf.FixedLenSequenceFeature([], kind, allow_missing=True) if None in feature.shape
+            else tf.FixedLenFeature(feature.shape, kind))
+
+    def parse(serialized):
+        parsed = tf.parse_single_example(serialized, spec)
+        for name, feature in features.items():
+            parsed[name] = tf.cast(parsed[name], feature.dtype)
+            if feature.shape == (None, None):
+                parsed[name] = tf.reshape(parsed[name], [tf.size(parsed["lengths"]), -1])
+        return parsed
+
+    return parse
+
+
+def full_shapes(features, max_seq_length, max_choices):
+    """{name: shape} of windows that are padded to the most that any has, as a TPU wants them."""
+    axes = _token_axis(features)
+    sizes = [max_choices] * axes + [max_seq_length]
+    return {name: [sizes[axis] if size is None else size
+                   for axis, size in enumerate(feature.shape)]
+            for name, feature in features.items()}
+
+
+def _token_axis(features):
+    """The axis of a window's tokens: 0, or 1 where there are choices."""
+    return len(features["input_ids"].shape) - 1
+
+
+def _trimmed(batch, features):
+    """Cuts a batch's features of tokens to its longest sequence, and adds its "input_mask"."""
+    axis = _token_axis(features)
+    longest = tf.reduce_max(batch["lengths"])
+    batch = dict(batch)
+    for name, feature in features.items():
+        if len(feature.shape) > axis and feature.shape[axis] is None:
+            batch[name] = batch[name][:, :, :longest] if axis else batch[name][:, :longest]
+    return _masked(batch)
+
+
+def _masked(batch):
+    shape = batch["input_ids"].shape
+    mask = tf.sequence_mask(batch["lengths"], tf.shape(batch["input_ids"])[-1], dtype=tf.int32)
+    mask.set_shape(shape)
+    return dict(batch, input_mask=mask)
+
+
+def sorted_batches(windows, features, batch_size, num_batches, seed=None, first_pool=0):
+    """A dataset of windows -> one of batches of similar length (as Hugging Face's group_by_length).
+
+    Pools of `num_batches` batches are sorted by length and cut into batches, which come in an order
+    drawn from `seed` and the pool's number; without a seed they come sorted, the last one short.
+    So nearly nothing is padded, and which examples meet is still decided by the shuffling before.
+    """
+    def cut(number, pool):
+        longest = tf.reduce_max(tf.reshape(pool["lengths"], [tf.shape(pool["lengths"])[0], -1]), 1)
+        order = tf.argsort(longest, stable=True)
+        if seed is None:
+            chosen = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        else:
+            drawn = tf.argsort(tf.random.stateless_uniform([num_batches], seed=[seed, number]))
+            chosen = tf.data.Dataset.from_tensor_slices(
+                tf.gather(tf.reshape(order, [num_batches, batch_size]), drawn))
+        return chosen.map(lambda rows: _trimmed(
+            {name: tf.gather(value, rows) for name, value in pool.items()}, features))
+
+    shapes = {name: list(feature.shape) for name, feature in features.items()}
+    pools = windows.padded_batch(batch_size * num_batches, shapes)
+    numbers = tf.data.Dataset.range(first_pool, 1 << 60)
+    return tf.data.Dataset.zip((numbers, pools)).prefetch(1).flat_map(cut)
+
+
+class Split(object):
+    """One split of a task's data, featurized.
+
+    Attributes:
+      name: "train", "dev", "test" or one more that the task has.
+      path: the file of its features.
+      num_windows: how many there are; the same as examples where none is cut into windows.
+    """
+
+    def __init__(self, task, name, tokenizer, flags):
+        self.name = name
+        self._task = task
+        self._flags = flags
+        self._features = dict(task.features, **INDEX_FEATURES)
+        self._examples = None
+        self.path, self.num_windows = featurize(
+            task, name, tokenizer, flags.max_seq_length,
+            flags.cache_dir or os.path.join(flags.output_dir, "cache"))
+
+    @property
+    def examples(self):
+        """The list of the examples, read when it is first asked for."""
+        if self._examples is None:
+            self._examples = self._task.examples(self.name)
+        return self._examples
+
+    def training_input_fn(self, first_step=0):
+        """An input_fn without end, shuffled anew every epoch, from a step on.
+
+        A run that goes on reads what an uninterrupted one would have read. On a TPU every batch is
+        padded to --max_seq_length; elsewhere see `sorted_batches`.
+
+        Returns:
+          input_fn(params, input_context) -> dataset of {name: int32 or float32 [b, …]}, b one
+          device's part of a step's examples, with "input_mask" like "input_ids".
+        """
+        batch_size, seed = estimators.step_examples(self._flags), self._flags.seed
+        num_batches = max(1, min(POOLED_BATCHES, self.num_windows // (4 * batch_size)))
+        num_batches = 1 if self._flags.use_tpu else num_batches
+        first_pool, skipped = divmod(first_step, num_batches)
+
+        def one_epoch(epoch):
+            return tf.data.TFRecordDataset(self.path).shuffle(self.num_windows, seed=seed + epoch)
+
+        def input_fn(params, input_context=None):
+            windows = input_pipeline.endless(one_epoch, self.num_windows,
+                                      first_pool * num_batches * batch_size)
+            windows = windows.map(parser(self._features), num_parallel_calls=2)
+            if self._flags.use_tpu:
+                batches = self._full_batches(windows, batch_size, drop_remainder=True)
+            else:
+                batches = sorted_batches(windows, self._features, batch_size, num_batches, seed,
+                                         first_pool).skip(skipped)
+            share = input_pipeline.input_share(params, input_context)
+            return input_pipeline.shard_for_replicas(batches, share).prefetch(4)
+
+        return input_fn
+
+    def input_fn(self, in_order=False):
+        """An input_fn of one pass, the shortest first; `in_order`: batch by batch as in the file.
+
+        Inside a batch windows are sorted by length all the same; "window" tells their places.
+        """
+        batch_size = self._flags.eval_batch_size
+
+        def input_fn(params):
+            del params
+            windows = tf.data.TFRecordDataset(self.path).map(
+                parser(self._features), num_parallel_calls=2)
+            if self._flags.use_tpu:
+                return self._full_batches(windows, batch_size).prefetch(4)
+            return sorted_batches(windows, self._features, batch_size,
+                                  1 if in_order else POOLED_BATCHES).prefetch(4)
+
+        return input_fn
+
+    def _full_batches(self, windows, batch_size, drop_remainder=False):
+        shapes = full_shapes(self._features, self._flags.max_seq_length, self._task.max_choices)
+        return windows.padded_batch(batch_size, shapes, drop_remainder=drop_remainder).map(_masked)

@@ -1,0 +1,301 @@
+"""The layers under modeling.py, several with hand-written gradients, and recomputation.
+
+The gradients are written for few passes over memory and agree with the derived ones to rounding.
+Variables get the names of the released checkpoints.
+
+    hidden = layer_norm(dense(x, 8, "dense", initializer_range=0.02, activation=gelu))
+
+Dimensions: B batch, S sequence, H hidden, E embedding, N heads, D head size (H / N), V vocabulary,
+P positions a sequence, n rows of a matrix, W any width.
+"""
+
+import collections
+import math
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+
+def dense(x, units, name, initializer_range, activation=None):
+    """[..., W] -> [..., units], with variables `name`/kernel [W, units] and `name`/bias [units]."""
+    with tf.variable_scope(name):
+        kernel = tf.get_variable("kernel", [shape_list(x)[-1], units],
+                                 initializer=initializer(initializer_range))
+        bias = tf.get_variable("bias", [units], initializer=tf.zeros_initializer())
+    y = matmul_last(x, kernel, bias)
+    return activation(y) if activation else y
+
+
+def matmul_last(x, matrix, bias=None):
+    """[..., W] x [W, U] -> [..., U] as one two-dimensional product in the type of `x`."""
+    shape = shape_list(x)
+    y = tf.matmul(tf.reshape(x, [-1, shape[-1]]), tf.cast(matrix, x.dtype))
+    if bias is not None:
+        y = tf.nn.bias_add(y, tf.cast(bias, x.dtype))
+    return tf.reshape(y, shape[:-1] + [shape_list(matrix)[-1]])
+
+
+def lookup(table, ids, use_one_hot=False, dtype=tf.float32):
+    """Rows of [V, W] at int [B, S] -> [B, S, W] of `dtype`."""
+    if not use_one_hot:
+        return tf.cast(tf.gather(table, ids), dtype)
+    return matmul_last(tf.one_hot(ids, shape_list(table)[0], dtype=dtype), table)
+
+
+def layer_norm(x, name="LayerNorm"):
+    """Normalizes the last axis; epsilon 1e-12, as the originals' tf.contrib.layers.layer_norm."""
+    width = shape_list(x)[-1]
+    with tf.variable_scope(name):
+        beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
+        gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
+    y = _normalize(tf.cast(x, tf.float32), tf.convert_to_tensor(beta), tf.convert_to_tensor(gamma))
+    return tf.cast(y, x.dtype)
+
+
+@tf.custom_gradient
+def _normalize(x, beta, gamma):
+    """LayerNorm of [..., W], [W], [W]; its gradient takes two thirds of the derived one's time."""
+    centered = x - tf.reduce_mean(x, -1, keepdims=True)
+    scale = tf.rsqrt(tf.reduce_mean(tf.square(centered), -1, keepdims=True) + 1e-12)
+    normal = centered * scale
+
+    def gradient(upstream):
+        to_normal = upstream * gamma
+        both = upstream * normal
+        to_x = scale * (to_normal - tf.reduce_mean(to_normal, -1, keepdims=True)
+                        - normal * tf.reduce_mean(both * gamma, -1, keepdims=True))
+        rows = list(range(x.shape.ndims - 1))
+        return to_x, tf.reduce_sum(upstream, rows), tf.reduce_sum(both, rows)
+
+    return normal * gamma + beta, gradient
+
+
+@tf.custom_gradient
+def gelu(x):
+    """Gaussian Error Linear Unit, the tanh form (https://arxiv.org/abs/1606.08415).
+
+    0.5 * x * (1 + tanh(z)) = x * sigmoid(2 * z) with z = sqrt(2 / pi) * (x + 0.044715 * x ** 3). It
+    and its gradient are written for few passes over memory, twice as fast as the derived ones.
+    """
+    slope, cubic = 2 * np.sqrt(2 / np.pi), 2 * np.sqrt(2 / np.pi) * 0.044715
+    with tf.name_scope("gelu"):
+        square = tf.square(x)
+        gate = tf.sigmoid(x * (slope + cubic * square))
+        y = x * gate
+
+    def gradient(upstream):
+        with tf.name_scope("gelu"):
+            return upstream * (gate + (y - y * gate) * (slope + 3 * cubic * square))
+
+    return y, gradient
+
+
+def activation(name):
+    """The function of a config's `hidden_act`; None for "linear"."""
+    return {"gelu": gelu, "relu": tf.nn.relu, "tanh": tf.tanh, "linear": None}[name]
+
+
+def dropout(x, rate, seed=None):
+    """Dropout with probability `rate`; the tensor itself when the rate is 0.
+
+    With a `seed`, int32 [2], the mask is a function of seed and shape.
+    """
+    return x * dropout_mask(shape_list(x), rate, x.dtype, seed) if rate else x
+
+
+def dropout_mask(shape, rate, dtype, seed=None):
+    """0 with probability `rate`, else 1 / (1 - rate)."""
+    uniform = tf.random.uniform(shape) if seed is None else tf.random.stateless_uniform(shape, seed)
+    return tf.cast(uniform >= rate, dtype) / (1.0 - rate)
+
+
+def draw_seeds(count):
+    """`count` seeds for `dropout`, int32 [2] each, drawn anew in every step."""
+    return [tf.random.uniform([2], maxval=np.iinfo(np.int32).max, dtype=tf.int32)
+            for _ in range(count)]
+
+
+def attention_bias(input_mask):
+    """int [B, S] -> float [B, 1, 1, S]: 0 for tokens and -10000 for padding, as the originals."""
+    mask = tf.cast(input_mask[:, tf.newaxis, tf.newaxis, :], tf.float32)
+    return (1.0 - mask) * -10000.0
+
+
+def split_heads(x, num_heads):
+    """[B, S, H] -> [B, N, S, D]."""
+    batch, length, width = shape_list(x)
+    return tf.transpose(tf.reshape(x, [batch, length, num_heads, width // num_heads]), [0, 2, 1, 3])
+
+
+def merge_heads(x):
+    """[B, N, S, D] -> [B, S, H]."""
+    batch, heads, length, head_size = shape_list(x)
+    return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [batch, length, heads * head_size])
+
+
+def attend(query, key, value, bias, dropout_rate=0.0, seed=None):
+    """[B, N, P, D], twice [B, N, S, D] and an additive bias [B, 1, 1, S] -> [B, N, P, D].
+
+    The gradient passes over [B, N, P, S] half as often as the derived one: a row's sum of weights
+    times their gradients is the product of the row's context and its gradient, and the scale is
+    applied to the smaller queries and keys.
+    """
+    scale = 1.0 / math.sqrt(shape_list(query)[-1])
+    wide, narrow = bias.dtype, query.dtype  # of the softmax and of the products
+
+    @tf.custom_gradient
+    def attended(query, key, value, bias):
+        scores = tf.cast(tf.matmul(query, key, transpose_b=True), wide) * scale + bias
+        weights = tf.nn.softmax(scores)  # [B, N, P, S]
+        if dropout_rate:
+            kept = dropout_mask(shape_list(weights), dropout_rate, wide, seed)
+        dropped = tf.cast(weights * kept if dropout_rate else weights, narrow)
+        context = tf.matmul(dropped, value)
+
+        def gradient(upstream):
+            to_weights = tf.cast(tf.matmul(upstream, value, transpose_b=True), wide)
+            if dropout_rate:
+                to_weights *= kept
+            mean = tf.reduce_sum(tf.cast(upstream * context, wide), -1, keepdims=True)
+            to_scores = weights * (to_weights - mean)  # [B, N, P, S]
+            to_products = tf.cast(to_scores, narrow)
+            return (scale * tf.matmul(to_products, key),
+                    scale * tf.matmul(to_products, query, transpose_a=True),
+                    tf.matmul(dropped, upstream, transpose_a=True),
+                    tf.reduce_sum(to_scores, [1, 2], keepdims=True))
+
+        return context, gradient
+
+    return attended(query, key, value, bias)
+
+
+def gather_positions(sequence, positions):
+    """[B, S, H] at int [B, P] -> [B*P, H]."""
+    batch, length, width = shape_list(sequence)
+    offsets = tf.range(batch, dtype=positions.dtype)[:, tf.newaxis] * tf.cast(
+        length, positions.dtype)
+    return tf.gather(tf.reshape(sequence, [-1, width]), tf.reshape(positions + offsets, [-1]))
+
+
+def gather_rows(sequence, positions):
+    """[B, S, H] at int [B, P] -> [B, P, H]."""
+    return tf.reshape(gather_positions(sequence, positions),
+                      shape_list(positions) + [shape_list(sequence)[-1]])
+
+
+def softmax_losses(hidden, table, bias, labels):
+    """The cross entropy of a softmax over words, with a gradient that makes no array [n, V].
+
+    The gradient by the logits is (probabilities - one-hot labels) * upstream. Its products with
+    `hidden` and `table` are taken without it: half the time of the derived ones over 21128 words.
+
+    Args:
+      hidden: float [n, E].
+      table: float [V, E].
+      bias: float [V].
+      labels: int [n].
+
+    Returns:
+      ([n], logits [n, V]); both can be differentiated.
+    """
+    table, bias = tf.convert_to_tensor(table), tf.convert_to_tensor(bias)
+    logits = tf.nn.bias_add(tf.matmul(hidden, table, transpose_b=True), bias)
+    rows = tf.range(shape_list(hidden)[0])
+
+    @tf.custom_gradient
+    def losses(hidden, table, bias):
+        probabilities = tf.nn.softmax(logits)
+        top = tf.stack([rows, tf.argmax(logits, -1, output_type=tf.int32)], -1)  # [n, 2]
+        # By way of the likeliest word, whose probability cannot be rounded to 0.
+        below_top = tf.gather_nd(logits, top) - tf.gather_nd(logits, tf.stack([rows, labels], -1))
+        loss = below_top - tf.log(tf.gather_nd(probabilities, top))
+
+        def gradient(upstream):
+            weights = upstream[:, tf.newaxis]  # [n, 1]
+            weighted = hidden * weights
+            size = table.shape.as_list()[0]
+            return (weights * (tf.matmul(probabilities, table) - tf.gather(table, labels)),
+                    tf.matmul(probabilities, weighted, transpose_a=True)
+                    - tf.math.unsorted_segment_sum(weighted, labels, size),
+                    tf.squeeze(tf.matmul(probabilities, weights, transpose_a=True), -1)
+                    - tf.math.unsorted_segment_sum(upstream, labels, size))
+
+        return loss, gradient
+
+    return losses(hidden, table, bias), logits
+
+
+def shape_list(tensor):
+    """The shape as a list: an int where it is static, a scalar tensor where it is not."""
+    static = tensor.shape.as_list()
+    if None not in static:
+        return static
+    dynamic = tf.shape(tensor)
+    return [dynamic[axis] if size is None else size for axis, size in enumerate(static)]
+
+
+def initializer(initializer_range):
+    return tf.truncated_normal_initializer(stddev=initializer_range)
+
+
+def recomputed(function, weights, *inputs):
+    """function(*inputs), of which only inputs and output are kept in memory until the gradient.
+
+    The gradient calls `function` again and differentiates that second result: memory of one call
+    instead of all, for the time of one more (Chen et al. 2016, https://arxiv.org/abs/1604.06174).
+    tf.recompute_grad of TensorFlow 1.15 computes again too early and does not share variables.
+
+    Args:
+      function: tensors -> a float tensor. It must get its variables by tf.get_variable, and its
+        random numbers must be stateless: others would differ the second time.
+      weights: {name: tensor}, empty before the first call and handed to every call with the same
+        variables. Each call passes the weights on to the next, so that their gradients are added
+        up from call to call; the sum of all at the end would keep one of every call.
+      inputs: tensors, the first one float. With the variables they are all that `function`
+        computes with, seeds of random numbers included.
+    """
+    scope = tf.get_variable_scope()
+    used = collections.OrderedDict()  # the variables of the first call; handed to the second
+
+    def call(inputs, known):
+        def remember(getter, name, *args, **kwargs):
+            if name not in known:
+                known[name] = tf.convert_to_tensor(getter(name, *args, **kwargs))
+            used[name] = known[name]
+            return known[name]
+
+        with tf.variable_scope(scope, custom_getter=remember):
+            return function(*inputs)
+
+    y = call(inputs, weights)
+    names = list(used)
+
+    @tf.custom_gradient
+    def differentiable(*tensors):
+        def gradient(upstream, *of_later_calls):
+            # Not before the upstream gradient is there, and not merged with the first call.
+            late = _after([upstream], tensors[:len(inputs)]) + list(tensors[len(inputs):])
+            # tf.gradients goes on beyond where it is to arrive unless it is stopped.
+            late = [tf.stop_gradient(tensor) for tensor in late]
+            again = call(late[:len(inputs)], dict(zip(names, late[len(inputs):])))
+            gradients = tf.gradients(again, late, upstream)
+            sums = [tf.add(*pair) for pair in zip(of_later_calls, gradients[len(inputs):])]
+            # The call before waits for these sums; else they would be left to the end, and what
+            # they are made of kept.
+            return _after(sums, gradients[:1]) + gradients[1:len(inputs)] + sums
+
+        return [y] + list(tensors[len(inputs):]), gradient
+
+    outputs = differentiable(*(list(inputs) + list(used.values())))
+    weights.update(zip(names, outputs[1:]))
+    return outputs[0]
+
+
+def _after(awaited, tensors):
+    """The tensors, plus a 0 that cannot be had before those `awaited`.
+
+    A control dependency would not do: XLA does not heed it.
+    """
+    zero = tf.add_n([tf.cast(tf.minimum(tf.abs(tf.reshape(tensor, [-1])[0]), 0), tf.float32)
+                     for tensor in awaited])
+    return [tensor + tf.cast(zero, tensor.dtype) for tensor in tensors]

@@ -1,0 +1,163 @@
+"""Which rate, warmup and number of steps suit a size of model, an optimizer and a batch.
+
+    recipe = recipes.resolve(config, "adamw", step_examples=32, num_train_steps=4000)
+    recipe.learning_rate, recipe.num_warmup_steps  # 0.0002, 200 for a tiny config
+    recipe.sentences  # what was chosen and why, and warnings, a line each
+
+They are for training from random weights. docs/recipes.md has the table with its sources.
+"""
+
+import collections
+import math
+
+from util.errors import UserError
+
+# A row of the table: the peak `learning_rate` belongs to `train_batch_size` examples an update.
+Recipe = collections.namedtuple(
+    "Recipe", "name optimizer learning_rate train_batch_size num_warmup_steps num_train_steps "
+    "source")
+
+# What `resolve` returns: the numbers to train with, and lines to show.
+Resolved = collections.namedtuple(
+    "Resolved", "name optimizer step_examples learning_rate num_warmup_steps num_train_steps "
+    "sentences")
+
+# (name, hidden_size, num_hidden_layers) of the published models, smallest first.
+SIZES = (("tiny", 312, 4), ("small", 384, 6), ("base", 768, 12), ("large", 1024, 24),
+         ("xlarge", 2048, 24), ("xxlarge", 4096, 12))
+
+ALBERT = "ALBERT paper 4.1, warmup as in Google's run_pretraining.py"
+ALBERT_ZH = "albert_zh README, pre-training command"
+BY_WIDTH = "scaled from large by 1 / hidden_size (Yang et al. 2022)"
+ROWS = (
+    Recipe("tiny", "adamw", 2e-4, 32, 10000, 1000000,
+           "rate measured here with tiny_google, steps as ELECTRA-small"),
+    Recipe("small", "adamw", 1e-4, 32, 10000, 1000000,
+           "rate scaled from tiny, half of it; steps as ELECTRA-small"),
+    Recipe("base", "adamw", 1e-4, 256, 10000, 1000000, "BERT paper A.2"),
+    Recipe("large", "adamw", 4e-4, 8192, 30000, 500000, "RoBERTa paper, RoBERTa-large"),
+    Recipe("xlarge", "adamw", 2e-4, 8192, 30000, 500000, BY_WIDTH),
+    Recipe("xxlarge", "adamw", 1e-4, 8192, 30000, 500000, BY_WIDTH),
+    Recipe("tiny", "lamb", 0.00176, 4096, 12500, 125000, ALBERT_ZH),
+    Recipe("small", "lamb", 0.00176, 4096, 12500, 125000, ALBERT_ZH),
+    Recipe("base", "lamb", 0.00176, 4096, 3125, 125000, ALBERT),
+    Recipe("large", "lamb", 0.00176, 4096, 3125, 125000, ALBERT),
+    Recipe("xlarge", "lamb", 0.00176, 4096, 3125, 125000, ALBERT),
+    Recipe("xxlarge", "lamb", 0.00176, 4096, 3125, 125000, ALBERT),
+)
+RECIPES = {size[0]: {row.optimizer: row for row in ROWS if row.name == size[0]} for size in SIZES}
+
+# The highest peak of any source: RoBERTa-base with AdamW, LAMB's paper at batch 32768.
+HIGHEST_RATE = {"adamw": 6e-4, "lamb": 5e-3}
+
+# Batches that the sources trained with; outside of them the rule is only extrapolated.
+KNOWN_BATCHES = {"adamw": (16, 8192), "lamb": (512, 32768)}
+OUTSIDE = {("adamw", True): "accumulate gradients", ("adamw", False): "--optimizer=lamb is for it",
+           ("lamb", True): "--optimizer=adamw is for it", ("lamb", False): "take a smaller batch"}
+
+# A given rate this many times the recipe's is warned of.
+FAR = 3.0
+
+
+def size_of(config):
+    """The smallest published size at least as wide and as deep as `config`, else "xxlarge".
+
+    A model between two sizes so gets the larger one's recipe, which has the lower rate.
+    """
+    for name, hidden_size, num_hidden_layers in SIZES:
+        if config.hidden_size <= hidden_size and config.num_hidden_layers <= num_hidden_layers:
+            return name
+    return SIZES[-1][0]
+
+
+def recipe_for(config, optimizer):
+    """The row of the table for a config and an optimizer, "adamw" or "lamb"."""
+    return _row(size_of(config), optimizer)
+
+
+def _row(name, optimizer):
+    if optimizer not in RECIPES[name]:
+        raise UserError("optimizer=%s: no recipe for it, expected %s"
+                        % (optimizer, " or ".join(sorted(RECIPES[name]))))
+    return RECIPES[name][optimizer]
+
+
+def scaled(recipe, step_examples, optimizer=None):
+    """The peak rate for `step_examples` examples an update, to three digits.
+
+    The rate grows with the square root of the batch (LAMB: You et al. 2019; Adam: Malladi et al.
+    2022) up to HIGHEST_RATE. Another optimizer than the recipe's starts from its own row, as the
+    rates of the two have no fixed ratio.
+    """
+    if step_examples < 1:
+        raise UserError("step_examples=%s: expected at least 1 example an update" % step_examples)
+    row = _row(recipe.name, optimizer or recipe.optimizer)
+    rate = row.learning_rate * math.sqrt(step_examples / float(row.train_batch_size))
+    return float("%.3g" % min(rate, HIGHEST_RATE[row.optimizer]))
+
+
+def warmup_steps(recipe, num_train_steps):
+    """The recipe's share of the steps, and not less than 2000 or a twentieth of them.
+
+    1% of a short run would be a handful of steps, while Adam's second moment (0.999) needs about
+    2 / (1 - 0.999) of them (Ma and Yarats 2019).
+    """
+    share = recipe.num_warmup_steps * num_train_steps // recipe.num_train_steps
+    return max(share, min(2000, num_train_steps // 20))
+
+
+def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train_steps=None,
+            num_warmup_steps=None):
+    """What to train with: a number that is given is kept, a None comes from the table.
+
+    Args:
+      config: has hidden_size and num_hidden_layers.
+      optimizer: "adamw" or "lamb".
+      step_examples: examples an update, all accumulated parts together.
+
+    Returns:
+      Resolved; warnings among its sentences begin with "warning: ".
+
+    Raises:
+      UserError: an unknown optimizer, or a batch of less than 1.
+    """
+    recipe = recipe_for(config, optimizer)
+    sentences = []
+    if step_examples is None:
+        step_examples = recipe.train_batch_size
+        sentences.append("--train_batch_size not given: the recipe's {:,} examples an update"
+                         .format(step_examples))
+    advised = scaled(recipe, step_examples)
+    sentences += rate_sentences(config, recipe, step_examples, learning_rate, advised)
+    if num_train_steps is None:
+        num_train_steps = recipe.num_train_steps
+        sentences.append("--num_train_steps not given: {:,} ({})"
+                         .format(num_train_steps, recipe.source))
+    if num_warmup_steps is None:
+        num_warmup_steps = warmup_steps(recipe, num_train_steps)
+        sentences.append("--num_warmup_steps not given: {:,} of {:,} steps"
+                         .format(num_warmup_steps, num_train_steps))
+    return Resolved(recipe.name, optimizer, step_examples,
+                    advised if learning_rate is None else learning_rate, num_warmup_steps,
+                    num_train_steps, sentences)
+
+
+def rate_sentences(config, recipe, step_examples, learning_rate, advised):
+    """Lines on the rate: the `advised` one where none is given, and warnings."""
+    place = "albert %s (%d wide, %d layers), %s, %d examples an update" % (
+        recipe.name, config.hidden_size, config.num_hidden_layers, recipe.optimizer, step_examples)
+    lines = []
+    if learning_rate is None:
+        lines.append("--learning_rate not given: %g for %s (%g at %d: %s)" % (
+            advised, place, recipe.learning_rate, recipe.train_batch_size, recipe.source))
+    elif learning_rate > FAR * advised:
+        lines.append(
+            "warning: --learning_rate=%g is %.1f times the recipe's %g for %s; with such rates the "
+            "loss tends to stay at chance, the more so the larger the model; see docs/recipes.md"
+            % (learning_rate, learning_rate / advised, advised, place))
+    fewest, most = KNOWN_BATCHES[recipe.optimizer]
+    if not fewest <= step_examples <= most:
+        lines.append("warning: %d examples an update are outside of the %d to %d that %s is known "
+                     "to train with; %s" % (step_examples, fewest, most, recipe.optimizer,
+                                            OUTSIDE[recipe.optimizer, step_examples < fewest]))
+    return lines

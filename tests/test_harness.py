@@ -1,0 +1,279 @@
+"""Fine-tuning end to end on tiny models: it learns, keeps the best, repeats itself, goes on."""
+
+import os
+
+from util import console
+from util.errors import UserError
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import run_classifier
+import tiny
+from finetuning import harness
+from tasks import classification
+from training import checkpoints
+from tuning import flag_values, flags_of, prepare, run, run_short, texts
+
+
+@pytest.fixture
+def here(tmp_path):
+    return prepare(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """The directory of a run that trained, evaluated and predicted."""
+    here = prepare(tmp_path_factory.mktemp("learned"))
+    run(here, do_train=True, do_eval=True, do_predict=True)
+    return here
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    here = prepare(tmp_path_factory.mktemp("short"))
+    run_short(here, "out")
+    return here
+
+
+def results(path):
+    lines = path.read_text().splitlines()
+    return {name: float(value) for name, value in (line.split(" = ") for line in lines)}
+
+
+def evaluations(output):
+    """{step: {metric: value}} of the evaluations' TensorBoard files."""
+    found = {}
+    for name in os.listdir(str(output / "eval")):
+        for event in tf.train.summary_iterator(str(output / "eval" / name)):
+            for value in event.summary.value:
+                if value.tag != "report":
+                    found.setdefault(event.step, {})[value.tag] = value.simple_value
+    return found
+
+
+def test_learns_and_keeps_the_best(learned):
+    scores = results(learned / "out" / "eval_results.txt")
+    assert scores["accuracy"] > 0.9  # 0.5 by chance
+    assert set(scores) == {"accuracy", "macro_f1", "majority_accuracy", "loss", "global_step"}
+    every_epoch = evaluations(learned / "out")
+    assert sorted(every_epoch) == [40, 80, 120]
+    accuracies = [every_epoch[step]["accuracy"] for step in (40, 80, 120)]
+    best = checkpoints.best(str(learned / "out"))
+    assert best["step"] == scores["global_step"] == 40 * (1 + int(np.argmax(accuracies)))
+    assert best["metrics"]["accuracy"] == pytest.approx(max(accuracies))
+    assert scores["accuracy"] == best["metrics"]["accuracy"]
+
+
+def test_predictions(learned):
+    lines = (learned / "out" / "test_results.tsv").read_text().splitlines()
+    rows = [line.split("\t") for line in lines]
+    assert rows[0] == ["id", "label", "probability_no", "probability_yes"]
+    assert [row[0] for row in rows[1:]] == ["test-%d" % number for number in range(1, 71)]
+    probabilities = np.array([row[2:] for row in rows[1:]], np.float64)
+    np.testing.assert_allclose(probabilities.sum(-1), 1.0, atol=2e-6)
+    assert [row[1] for row in rows[1:]] == [("no", "yes")[column]
+                                            for column in probabilities.argmax(-1)]
+    right = [row[1] == label for row, (_, label) in zip(rows[1:], texts(70, 2))]
+    assert np.mean(right) == pytest.approx(
+        results(learned / "out" / "test_metrics.txt")["accuracy"], abs=1e-6)
+    assert np.mean(right) > 0.9
+
+
+def test_prediction_alone_later_reuses_the_features(learned):
+    output = learned / "out"
+    before = (output / "test_results.tsv").read_bytes()
+    times = {path: path.stat().st_mtime for path in (output / "cache").iterdir()}
+    assert sorted(path.name.split("-")[0] for path in times) == ["dev", "test", "train"]
+    (output / "test_results.tsv").unlink()
+    run(learned, do_predict=True)
+    assert (output / "test_results.tsv").read_bytes() == before
+    assert {path: path.stat().st_mtime for path in (output / "cache").iterdir()} == times
+
+
+def test_stopped_and_continued_run_equals_an_uninterrupted_one(short, here, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
+        tiny.stop_at(patched, 3)
+        run_short(here, "out")
+    assert checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(here / "out"))) == 2
+    run_short(here, "out")
+    tiny.assert_same_weights(here / "out" / "model.ckpt-4", short / "out" / "model.ckpt-4")
+    assert (here / "out" / "test_results.tsv").read_bytes() == (
+        short / "out" / "test_results.tsv").read_bytes()
+    assert evaluations(here / "out") == evaluations(short / "out")
+    assert not (short / "out" / "test_metrics.txt").exists()  # its test data has no labels
+
+
+def test_another_seed_differs_and_training_alone_needs_no_dev_file(short, here):
+    (here / "dev.jsonl").unlink()
+    run_short(here, "out", seed=2, do_eval=False)
+    assert checkpoints.best(str(here / "out")) is None
+    assert (here / "out" / "test_results.tsv").read_bytes() != (
+        short / "out" / "test_results.tsv").read_bytes()
+
+
+def test_results_are_of_the_best_checkpoint(here, monkeypatch):
+    """Its predictions of the dev file are scored twice and made once."""
+    made, scored, accuracies = [], [], iter([0.9, 0.8, 0.1])
+    predict, score = harness.predict, classification.Classification.score
+
+    def recorded(estimator, split, flags, checkpoint):
+        made.append(predict(estimator, split, flags, checkpoint)["probabilities"])
+        return {"probabilities": made[-1]}
+
+    def pretended(task, examples, predictions):
+        scored.append(predictions["probabilities"])
+        return dict(score(task, examples, predictions), accuracy=next(accuracies))
+
+    monkeypatch.setattr(harness, "predict", recorded)
+    monkeypatch.setattr(classification.Classification, "score", pretended)
+    run_short(here, "out", do_predict=False)
+    second_step, fourth_step, reported = scored
+    assert len(made) == 2 and reported is second_step
+    assert np.abs(reported - fourth_step).max() > 1e-4
+    assert harness.best_or_latest(str(here / "out")) == str(here / "out/best/model.ckpt-2")
+    monkeypatch.setattr(classification.Classification, "score", score)
+    run_short(here, "out", do_train=False, do_predict=False)  # restores that checkpoint
+    np.testing.assert_array_equal(made[2], second_step)
+
+
+def test_starts_from_the_weights_of_another_task(learned, here):
+    output = run(here, init_checkpoint=learned / "out", labels="no,yes,maybe", do_train=True,
+                 train_step=1)
+    source = tiny.weights(tf.train.latest_checkpoint(str(learned / "out")))
+    start = tiny.weights(output / "model.ckpt-0")
+    loaded = [name for name in start if name.startswith("bert/") and "/adam_" not in name]
+    assert len(loaded) == 24
+    for name in loaded:
+        np.testing.assert_array_equal(start[name], source[name], err_msg=name)
+    assert start["output_weights"].shape == (3, 16) and start["global_step"] == 0
+
+
+@pytest.mark.parametrize("changes, steps, warmup", [
+    ({}, 120, 12),
+    ({"num_train_epochs": 0.5, "warmup_proportion": 0.25}, 20, 5),
+    ({"train_step": 50}, 50, 5),
+    ({"warmup_step": 30}, 120, 30),
+    ({"train_step": 1000, "warmup_step": 0}, 1000, 0),
+])
+def test_schedule(tmp_path, changes, steps, warmup):
+    assert harness.schedule(flags_of(tmp_path, **changes), 640) == (steps, warmup)
+
+
+@pytest.mark.parametrize("given, name", [
+    ("lcqmc_pair", "lcqmc"), ("LCQMC", "lcqmc"), ("XNLI", "xnli")])
+def test_task_names(here, given, name):
+    assert run_classifier.create_task(flags_of(here, task_name=given)).name == name
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"do_train": False}, "nothing to do; pass --do_train, .* or --export_features"),
+    ({"do_train": False, "do_predict": True}, r"holds no checkpoint; train first \(--do_train\)"),
+    ({"task_name": "lcqcm"}, "--task_name=lcqcm: no such task, expected one of afqmc, .*lcqmc"),
+    ({"vocab_file": "{here}/small.txt"}, "small.txt has 10 tokens, .* says vocab_size 100; use the "
+                                         "vocabulary the model was trained with"),
+    ({"vocab_file": ""}, "neither --vocab_file nor --spm_model_file is given"),
+    ({"max_seq_length": 64}, "--max_seq_length=64 is larger than .* max_position_embeddings 32"),
+    ({"train_batch_size": 1000}, "640 training examples are less than one step takes"),
+    ({"labels": "yes,maybe"}, "train.tsv line .: unknown label 'no', expected one of yes, maybe"),
+    ({"label_column": "topic"}, "no column 'topic' in the header, found text, label"),
+    ({"do_eval": True, "dev_file": "/none"}, "--dev_file=/none: no such file"),
+    ({"init_checkpoint": "/none"}, "/none: no such checkpoint"),
+    ({"train_step": 4, "warmup_step": 5}, "expected at most num_train_steps=4"),
+])
+def test_refused(here, changes, message):
+    tiny.write_vocab(here / "small.txt", tiny.CHARACTERS[:5])
+    changes = {name: str(value).format(here=here) for name, value in changes.items()}
+    with pytest.raises(UserError, match=message):
+        run(here, **dict({"do_train": True}, **changes))
+
+
+def test_command_succeeds(here, run_command):
+    status, output = run_command(
+        "run_classifier.py", **flag_values(here, do_train=True, do_eval=True, train_step=1))
+    assert status == 0, output
+    assert "step 1/1  loss" in output and "step 1  accuracy" in output
+
+
+def test_directory_of_another_run(learned):
+    with pytest.raises(UserError, match="labels is no,yes there and no,yes,maybe here"):
+        run(learned, do_predict=True, labels="no,yes,maybe")
+
+
+@pytest.fixture(scope="module")
+def stuck(tmp_path_factory):
+    """The directory of a run that cannot learn, and what it said."""
+    here, lines = prepare(tmp_path_factory.mktemp("stuck")), []
+    say = console.say
+    console.say = lambda form, *values: lines.append(form % values)
+    try:
+        run(here, do_train=True, do_eval=True, save_errors=True, learning_rate=1e-12,
+            train_step=40, eval_every_steps=4, early_stopping=2)
+    finally:
+        console.say = say
+    return here / "out", lines
+
+
+def test_stops_early(stuck):
+    output, lines = stuck
+    assert sorted(evaluations(output)) == [4, 8, 12]
+    assert checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(output))) == 12
+    assert results(output / "eval_results.txt")["global_step"] == 4
+    assert "stopped early: no better accuracy in the 2 evaluations since step 4" in lines
+
+
+def test_errors_are_listed_with_their_texts(stuck):
+    output, _ = stuck
+    lines = (output / "dev_errors.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [dict(zip(lines[0].split("\t"), line.split("\t"))) for line in lines[1:]]
+    accuracy = results(output / "eval_results.txt")["accuracy"]
+    assert len(rows) == round(90 * (1 - accuracy)) > 10
+    dev = texts(90, 1)
+    for row in rows:
+        text, label = dev[int(row["id"].split("-")[1]) - 1]
+        assert (row["text_a"], row["label"]) == (text, label) and row["predicted"] != label
+
+
+def test_no_errors_leave_an_empty_list(tmp_path):
+    path = str(tmp_path / "errors.tsv")
+    assert harness._write_errors(path, iter([])) == 0
+    assert (tmp_path / "errors.tsv").read_text() == ""
+
+
+def test_what_has_learnt_nothing_is_told_and_reported(stuck):
+    output, lines = stuck
+    warning, = (line for line in lines if line.startswith("warning: "))
+    assert "is not above 0.5333, that of always saying the most frequent label" in warning
+    report, = (line for line in lines if line.startswith("labels in rows, predictions in columns"))
+    found = []
+    for name in os.listdir(str(output / "eval")):
+        for event in tf.train.summary_iterator(str(output / "eval" / name)):
+            found += [tf.make_ndarray(value.tensor).item().decode()
+                      for value in event.summary.value if value.tag == "report"]
+    assert "```\n%s\n```" % report in found
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"early_stopping": 1}, "--early_stopping=1 without --do_eval"),
+    ({"class_weights": "1"}, "--class_weights=1: expected 2 positive numbers"),
+])
+def test_what_goes_with_what(here, changes, message):
+    with pytest.raises(UserError, match=message):
+        run(here, do_train=True, **changes)
+
+
+def test_layers_near_the_text_move_less(here):
+    """The first step of AdamW moves every weight by its rate, whatever the gradient is."""
+    moved = {}
+    for decay in (1.0, 0.1):
+        output = run(here, "decay%g" % decay, do_train=True, train_step=1, warmup_step=0,
+                     layer_decay=decay, save_checkpoints_steps=1)
+        before = tiny.weights(output / "model.ckpt-0")
+        after = tiny.weights(output / "model.ckpt-1")
+        moved[decay] = {name: np.abs(after[name] - before[name]).mean()
+                        for name in ("bert/pooler/dense/kernel",
+                                     "bert/encoder/layer_shared/intermediate/dense/kernel",
+                                     "bert/embeddings/position_embeddings")}
+    ratios = [moved[0.1][name] / moved[1.0][name] for name in moved[1.0]]
+    np.testing.assert_allclose(ratios, [1.0, 0.1, 0.01], rtol=1e-3)

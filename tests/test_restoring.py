@@ -1,0 +1,169 @@
+"""Restoring: its report and every refusal; layouts; damaged files."""
+
+import os
+
+from util.errors import UserError
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import modeling
+import tiny
+from training import restoring
+
+BERT_ENCODER = "bert/encoder/layer_0/attention/self/query/kernel"
+POOLER = "bert/pooler/dense/kernel"
+WORDS = "bert/embeddings/word_embeddings"
+
+
+def build(config):
+    """The encoder and a head of 3 labels; returns their variables."""
+    modeling.AlbertModel(config, False, tf.zeros([2, 8], tf.int32))
+    tf.get_variable("output_weights", [3, config.hidden_size])
+    return tf.trainable_variables()
+
+
+def albert_arrays(config, **more):
+    """Random values for every variable of the encoder, and `more`."""
+    with tf.Graph().as_default():
+        shapes = {variable.name[:-2]: variable.shape.as_list() for variable in build(config)
+                  if variable.name.startswith("bert/")}
+    rng = np.random.RandomState(0)
+    arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    return dict(arrays, **more)
+
+
+def plan(checkpoint, config, **options):
+    with tf.Graph().as_default():
+        return restoring.plan_restore(str(checkpoint), build(config), config, **options)
+
+
+def without(arrays, name):
+    return {key: value for key, value in arrays.items() if key != name}
+
+
+@pytest.mark.parametrize("layout", sorted(tiny.LAYOUTS))
+def test_restore_loads_the_values(tmp_path, layout):
+    config = tiny.config(**tiny.LAYOUTS[layout])
+    arrays = albert_arrays(config)
+    tiny.save_checkpoint(tmp_path / "model.ckpt", arrays)
+    with tf.Graph().as_default(), tf.Session() as session:
+        variables = build(config)
+        restoring.apply(restoring.plan_restore(str(tmp_path), variables, config))
+        session.run(tf.global_variables_initializer())
+        values = {variable.name[:-2]: session.run(variable) for variable in variables}
+    assert set(values) - set(arrays) == {"output_weights"}
+    for name in arrays:
+        np.testing.assert_array_equal(values[name], arrays[name], err_msg=name)
+
+
+def test_rows_and_table_of_a_restore(tmp_path):
+    config = tiny.config()
+    arrays = albert_arrays(config, **{
+        "cls/predictions/output_bias": np.zeros(100, np.float32),
+        "global_step": np.int64(7),
+        POOLER + "/adam_m": np.zeros([16, 16], np.float32),
+        POOLER + "/adam_v": np.zeros([16, 16], np.float32)})
+    report = plan(tiny.save_checkpoint(tmp_path / "model.ckpt-7", arrays), config)
+    assert restoring.Row("loaded", POOLER, [16, 16], "") in report.rows
+    assert [row[1:] for row in report.rows if row.status == "random"] == [
+        ("output_weights", [3, 16], "the task's own head")]
+    assert [row[1:] for row in report.rows if row.status == "unused"] == [
+        (POOLER + "/adam_m", [16, 16], "optimizer slot"),
+        (POOLER + "/adam_v", [16, 16], "optimizer slot"),
+        ("cls/predictions/output_bias", [100], "not in this model"),
+        ("global_step", [], "not in this model")]
+    lines = report.table().split("\n")
+    assert lines[0] == "restored from %s/model.ckpt-7: %d loaded, 1 left random, 4 unused" % (
+        tmp_path, len(arrays) - 4)
+    assert lines[-1] == "  unused  2 optimizer slots (adam_m, adam_v)"
+    assert len(lines) == len(arrays) + 1
+
+
+@pytest.mark.parametrize("ending", ["", ".index", ".meta", ".data-00000-of-00001"])
+def test_a_checkpoint_may_be_named_by_any_of_its_files(tmp_path, ending):
+    prefix = tiny.save_checkpoint(tmp_path / "model.ckpt-7", {"w": [1.0]})
+    assert restoring.resolve(prefix + ending) == prefix
+
+
+def test_no_checkpoint(tmp_path):
+    with pytest.raises(UserError, match="no checkpoint in this directory; give the path of model"):
+        plan(tmp_path, tiny.config())
+    with pytest.raises(UserError, match=r"no such checkpoint \(.*x.ckpt.index is missing\)"):
+        plan(tmp_path / "x.ckpt", tiny.config())
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"num_hidden_groups": 1}, "has the brightmart layout, the config says google; use the config"),
+    ({"vocab_size": 101}, "vocabulary of 100 tokens and embeddings of 8, the config says "
+                          "vocab_size 101 and embedding_size 8"),
+    ({"embedding_size": 4}, "embeddings of 8, the config says vocab_size 100 and embedding_size 4"),
+    ({"max_position_embeddings": 64}, "position_embeddings is 32x16, the config makes it 64x16"),
+    ({"intermediate_size": 40}, "intermediate/dense/kernel is 16x32, the config makes it 16x40"),
+])
+def test_a_config_that_does_not_fit(tmp_path, change, message):
+    tiny.save_checkpoint(tmp_path / "model.ckpt", albert_arrays(tiny.config()))
+    with pytest.raises(UserError, match=message):
+        plan(tmp_path, tiny.config(**change))
+
+
+def test_google_checkpoint_and_brightmart_config(tmp_path):
+    tiny.save_checkpoint(tmp_path / "model.ckpt", albert_arrays(tiny.config(num_hidden_groups=1)))
+    with pytest.raises(UserError, match="has the google layout, the config says brightmart"):
+        plan(tmp_path, tiny.config())
+
+
+@pytest.mark.parametrize("arrays, message", [
+    ({BERT_ENCODER: [1.0]}, "is a BERT checkpoint .* not an ALBERT: its layers are not shared"),
+    ({"w": [1.0]}, "holds no ALBERT encoder; expected variables below bert/encoder/, found w"),
+])
+def test_checkpoints_of_other_models(tmp_path, arrays, message):
+    with pytest.raises(UserError, match=message):
+        plan(tiny.save_checkpoint(tmp_path / "model.ckpt", arrays), tiny.config())
+
+
+def test_missing_variable(tmp_path):
+    config = tiny.config()
+    prefix = tiny.save_checkpoint(tmp_path / "model.ckpt", without(albert_arrays(config), POOLER))
+    with pytest.raises(UserError, match="has no variable %s; .*--allow_partial_init" % POOLER):
+        plan(prefix, config)
+    report = plan(prefix, config, allow_partial=True)
+    assert restoring.Row("random", POOLER, [16, 16], "not in the checkpoint") in report.rows
+
+
+@pytest.mark.parametrize("labels, status, reason", [
+    (3, "loaded", ""), (2, "random", "the checkpoint's is 2x16")])
+def test_head_of_another_task_stays_random(tmp_path, labels, status, reason):
+    config = tiny.config()
+    arrays = albert_arrays(config, output_weights=np.ones([labels, 16], np.float32))
+    report = plan(tiny.save_checkpoint(tmp_path / "model.ckpt", arrays), config)
+    assert restoring.Row(status, "output_weights", [3, 16], reason) in report.rows
+
+
+@pytest.mark.parametrize("ending", [".index", ".data-00000-of-00001"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
+def test_truncated_checkpoint(tmp_path, ending, share):
+    prefix = tiny.save_checkpoint(tmp_path / "model.ckpt", albert_arrays(tiny.config()))
+    size = os.path.getsize(prefix + ending)
+    os.truncate(prefix + ending, int(size * share))
+    with pytest.raises(UserError, match="truncated or corrupt.*; copy or download it again"):
+        plan(prefix, tiny.config())
+
+
+def test_flipped_bits_are_found(tmp_path):
+    prefix = tiny.save_checkpoint(tmp_path / "model.ckpt", albert_arrays(tiny.config()))
+    with open(prefix + ".data-00000-of-00001", "r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"\x55" * 8)
+    with pytest.raises(UserError, match="truncated or corrupt at bert/"):
+        plan(prefix, tiny.config())
+
+
+@pytest.mark.parametrize("names, layout", [
+    (["bert/encoder/layer_shared/output/dense/bias"], "brightmart"),
+    (["global_step", "bert/encoder/transformer/group_0/inner_group_0/LayerNorm/beta"], "google"),
+    ([BERT_ENCODER], "bert"),
+    ([WORDS], None)])
+def test_detect_layout(names, layout):
+    assert restoring.detect_layout(names) == layout

@@ -1,0 +1,1 @@
+"""Raw text: as documents, paragraphs as sentences, sentences as Chinese words."""

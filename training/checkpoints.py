@@ -1,0 +1,321 @@
+"""Checkpoints on disk: integrity checks, saving, recovery, best-checkpoint bookkeeping.
+
+    good, damaged = checkpoints.newest_whole(output_dir)
+    checkpoints.keep_best(output_dir, good, step=100, metrics={"f1": 0.8}, key="f1")
+"""
+
+import collections
+import json
+import os
+import re
+
+from util import console, files
+from util.errors import UserError
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+SLOT_SUFFIXES = ("/adam_m", "/adam_v")
+IDENTITY_FILE = "run.json"
+BEST_FILE = "best.json"
+STATE_FILE = "checkpoint"
+DAMAGED_SUFFIX = ".damaged"
+
+# The files of a checkpoint that an Estimator saves; without the index, or the data, it is nothing.
+_CHECKPOINT_FILE = re.compile(r"(model\.ckpt-([0-9]+))\.(?:index|data-[0-9]+-of-[0-9]+)$")
+# What TensorFlow, or files.replacing below best/, writes to before a file gets its final name.
+_LEFTOVER = re.compile(r"model\.ckpt-[0-9]+_temp\w*/?$|model\.ckpt-.*\.tempstate[0-9]+$|"
+                       r"(?:checkpoint|graph\.pbtxt|model\.ckpt-[0-9]+\.meta)\.tmp[0-9a-f]+$|"
+                       r"\.(?:model\.ckpt-.*|best\.json)\.[0-9]+\.tmp$")
+
+
+def open_reader(prefix):
+    """A reader of a complete checkpoint.
+
+    Raises:
+      UserError: the index or the data is truncated or corrupt.
+    """
+    try:
+        return tf.train.load_checkpoint(prefix)
+    except (tf.errors.OpError, ValueError) as error:
+        raise _damaged(prefix, error) from None
+
+
+def read_tensor(reader, prefix, name):
+    """The values of one variable; a UserError where the file is truncated or corrupt."""
+    try:
+        return reader.get_tensor(name)
+    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
+        raise _damaged(prefix, error, name) from None
+
+
+def _damaged(prefix, error, name=None):
+    reason = str(error).split("\n")[0][:160]
+    return UserError("%s: the checkpoint is truncated or corrupt%s (%s); copy or download it again"
+                     % (prefix, " at %s" % name if name else "", reason))
+
+
+def verify(prefix):
+    """Reads every tensor of a checkpoint once; returns the names that hold NaN or infinity."""
+    reader = open_reader(prefix)
+    return [name for name in sorted(reader.get_variable_to_shape_map())
+            if not np.all(np.isfinite(read_tensor(reader, prefix, name)))]
+
+
+def claim_directory(directory, identity):
+    """Says in `directory` whose checkpoints it holds; refuses one that holds another run's.
+
+    A newest checkpoint that is damaged, as a power failure leaves it, is put aside (*.damaged), and
+    the directory names the newest whole one instead: the run goes on from there.
+
+    Args:
+      directory: an output directory, made when absent.
+      identity: a flat dict of what must stay the same when the run goes on: the config's keys, the
+        task, its labels.
+
+    Raises:
+      UserError: the directory holds checkpoints of a run that differs (the keys are named), or all
+        of them are truncated or corrupt.
+    """
+    path = os.path.join(directory, IDENTITY_FILE)
+    good, damaged = newest_whole(directory)
+    found = _read_identity(path) if good else None
+    if found is not None:
+        differing = sorted(key for key in set(found) | set(identity)
+                           if found.get(key) != identity.get(key))
+        if differing:
+            raise UserError("--output_dir=%s holds checkpoints of another run: %s; use an empty "
+                            "directory or that run's flags" % (directory, ", ".join(
+                                "%s is %s there and %s here" % (
+                                    key, found.get(key), identity.get(key)) for key in differing)))
+    if good:
+        _go_on_from(directory, good, damaged)
+    files.write_json(path, identity)
+
+
+def _read_identity(path):
+    """What `claim_directory` wrote; None where it is missing or was lost in a power failure."""
+    if not tf.gfile.Exists(path):
+        return None
+    try:
+        with tf.gfile.GFile(path) as stream:
+            return json.load(stream)
+    except ValueError:
+        return None
+
+
+def listed_prefixes(directory):
+    """The prefixes in a directory's state file, the one to go on from last; [] where it is lost."""
+    try:
+        state = tf.train.get_checkpoint_state(directory)
+    except ValueError:  # an empty file, or bytes that are not text
+        return []
+    if state is None:
+        return []
+    latest = state.model_checkpoint_path
+    return [path for path in state.all_model_checkpoint_paths if path != latest] + [latest]
+
+
+def _on_disk(directory):
+    """{prefix: step} of every model.ckpt-STEP in a directory, whole or not."""
+    names = tf.gfile.ListDirectory(directory) if tf.gfile.IsDirectory(directory) else []
+    matches = filter(None, map(_CHECKPOINT_FILE.match, names))
+    return {os.path.join(directory, match.group(1)): int(match.group(2)) for match in matches}
+
+
+def newest_whole(directory):
+    """The checkpoint to go on from, and the damaged ones that are newer; it changes nothing.
+
+    It is the one that the state file names, else the newest whole one before that, or, where the
+    state file is lost, of all.
+
+    Returns:
+      (prefix or None, [damaged prefixes]).
+
+    Raises:
+      UserError: all are truncated or corrupt.
+    """
+    while True:
+        listed = listed_prefixes(directory)
+        good, errors = _first_whole(_candidates(directory, listed))
+        # A run that is being evaluated while it goes on removes old checkpoints meanwhile.
+        if not errors or listed == listed_prefixes(directory):
+            break
+    if good:
+        return good, list(errors)
+    # Without a state file they are what a kill left of the very first checkpoint.
+    if errors and tf.gfile.Exists(os.path.join(directory, STATE_FILE)):
+        raise next(iter(errors.values()))
+    return None, []
+
+
+def _first_whole(prefixes):
+    """The first of some checkpoints that is whole, or None, and {prefix: error} of those before."""
+    errors = collections.OrderedDict()
+    for prefix in prefixes:
+        try:
+            verify(prefix)
+            return prefix, errors
+        except UserError as error:
+            errors[prefix] = error
+    return None, errors
+
+
+def _candidates(directory, listed):
+    """What `newest_whole` looks at, in order.
+
+    Newer ones than the last of `listed` are what a kill left, or what a person went back from.
+    """
+    steps = _on_disk(directory)
+    newest_first = sorted(steps, key=steps.get, reverse=True)
+    if not listed:
+        return newest_first
+    last = listed[-1]
+    found = re.search(r"-([0-9]+)$", last)
+    older = [prefix for prefix in newest_first
+             if prefix != last and (found is None or steps[prefix] < int(found.group(1)))]
+    return [last] * (last in steps or tf.gfile.Exists(last + ".index")) + older
+
+
+def _go_on_from(directory, good, damaged):
+    """Makes the state file name `good`, unless it does, and puts damaged newer ones aside."""
+    listed, steps = listed_prefixes(directory), _on_disk(directory)
+    if listed[-1:] == [good]:
+        return
+    known = set(listed or steps) | {good}
+    names = [os.path.basename(prefix) for prefix in sorted(steps, key=steps.get)
+             if steps[prefix] <= steps[good] and prefix in known]
+    lines = ['model_checkpoint_path: "%s"' % os.path.basename(good)]
+    lines += ['all_model_checkpoint_paths: "%s"' % name for name in names]
+    files.write_lines(os.path.join(directory, STATE_FILE), lines)
+    for prefix in damaged:
+        for name in tf.gfile.ListDirectory(directory):
+            if name.startswith(os.path.basename(prefix) + ".") and not name.endswith(
+                    DAMAGED_SUFFIX):
+                path = os.path.join(directory, name)
+                files.rename(path, path + DAMAGED_SUFFIX)
+        console.say("%s is truncated or corrupt and was renamed to *%s; going on from %s",
+                     prefix, DAMAGED_SUFFIX, good)
+    if not damaged:
+        console.say("%s; going on from %s", "%s is missing" % listed[-1] if listed else (
+            "%s is missing or damaged" % os.path.join(directory, STATE_FILE)), good)
+
+
+class Saver(tf.train.Saver):
+    """A Saver whose checkpoints are whole or absent, whenever the process is killed.
+
+    An Estimator saves the checkpoint that it goes on from once more when it begins, and TensorFlow
+    writes the index in place: killed just then, a run with --keep_checkpoint_max=1 had none. Here
+    no checkpoint is written twice. TensorFlow also removes the old ones before the new one has
+    reached the disk, which a power failure may undo; here it is on the disk by then.
+    """
+
+    _tidy = False
+
+    def save(self, sess, save_path, global_step=None, **options):
+        """As tf.train.Saver.save; `global_step` is a number."""
+        if not self._tidy:
+            remove_leftovers(os.path.dirname(save_path))
+            self._tidy = True
+        prefix = "%s-%d" % (save_path, global_step)
+        # The session was restored from the last of these, or it was just saved.
+        if prefix in self.last_checkpoints[-1:] and tf.gfile.Exists(prefix + ".index"):
+            return prefix
+        return super().save(sess, save_path, global_step=global_step, **options)
+
+    def _MaybeDeleteOldCheckpoints(self, *arguments, **options):
+        directory, name = os.path.split(self.last_checkpoints[-1])
+        if not files.is_remote(directory):
+            for entry in os.listdir(directory):
+                if entry.startswith(name + ".") or entry == STATE_FILE:
+                    _sync(os.path.join(directory, entry))
+            _sync(directory)
+        super()._MaybeDeleteOldCheckpoints(*arguments, **options)
+
+
+def _sync(path):
+    """Returns when a local file, or a directory's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class SaverHook(tf.train.SessionRunHook):
+    """Lets the Estimator that trains save with our Saver."""
+
+    def __init__(self, keep_checkpoint_max):
+        self._keep_checkpoint_max = keep_checkpoint_max
+
+    def begin(self):
+        tf.get_collection_ref(tf.GraphKeys.SAVERS)[:] = [Saver(
+            sharded=True, max_to_keep=self._keep_checkpoint_max, defer_build=True,
+            save_relative_paths=True)]
+
+
+def remove_leftovers(directory):
+    """Removes what saves that were killed left; only the process that saves there may call this."""
+    for folder in (directory, os.path.join(directory, "best")):
+        for name in tf.gfile.ListDirectory(folder) if tf.gfile.IsDirectory(folder) else []:
+            if _LEFTOVER.match(name):
+                path = os.path.join(folder, name)
+                (tf.gfile.DeleteRecursively if tf.gfile.IsDirectory(path) else tf.gfile.Remove)(
+                    path)
+
+
+def last_good(directory):
+    """The newest complete checkpoint in `directory` without NaN, or None."""
+    for prefix in reversed(listed_prefixes(directory)):
+        if tf.gfile.Exists(prefix + ".index") and not verify(prefix):
+            return prefix
+    return None
+
+
+def checkpoint_step(prefix):
+    """The global step in a checkpoint, 0 where there is no checkpoint."""
+    if prefix is None:
+        return 0
+    return int(read_tensor(open_reader(prefix), prefix, "global_step"))
+
+
+def best(directory):
+    """The record of `keep_best`, {"checkpoint", "step", "metrics"}, or None."""
+    path = os.path.join(directory, "best", BEST_FILE)
+    if not tf.gfile.Exists(path):
+        return None
+    with tf.gfile.GFile(path) as stream:
+        record = json.load(stream)
+    return dict(record, checkpoint=os.path.join(directory, "best", record["checkpoint"]))
+
+
+def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True):
+    """Copies `checkpoint` to directory/best/ when its metrics[key] is better than all before.
+
+    Returns:
+      Whether it was. The record names the new files before the old ones are removed, so that a kill
+      at any moment leaves a usable best checkpoint.
+    """
+    before = best(directory)
+    if before and before["step"] != step and not _is_better(
+            metrics[key], before["metrics"].get(key, np.nan), larger_is_better):
+        return False
+    folder = os.path.join(directory, "best")
+    tf.gfile.MakeDirs(folder)
+    name = os.path.basename(checkpoint)
+    for path in tf.gfile.Glob(checkpoint + ".*"):
+        with files.replacing(os.path.join(folder, os.path.basename(path))) as temporary:
+            tf.gfile.Copy(path, temporary, overwrite=True)
+    record = {"checkpoint": name, "step": step, "metrics": metrics}
+    files.write_json(os.path.join(folder, BEST_FILE), record)
+    for path in tf.gfile.Glob(os.path.join(folder, "model.ckpt-*")):
+        if not os.path.basename(path).startswith(name + "."):
+            tf.gfile.Remove(path)
+    return True
+
+
+def _is_better(value, before, larger_is_better):
+    """Whether a metric improved; any number is better than NaN."""
+    if np.isnan(before):
+        return not np.isnan(value)
+    return value > before if larger_is_better else value < before

@@ -1,0 +1,163 @@
+"""What a run trains on beside one device: several GPUs of a machine, or the workers of TF_CONFIG.
+
+    cluster = clusters.from_environment(os.environ.get("TF_CONFIG"))   # None: this machine alone
+    strategy = clusters.strategy(cluster, num_gpus=2)                  # None: one device
+
+TF_CONFIG is TensorFlow's: {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker",
+"index": 0}}, the same on every machine but for the index.
+"""
+
+import atexit
+import collections
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+
+from util import console
+from util.errors import UserError
+
+import tensorflow.compat.v1 as tf
+
+EXAMPLE = ('{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
+           '"task": {"type": "worker", "index": 0}}')
+
+# Addresses of all workers, chief first, and which of them this process is.
+Cluster = collections.namedtuple("Cluster", ["workers", "index"])
+
+
+def from_environment(text):
+    """The Cluster that a TF_CONFIG describes; None where it is empty or names this machine alone.
+
+    Raises:
+      UserError: not JSON, no workers, or a task that is not one of them.
+    """
+    if not text:
+        return None
+    try:
+        described = json.loads(text)
+        cluster, task = described["cluster"], described["task"]
+        workers = list(cluster.get("chief", ())) + list(cluster["worker"])
+        kind, index = task["type"], int(task["index"])
+        others = sorted(set(cluster) - {"chief", "worker"})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError("TF_CONFIG=%s: %s; expected e.g. %s"
+                        % (text[:200], str(error) or "not understood", EXAMPLE)) from None
+    if others or kind not in ("chief", "worker"):
+        raise UserError("TF_CONFIG names %s; every machine trains here, so expected only chief and "
+                        "worker, e.g. %s" % (", ".join(others) or "the task %r" % kind, EXAMPLE))
+    place = index + (len(cluster.get("chief", ())) if kind == "worker" else 0)
+    bad = [address for address in workers if not _address(address)]
+    if bad or not 0 <= index < len(cluster.get(kind, ())):
+        raise UserError("TF_CONFIG: %s; expected e.g. %s" % (
+            "%r is not host:port" % bad[0] if bad else
+            "there is no %s %d among %d" % (kind, index, len(cluster.get(kind, ()))), EXAMPLE))
+    return Cluster(workers, place) if len(workers) > 1 else None
+
+
+def _address(text):
+    """"host:port" -> (host, port), or None."""
+    host, _, port = str(text).rpartition(":")
+    return (host, int(port)) if host and port.isdigit() else None
+
+
+def has_gpu():
+    """Whether TensorFlow sees a GPU on this machine."""
+    return bool(tf.config.experimental.list_physical_devices("GPU"))
+
+
+def local_devices(num_gpus):
+    """The names of the first `num_gpus` GPUs of this machine.
+
+    Raises:
+      UserError: there are fewer.
+    """
+    found = tf.config.experimental.list_physical_devices("GPU")
+    if len(found) < num_gpus:
+        raise UserError("--num_gpus=%d: TensorFlow sees %d GPUs here; lower it, or look whether "
+                        "the driver and CUDA fit this TensorFlow (nvidia-smi, "
+                        "CUDA_VISIBLE_DEVICES)" % (num_gpus, len(found)))
+    return ["/gpu:%d" % index for index in range(num_gpus)]
+
+
+def strategy(cluster, num_gpus):
+    """The tf.distribute strategy of a cluster or of several GPUs; None for one device."""
+    if cluster:
+        atexit.register(_drop_server)
+        return tf.distribute.experimental.MultiWorkerMirroredStrategy()
+    if num_gpus > 1:
+        return tf.distribute.MirroredStrategy(local_devices(num_gpus))
+    return None
+
+
+def _drop_server():
+    """Deletes this worker's server before the interpreter does, which prints a traceback then."""
+    from tensorflow.python.distribute import distribute_coordinator
+    distribute_coordinator._thread_local.__dict__.clear()
+
+
+class Watch(object):
+    """Ends this process, with a sentence, when another worker is gone while it trains.
+
+        with Watch(cluster, directory) as watch:
+            …                       # an update waits for all workers, for ever if one is gone
+            watch.stop()            # they may go from now on
+
+    TensorFlow would wait, or try again without an end. A worker is gone when it accepts no
+    connection any more though it did before.
+    """
+
+    def __init__(self, cluster, last_checkpoint, every_seconds=2.0):
+        """`last_checkpoint` is a function that names what a restart goes on from."""
+        self._cluster = cluster
+        self._last_checkpoint = last_checkpoint
+        self._every_seconds = every_seconds
+        self._stopped = threading.Event()
+
+    def __enter__(self):
+        if self._cluster:
+            threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *error):
+        self.stop()
+
+    def stop(self):
+        """From now on the others may go."""
+        self._stopped.set()
+
+    def _watch(self):
+        others = [(index, address) for index, address in enumerate(self._cluster.workers)
+                  if index != self._cluster.index]
+        seen, failures, began = set(), collections.Counter(), time.time()
+        waiting_said = False
+        while not self._stopped.wait(self._every_seconds):
+            for index, address in others:
+                if accepts(address):
+                    seen.add(index)
+                    failures[index] = 0
+                elif index in seen:
+                    failures[index] += 1
+                    if failures[index] > 1 and not self._stopped.is_set():
+                        self._end(index, address)
+            missing = ["%d (%s)" % one for one in others if one[0] not in seen]
+            if missing and not waiting_said and time.time() - began > 15:
+                console.say("waiting for worker %s to be started", ", ".join(missing))
+                waiting_said = True
+
+    def _end(self, index, address):
+        sys.stderr.write(
+            "error: worker %d (%s) is gone; start all workers again with the same commands, they "
+            "go on from %s\n" % (index, address, self._last_checkpoint() or "the beginning"))
+        sys.stderr.flush()
+        os._exit(1)  # the main thread waits inside TensorFlow and heeds nothing
+
+
+def accepts(address):
+    """Whether something listens at "host:port"."""
+    with contextlib.suppress(OSError), socket.create_connection(_address(address), timeout=5):
+        return True
+    return False

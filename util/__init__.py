@@ -1,0 +1,1 @@
+"""Below everything else: errors, console, commands, platforms, files, workers, TFRecords."""

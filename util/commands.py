@@ -1,0 +1,86 @@
+"""What every command shares: the Python check, flag parsing and errors as one sentence.
+
+A command that makes data needs no TensorFlow and starts in a moment:
+
+    from util import commands
+
+    def define_flags():
+        flags.DEFINE_string("input_file", None, "Text files, globs, comma lists.")
+
+    def main(flags):
+        ...
+
+    if __name__ == "__main__":
+        commands.run(main, define_flags)
+
+One that builds graphs imports `util.platforms` first and ends with `platforms.run`.
+"""
+
+import sys
+
+from util.errors import UserError
+
+PLATFORMS = "Python 3.9-3.11 with TensorFlow 2.15.1, or Python 3.7 with TensorFlow 1.15.5"
+
+
+def platform_problem(python, tensorflow=None):
+    """What is wrong with a pair of versions, or None: ((3, 11), "2.15.1") -> None.
+
+    Without `tensorflow` only the Python is looked at.
+    """
+    supported = {(3, 7): "1.15"}
+    supported.update({(3, minor): "2.15" for minor in (9, 10, 11)})
+    wanted = supported.get(tuple(python[:2]))
+    if wanted is None:
+        return "Python %d.%d is not supported" % tuple(python[:2])
+    if tensorflow is not None and not tensorflow.startswith(wanted + "."):
+        return "TensorFlow %s is not supported on Python %d.%d" % (
+            (tensorflow,) + tuple(python[:2]))
+    return None
+
+
+def check_platform(problem):
+    """Exits with one sentence if there is a problem."""
+    if problem:
+        sys.exit("error: %s; this project runs on %s. Remedy: bash scripts/quickstart.sh makes a "
+                 "fitting environment in .venv, or use `pip install -r requirements.txt` on one of "
+                 "those Pythons." % (problem, PLATFORMS))
+
+
+check_platform(platform_problem(sys.version_info))
+
+from util import console  # noqa: E402
+
+from absl import app, flags  # noqa: E402 - only after the check
+
+
+def _main_with_plain_errors(main, argv):
+    """Runs `main(flags)`; a user's mistake or a full disk is one sentence and status 1."""
+    try:
+        if len(argv) > 1:
+            raise UserError("unexpected argument %r; flags are written --name=value" % argv[1])
+        main(flags.FLAGS)
+    except UserError as error:
+        sys.exit("error: %s" % error)
+    except OSError as error:
+        if not error.strerror:
+            raise
+        sys.exit("error: %s: %s" % (error.filename or "writing", error.strerror))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from the last complete checkpoint or file")
+    except Exception as error:
+        platforms = sys.modules.get("util.platforms")  # loaded where TensorFlow is
+        sentence = platforms and platforms.explain(error)
+        if not sentence:
+            raise
+        sys.exit("error: %s" % sentence)
+
+
+def run(main, define_flags):
+    """Defines and parses the flags, then calls `main(flags)`; used under `__main__` only."""
+    others = set(flags.FLAGS)
+    define_flags()
+    for name in set(flags.FLAGS) - others:  # --help shows a command's key flags only
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    console.start_log()
+    app.run(lambda argv: _main_with_plain_errors(main, argv))

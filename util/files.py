@@ -1,0 +1,367 @@
+"""Files as this project reads and writes them: globs, lines with places, complete or absent.
+
+Paths may be local or anything TensorFlow's file systems know (gs://, hdfs://); only for the latter
+is TensorFlow loaded. Text may be compressed: .gz, .bz2, .xz, .zst.
+"""
+
+import bz2
+import collections
+import contextlib
+import glob
+import gzip
+import io
+import itertools
+import json
+import lzma
+import os
+import re
+import shutil
+import zlib
+
+from util.errors import UserError
+
+# What commands with that flag offer in `read_lines`.
+OR_SKIP = " or pass --skip_bad_lines"
+# How a line that is too long is cut: behind the last of these, if there is one.
+_LAST_BREAK = re.compile(r".*(?:[。！？!?；;…，,、]|\s)", re.S)
+
+
+def is_remote(path):
+    """Whether only TensorFlow can open it: gs://, hdfs://, s3://."""
+    return "://" in path
+
+
+def _gfile():
+    from util import platforms  # seconds and 400 MB, for remote files alone
+    return platforms.tf.gfile
+
+
+def open_file(path, mode="r"):
+    """A stream of UTF-8 text, or of bytes with "b" in the mode."""
+    if is_remote(path):
+        return _gfile().GFile(path, mode)
+    return open(path, mode, encoding=None if "b" in mode else "utf-8")  # noqa: SIM115
+
+
+def exists(path):
+    return _gfile().Exists(path) if is_remote(path) else os.path.exists(path)
+
+
+def is_directory(path):
+    return _gfile().IsDirectory(path) if is_remote(path) else os.path.isdir(path)
+
+
+def is_file(path):
+    """Whether `path` exists and is not a directory."""
+    return exists(path) and not is_directory(path)
+
+
+def size(path):
+    """Bytes of a file."""
+    return _gfile().Stat(path).length if is_remote(path) else os.path.getsize(path)
+
+
+def remove(path):
+    return _gfile().Remove(path) if is_remote(path) else os.remove(path)
+
+
+def rename(path, new_path):
+    """Gives a file another name in the same file system, in place of what has that name."""
+    if is_remote(path):
+        _gfile().Rename(path, new_path, overwrite=True)
+    else:
+        os.replace(path, new_path)
+
+
+def make_directory(path):
+    """Makes a directory and those above it, unless it is there."""
+    if is_remote(path):
+        _gfile().MakeDirs(path)
+    elif path:
+        os.makedirs(path, exist_ok=True)
+
+
+def _matches(pattern):
+    """The paths that a glob matches; a path that exists is no glob."""
+    if is_remote(pattern):
+        return _gfile().Glob(pattern)
+    return [pattern] if os.path.exists(pattern) else glob.glob(pattern)
+
+
+def _natural(path):
+    """Sorts part_2 before part_10."""
+    return [(int(part), part) if index % 2 else (0, part)
+            for index, part in enumerate(re.split(r"([0-9]+)", path))]
+
+
+def expand(patterns):
+    """Comma lists and globs -> a list of files, sorted as people count: part_2 before part_10.
+
+    "a.txt,news_*.txt" -> ["a.txt", "news_1.txt", "news_2.txt"]
+
+    Raises:
+      UserError: a pattern matches no file, or nothing was given.
+    """
+    paths = set()
+    for pattern in filter(None, (part.strip() for part in (patterns or "").split(","))):
+        found = [path for path in _matches(pattern) if not is_directory(path)]
+        if not found:
+            raise UserError("%s: no such file; check the path or glob" % pattern)
+        paths.update(found)
+    if not paths:
+        raise UserError("no input files given; name at least one file, glob or comma list")
+    return sorted(paths, key=_natural)
+
+
+def require_file(path, flag):
+    """Returns `path` if it is a file; otherwise one sentence that names the flag."""
+    if not path:
+        raise UserError("--%s is missing; give the path of a file" % flag)
+    if not is_file(path):
+        raise UserError("--%s=%s: no such file; check the path" % (flag, path))
+    return path
+
+
+class _Remote(io.RawIOBase):
+    """A remote file as Python's decompressors want it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.name = path
+        self._stream = _gfile().GFile(path, "rb")
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def readinto(self, buffer):
+        content = self._stream.read(len(buffer))
+        buffer[:len(content)] = content
+        return len(content)
+
+    def seek(self, offset, whence=0):
+        self._stream.seek(offset, whence)
+        return self.tell()
+
+    def tell(self):
+        return self._stream.tell()
+
+
+def _zstandard(stream):
+    try:
+        import zstandard  # an optional package
+    except ImportError:
+        raise UserError("%s: reading .zst needs the package zstandard (pip install zstandard), or "
+                        "decompress the file (zstd -d)" % stream.name) from None
+    return io.BufferedReader(_Zstandard(stream, zstandard), 1 << 17)
+
+
+class _Zstandard(io.RawIOBase):
+    """The content of zstd frames one after another; zstandard's reader takes a cut for the end."""
+
+    def __init__(self, stream, zstandard):
+        super().__init__()
+        self._stream, self._error = stream, zstandard.ZstdError
+        self._new_frame = zstandard.ZstdDecompressor().decompressobj
+        self._frame, self._rest, self._content = None, b"", memoryview(b"")
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        while not self._content:
+            # At most 32 MB of content: a block of 4 bytes can hold 128 KB.
+            compressed = self._rest or self._stream.read(1 << 10)
+            if not compressed:
+                if self._frame:
+                    raise EOFError("Compressed file ended before the end-of-frame marker")
+                return 0
+            self._frame = self._frame or self._new_frame()
+            try:
+                self._content = memoryview(self._frame.decompress(compressed))
+            except self._error as error:
+                raise OSError(str(error)) from None
+            self._rest = self._frame.unused_data
+            if self._frame.eof:
+                self._frame = None
+        content = self._content[:len(buffer)]
+        buffer[:len(content)] = content
+        self._content = self._content[len(content):]
+        return len(content)
+
+
+_DECOMPRESSORS = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile,
+                  ".zst": _zstandard}
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """Opens a file that may be compressed: (stream of its content, stream of its bytes).
+
+    Raises:
+      UserError: the compressed file is damaged or cut off.
+      OSError: the disk's, with the path.
+    """
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(
+            io.BufferedReader(_Remote(path)) if is_remote(path) else open_file(path, "rb"))
+        suffix = os.path.splitext(path)[1].lower()
+        content = raw
+        if suffix in _DECOMPRESSORS:
+            decompress = _DECOMPRESSORS[suffix]
+            content = stack.enter_context(
+                decompress(fileobj=raw) if suffix == ".gz" else decompress(raw))
+        try:
+            yield content, raw
+        except (EOFError, zlib.error, lzma.LZMAError) as error:
+            raise _damaged(path, error) from None
+        except OSError as error:
+            if not error.errno:  # gzip, bz2 and zstandard
+                raise _damaged(path, error) from None
+            raise _with_path(error, path) from None
+
+
+def _with_path(error, path):
+    """An OSError of a read or a write, which has no path, with one."""
+    error.filename = error.filename or path
+    return error
+
+
+def _damaged(path, error):
+    return UserError("%s: damaged or cut off (%s); expected a whole %s file, copy it again"
+                     % (path, error, os.path.splitext(path)[1]))
+
+
+def read_lines(path, on_bad_line=None, or_else="", max_bytes=None, on_bytes=None):
+    """Yields (line number from 1, text without its line break), streaming.
+
+    Args:
+      path: a UTF-8 text file, may be compressed; a byte-order mark is dropped.
+      on_bad_line: called with the line number for a line that is not UTF-8, which is then left
+        out; without it such a line is a UserError.
+      or_else: what that error offers beside converting the file.
+      max_bytes: a longer line comes in pieces of at most so many, all with its number, cut behind
+        white space or punctuation where there is some; None: no limit.
+      on_bytes: called now and then with how many bytes of the file were read since.
+    """
+    with _reading(path) as (content, raw):
+        told = 0
+        for number, line in _raw_lines(content, max_bytes):
+            if on_bytes and not number % 64:
+                on_bytes(raw.tell() - told)
+                told = raw.tell()
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                if on_bad_line is None:
+                    raise UserError(
+                        "%s line %d: byte %d is not UTF-8; convert the file (iconv -t utf-8)%s"
+                        % (path, number, error.start + 1, or_else)) from None
+                on_bad_line(number)
+                continue
+            yield number, text.rstrip("\r\n")
+        if on_bytes:
+            on_bytes(raw.tell() - told)
+
+
+def _raw_lines(stream, max_bytes):
+    """Yields (line number, bytes); a long line in several pieces with the same number."""
+    limit = max_bytes or -1
+    number, rest = 1, b""
+    while True:
+        line = rest + stream.readline(limit - len(rest) if max_bytes else -1)
+        if not line:
+            return
+        if len(line) == limit and not line.endswith(b"\n"):
+            line, rest = _cut(line)
+            yield number, line
+            continue
+        rest = b""
+        yield number, line
+        number += 1
+
+
+def _cut(line):
+    """Bytes of a long line -> (what to read now, the rest), between two characters or better."""
+    text = line.decode("utf-8", "ignore")
+    match = _LAST_BREAK.match(text)
+    if match and 2 * match.end() > len(text):
+        text = match.group()
+    begin = len(text.encode("utf-8"))
+    if not begin or line[:begin] != text.encode("utf-8"):  # not UTF-8: the caller will say so
+        return line, b""
+    return line[:begin], line[begin:]
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Gives a temporary name beside `path`; renames it to `path` at the end, or removes it.
+
+    So a file under its final name is always complete:
+
+        with files.replacing("vocab.txt") as temporary:
+            write(temporary)
+
+    Raises:
+      UserError: `path` is a directory.
+    """
+    directory, name = os.path.split(path)
+    if not name or is_directory(path):
+        raise UserError("%s: a directory, expected the name of a file to write" % path)
+    make_directory(directory)
+    temporary = os.path.join(directory, ".%s.%d.tmp" % (name, os.getpid()))
+    try:
+        yield temporary
+        rename(temporary, path)
+    except OSError as error:
+        raise _with_path(error, path) from None
+    finally:
+        if exists(temporary):
+            remove(temporary)
+
+
+def remove_abandoned(paths):
+    """Removes what processes that were killed left of `replacing`, beside local files.
+
+    No other process may be writing them.
+    """
+    names = collections.defaultdict(set)
+    for directory, name in map(os.path.split, itertools.filterfalse(is_remote, paths)):
+        names[directory or "."].add(name)
+    for directory in filter(os.path.isdir, names):
+        for entry in os.listdir(directory):
+            name = re.sub(r"(?:\.\d+\.tmp)+$", "", entry)
+            if name != entry and name.lstrip(".") in names[directory]:
+                os.remove(os.path.join(directory, entry))
+
+
+def move(path, new_path):
+    """Gives a complete local file its final name, also on another disk or file system."""
+    if not is_remote(new_path):
+        make_directory(os.path.dirname(new_path))
+        with contextlib.suppress(OSError):  # another disk
+            os.replace(path, new_path)
+            return
+    with replacing(new_path) as temporary, open(path, "rb") as source, \
+            open_file(temporary, "wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+    os.remove(path)
+
+
+def json_text(values):
+    """JSON with sorted keys, over several lines, without the end of the last."""
+    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def write_json(path, values):
+    """Writes JSON with sorted keys to a file: complete or not at all."""
+    write_lines(path, [json_text(values)])
+
+
+def write_lines(path, lines):
+    """Writes an iterable of lines, without their ends, to a text file: complete or not at all."""
+    with replacing(path) as temporary, open_file(temporary, "w") as stream:
+        for line in lines:
+            stream.write(line + "\n")

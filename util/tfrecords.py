@@ -1,0 +1,106 @@
+"""TFRecord files of tf.train.Examples, written without TensorFlow.
+
+Making data needs no TensorFlow in its processes: 400 MB less in each, and a start in no time. The
+bytes are those of TensorFlow's own writer and of `Example.SerializeToString(deterministic=True)`.
+Sources: tensorflow/core/example/{example,feature}.proto, tensorflow/core/lib/io/record_writer.h,
+and the protocol buffers' encoding (https://protobuf.dev/programming-guides/encoding).
+"""
+
+import functools
+import re
+import struct
+
+from util import files
+
+import google_crc32c
+import numpy as np
+
+# Field numbers with their wire type 2, "a length and so many bytes".
+_FIELD_1, _FIELD_2, _FIELD_3 = b"\x0a", b"\x12", b"\x1a"
+_FLOAT_LIST, _INT64_LIST = _FIELD_2, _FIELD_3  # of a Feature
+
+
+def _varint(value):
+    """A whole number as protocol buffers write it: 7 bits a byte, the lowest first."""
+    value &= (1 << 64) - 1  # negative ones in two's complement
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+class _Varints(dict):
+    """value -> its varint, for the few that come again: token ids, positions, lengths."""
+
+    def __missing__(self, value):
+        encoded = _varint(value)
+        if 0 <= value < 1 << 20:
+            self[value] = encoded
+        return encoded
+
+
+_VARINTS = _Varints()
+
+
+def _field(key, content):
+    return key + _VARINTS[len(content)] + content
+
+
+@functools.lru_cache()
+def _name(name):
+    return _field(_FIELD_1, name.encode("utf-8"))
+
+
+def _feature(values):
+    """An array [n] -> a serialized tf.train.Feature."""
+    values = np.asarray(values)
+    kind = values.dtype.kind
+    if kind == "f":
+        packed = values.astype("<f4").tobytes()
+    elif kind == "b":
+        packed = values.tobytes()  # the varints of 0 and 1
+    else:
+        packed = b"".join(map(_VARINTS.__getitem__, values.tolist()))
+    return _field(_FLOAT_LIST if kind == "f" else _INT64_LIST,
+                  _field(_FIELD_1, packed) if packed else b"")
+
+
+def serialize(arrays):
+    """{name: int, bool or float array [n]} -> the bytes of a tf.train.Example, features by name."""
+    features = b"".join(
+        _field(_FIELD_1, _name(name) + _field(_FIELD_2, _feature(arrays[name])))
+        for name in sorted(arrays))
+    return _field(_FIELD_1, features)
+
+
+def _masked_crc(content):
+    """The CRC-32C that TFRecords hold: rotated, so that it is not that of content with CRCs."""
+    crc = google_crc32c.value(content)
+    return ((crc >> 15 | crc << 17) + 0xa282ead8) & 0xffffffff
+
+
+def frame(record):
+    """The bytes of a record -> how they stand in the file: length, CRC, record, CRC."""
+    length = struct.pack("<Q", len(record))
+    return b"".join([length, struct.pack("<I", _masked_crc(length)), record,
+                     struct.pack("<I", _masked_crc(record))])
+
+
+def write(path, records):
+    """Writes an iterable of records to `path`, complete or not at all; returns their number."""
+    count = 0
+    with files.replacing(path) as temporary, files.open_file(temporary, "wb") as stream:
+        for count, record in enumerate(records, 1):  # noqa: B007 - the last value is the result
+            stream.write(frame(record))
+    return count
+
+
+def sidecar_path(record_path):
+    """Where the description of a record file lies; the shards of one set share it.
+
+    "data/tf.tfrecord" -> "data/tf.tfrecord.json"
+    "data/tf-00003-of-00064.tfrecord" -> "data/tf.tfrecord.json"
+    """
+    return re.sub(r"-\d+-of-\d+", "", record_path) + ".json"
