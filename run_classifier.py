@@ -20,14 +20,14 @@ from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-from finetuning import harness
+from finetuning import command_line, harness
 from tasks import classification, datasets
 
 
 def define_flags():
     """The shared flags and those that name the task."""
     flags = tf.flags
-    harness.define_flags()
+    command_line.define_flags()
     flags.DEFINE_string("task_name", None, "A data set (%s), or tsv or jsonl for your own files."
                         % ", ".join(sorted(datasets.DATASETS)))
     flags.DEFINE_string("text_a_column", "0", "Own files: column of the (first) text; a number "
@@ -42,7 +42,7 @@ def define_flags():
     flags.DEFINE_bool("regression", False, "Own files: the label is a number.")
     flags.DEFINE_list("class_weights", None, "Weight of every label in the loss, in the order of "
                       "the labels, or balanced: the inverse of its frequency in training.")
-    harness.define_file_flags()
+    command_line.define_file_flags()
 
 
 def create_task(flags):
@@ -58,13 +58,14 @@ def create_task(flags):
     else:
         dataset = datasets.DATASETS[name]
     return classification.Classification(
-        name, dataset, flags.data_dir, harness.own_files(flags), flags.classifier_dropout,
+        name, dataset, flags.data_dir, command_line.custom_files(flags), flags.classifier_dropout,
         flags.class_weights)
 
 
 def main(flags):
     """Fine-tunes, evaluates and predicts as the flags ask."""
-    harness.run(create_task, flags)
+    settings = command_line.settings(flags)
+    harness.run(create_task(flags), settings)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-from finetuning import harness
+from finetuning import command_line, harness
 from tasks import tagging
 
 OWN_TASKS = ("conll", "jsonl")
@@ -26,7 +26,7 @@ OWN_TASKS = ("conll", "jsonl")
 def define_flags():
     """The shared flags and those that name the task."""
     flags = tf.flags
-    harness.define_flags()
+    command_line.define_flags()
     flags.DEFINE_string("task_name", None, "A data set (%s), or conll or jsonl for your own files."
                         % ", ".join(sorted(tagging.DATASETS)))
     flags.DEFINE_enum("scheme", None, sorted(tagging.SCHEMES), "How tags are written: BIO (IOB2), "
@@ -38,7 +38,7 @@ def define_flags():
                       "and position, like 科0 in Weibo's.")
     flags.DEFINE_list("labels", None, "Own files: the types of entities; else those of the "
                       "training file.")
-    harness.define_file_flags()
+    command_line.define_file_flags()
 
 
 def create_task(flags):
@@ -52,13 +52,14 @@ def create_task(flags):
     else:
         raise UserError("--task_name=%s: no such task, expected one of %s" % (
             flags.task_name, ", ".join(sorted(tagging.DATASETS) + list(OWN_TASKS))))
-    return tagging.Tagging(name, dataset, flags.data_dir, harness.own_files(flags), flags.scheme,
-                           flags.classifier_dropout)
+    return tagging.Tagging(name, dataset, flags.data_dir, command_line.custom_files(flags),
+                           flags.scheme, flags.classifier_dropout)
 
 
 def main(flags):
     """Fine-tunes, evaluates and predicts as the flags ask."""
-    harness.run(create_task, flags)
+    settings = command_line.settings(flags)
+    harness.run(create_task(flags), settings)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,14 @@ from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-from finetuning import harness
+from finetuning import command_line, harness
 from tasks import choice
 
 
 def define_flags():
     """The shared flags and those that name the task."""
     flags = tf.flags
-    harness.define_flags()
+    command_line.define_flags()
     flags.FLAGS.set_default("max_seq_length", 512)
     flags.DEFINE_string("task_name", "race", "A data set (%s); jsonl is for your own files."
                         % ", ".join(sorted(choice.DATASETS)))
@@ -37,7 +37,7 @@ def define_flags():
                          lower_bound=1)
     flags.DEFINE_bool("high_only", False, "RACE: the questions of high schools alone.")
     flags.DEFINE_bool("middle_only", False, "RACE: the questions of middle schools alone.")
-    harness.define_file_flags()
+    command_line.define_file_flags()
 
 
 def create_task(flags):
@@ -53,13 +53,14 @@ def create_task(flags):
     for level in ("high", "middle"):
         if getattr(flags, "%s_only" % level):
             dataset = choice.only(dataset, level)
-    return choice.Choice(name, dataset, flags.data_dir, harness.own_files(flags),
+    return choice.Choice(name, dataset, flags.data_dir, command_line.custom_files(flags),
                          flags.max_qa_length, flags.classifier_dropout)
 
 
 def main(flags):
     """Fine-tunes, evaluates and predicts as the flags ask."""
-    harness.run(create_task, flags)
+    settings = command_line.settings(flags)
+    harness.run(create_task(flags), settings)
 
 
 if __name__ == "__main__":

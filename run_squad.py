@@ -18,14 +18,14 @@ from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-from finetuning import harness
+from finetuning import command_line, harness
 from tasks import reading, reading_scores
 
 
 def define_flags():
     """The shared flags and those of reading, with the names of both original codes."""
     flags = tf.flags
-    harness.define_flags()
+    command_line.define_flags()
     flags.FLAGS.set_default("max_seq_length", 384)
     flags.FLAGS.set_default("classifier_dropout", 0.0)  # both original codes have none here
     flags.DEFINE_string("task_name", None, "A data set in --data_dir (%s); not needed with "
@@ -78,7 +78,8 @@ def create_task(flags):
 
 def main(flags):
     """Fine-tunes, evaluates and predicts as the flags ask."""
-    harness.run(create_task, flags)
+    settings = command_line.settings(flags)
+    harness.run(create_task(flags), settings)
 
 
 if __name__ == "__main__":

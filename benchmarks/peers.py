@@ -93,7 +93,7 @@ def last_block_step(config_file, features, everywhere):
 
     import modeling
     import optimization
-    import run_pretraining
+    from pretraining import objectives
 
     config = modeling.AlbertConfig.from_json_file(config_file)
     scope = "everywhere" if everywhere else "some"
@@ -104,7 +104,7 @@ def last_block_step(config_file, features, everywhere):
             output_positions=None if everywhere else output_positions)
 
     with tf.variable_scope(scope):
-        masked_lm, order = run_pretraining.pretraining_outputs(config, build, features)
+        masked_lm, order = objectives.pretraining_outputs(config, build, features)
         gradients = optimization.compute_gradients(
             masked_lm[0] + order[0], tf.trainable_variables(scope + "/"))
         return optimization.create_train_op(gradients, "adamw", LEARNING_RATE, 1000, 10).train_op

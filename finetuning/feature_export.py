@@ -18,32 +18,27 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import modeling
-from training import estimators
+from training import restoring
 
-KINDS = ("sentence", "token")
-
-
-def define_flags():
-    flags = tf.flags
-    flags.DEFINE_enum("export_features", None, list(KINDS), "Write vectors of the test file's "
-                      "texts, by the best checkpoint of OUTPUT_DIR, or --init_checkpoint if there "
-                      "is none: one a text, or one a token.")
-    flags.DEFINE_list("feature_layers", ["-1"], "--export_features=token: which layers; -1 is the "
-                      "last, -2 the one before.")
+LEVELS = ("sentence", "token")
 
 
-def check_flags(task, flags, num_hidden_layers):
-    """Refuses a task of choices, and layers that the model does not have."""
-    if flags.export_features and len(task.features["input_ids"].shape) != 1:
+def check(task, vectors, num_hidden_layers):
+    """Refuses a task of choices, and layers that the model does not have.
+
+    Args:
+      vectors: settings.Vectors.
+    """
+    if vectors.level and len(task.features["input_ids"].shape) != 1:
         raise UserError("--export_features: this task's examples are several sequences each; "
                         "export from a file of single texts or pairs (run_classifier.py "
                         "--task_name=tsv)")
-    if any(text not in map(str, range(-num_hidden_layers, 0)) for text in flags.feature_layers):
+    if not all(-num_hidden_layers <= layer <= -1 for layer in vectors.layers):
         raise UserError("--feature_layers=%s: expected numbers from -%d to -1, the last layer"
-                        % (",".join(flags.feature_layers), num_hidden_layers))
+                        % (",".join(map(str, vectors.layers)), num_hidden_layers))
 
 
-def model_fn_builder(config, flags, checkpoint):
+def model_fn_builder(config, vectors, initial, checkpoint):
     """Returns a model_fn that predicts vectors: [B, H] twice, or {"layer-1": [B, S, H], …}."""
 
     def model_fn(features, labels, mode, params):
@@ -51,40 +46,41 @@ def model_fn_builder(config, flags, checkpoint):
         mask = features["input_mask"]
         model = modeling.AlbertModel(config, False, features["input_ids"], mask,
                                      features["segment_ids"], scope="bert")
-        estimators.restore_scaffold(config, flags.init_checkpoint, flags.allow_partial_init, False,
-                                    checkpoint)
+        restoring.restore_scaffold(config, initial, checkpoint)
         predictions = {"window": features["window"], "input_ids": features["input_ids"],
                        "lengths": features["lengths"]}
-        if flags.export_features == "sentence":
+        if vectors.level == "sentence":
             kept = tf.cast(mask, tf.float32)[:, :, tf.newaxis]  # [B, S, 1]
             total = tf.reduce_sum(kept * model.get_sequence_output(), 1)
             predictions["sentence"] = model.get_pooled_output()
             predictions["mean"] = total / tf.reduce_sum(kept, 1)
         else:
-            for number in flags.feature_layers:
-                predictions["layer" + number] = model.get_all_encoder_layers()[int(number)]
+            for layer in vectors.layers:
+                predictions["layer%d" % layer] = model.get_all_encoder_layers()[layer]
         return tf.estimator.EstimatorSpec(mode, predictions=predictions)
 
     return model_fn
 
 
-def export(config, tokenizer, split, flags, checkpoint):
+def export(config, tokenizer, split, settings, checkpoint):
     """Writes the vectors of a split, in the order of its windows.
 
     Args:
-      checkpoint: the trained one, or None: then --init_checkpoint.
+      settings: finetuning.settings.Settings.
+      checkpoint: the trained one, or None: then the initial checkpoint.
     """
-    if not (checkpoint or flags.init_checkpoint):
+    initial, output_dir = settings.run.initial, settings.output_dir
+    if not (checkpoint or initial.init_checkpoint):
         raise UserError("--export_features: --output_dir=%s holds no checkpoint and "
-                        "--init_checkpoint is missing; name one" % flags.output_dir)
+                        "--init_checkpoint is missing; name one" % output_dir)
     estimator = tf.estimator.Estimator(
-        model_fn_builder(config, flags, checkpoint), flags.output_dir)
+        model_fn_builder(config, settings.vectors, initial, checkpoint), output_dir)
     batches = estimator.predict(split.input_fn(in_order=True), checkpoint_path=checkpoint,
                                 yield_single_examples=False)
-    write = _write_sentences if flags.export_features == "sentence" else _write_tokens
+    write = _write_sentences if settings.vectors.level == "sentence" else _write_tokens
     with console.progress(total=split.num_windows, unit="examples", desc="vectors") as bar:
-        paths = write(batches, os.path.join(flags.output_dir, split.name), split.num_windows,
-                      tokenizer, bar)
+        paths = write(batches, os.path.join(output_dir, split.name), split.num_windows, tokenizer,
+                      bar)
     console.say("vectors of %d texts in %s", split.num_windows, ", ".join(paths))
 
 

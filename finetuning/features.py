@@ -9,6 +9,7 @@ Dimensions: B batch, S sequence (the longest of a batch), C choices of an exampl
 import hashlib
 import os
 import sys
+import typing
 
 from util import console, files, sources, tfrecords
 
@@ -16,7 +17,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tasks.base import Feature
-from training import estimators, input_pipeline
+from training import input_pipeline
 
 # So many batches, or a quarter of the data if that is less, are sorted by length together.
 POOLED_BATCHES = 50
@@ -152,6 +153,17 @@ def sorted_batches(windows, features, batch_size, num_batches, seed=None, first_
     return tf.data.Dataset.zip((numbers, pools)).prefetch(1).flat_map(cut)
 
 
+class Settings(typing.NamedTuple):
+    """How examples become features and batches."""
+
+    max_seq_length: int
+    cache_dir: str
+    step_examples: int         # examples one training step takes
+    eval_batch_size: int
+    seed: int
+    full_length: bool = False  # every batch is padded to max_seq_length, as a TPU wants it
+
+
 class Split(object):
     """One split of a task's data, featurized.
 
@@ -161,15 +173,14 @@ class Split(object):
       num_windows: how many there are; the same as examples where none is cut into windows.
     """
 
-    def __init__(self, task, name, tokenizer, flags):
+    def __init__(self, task, name, tokenizer, settings):
         self.name = name
         self._task = task
-        self._flags = flags
+        self._settings = settings
         self._features = dict(task.features, **INDEX_FEATURES)
         self._examples = None
         self.path, self.num_windows = featurize(
-            task, name, tokenizer, flags.max_seq_length,
-            flags.cache_dir or os.path.join(flags.output_dir, "cache"))
+            task, name, tokenizer, settings.max_seq_length, settings.cache_dir)
 
     @property
     def examples(self):
@@ -188,9 +199,9 @@ class Split(object):
           input_fn(params, input_context) -> dataset of {name: int32 or float32 [b, …]}, b one
           device's part of a step's examples, with "input_mask" like "input_ids".
         """
-        batch_size, seed = estimators.step_examples(self._flags), self._flags.seed
+        batch_size, seed = self._settings.step_examples, self._settings.seed
         num_batches = max(1, min(POOLED_BATCHES, self.num_windows // (4 * batch_size)))
-        num_batches = 1 if self._flags.use_tpu else num_batches
+        num_batches = 1 if self._settings.full_length else num_batches
         first_pool, skipped = divmod(first_step, num_batches)
 
         def one_epoch(epoch):
@@ -200,7 +211,7 @@ class Split(object):
             windows = input_pipeline.endless(one_epoch, self.num_windows,
                                       first_pool * num_batches * batch_size)
             windows = windows.map(parser(self._features), num_parallel_calls=2)
-            if self._flags.use_tpu:
+            if self._settings.full_length:
                 batches = self._full_batches(windows, batch_size, drop_remainder=True)
             else:
                 batches = sorted_batches(windows, self._features, batch_size, num_batches, seed,
@@ -215,13 +226,13 @@ class Split(object):
 
         Inside a batch windows are sorted by length all the same; "window" tells their places.
         """
-        batch_size = self._flags.eval_batch_size
+        batch_size = self._settings.eval_batch_size
 
         def input_fn(params):
             del params
             windows = tf.data.TFRecordDataset(self.path).map(
                 parser(self._features), num_parallel_calls=2)
-            if self._flags.use_tpu:
+            if self._settings.full_length:
                 return self._full_batches(windows, batch_size).prefetch(4)
             return sorted_batches(windows, self._features, batch_size,
                                   1 if in_order else POOLED_BATCHES).prefetch(4)
@@ -229,5 +240,5 @@ class Split(object):
         return input_fn
 
     def _full_batches(self, windows, batch_size, drop_remainder=False):
-        shapes = full_shapes(self._features, self._flags.max_seq_length, self._task.max_choices)
+        shapes = full_shapes(self._features, self._settings.max_seq_length, self._task.max_choices)
         return windows.padded_batch(batch_size, shapes, drop_remainder=drop_remainder).map(_masked)

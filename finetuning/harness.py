@@ -1,13 +1,12 @@
-"""The one fine-tuning harness: shared flags, train, evaluate, keep the best, predict.
+"""The one fine-tuning harness: train, evaluate, keep the best, predict.
 
-A command gives it a function that makes its task (tasks/base.py) and nothing else:
+A command gives it a task (tasks/base.py) and what to do with it:
 
-    harness.run(create_task, flags)
+    harness.run(task, command_line.settings(flags))
 """
 
 import collections
 import os
-import types
 
 from util import console, files
 from util.errors import UserError
@@ -17,129 +16,61 @@ import tensorflow.compat.v1 as tf
 
 import layers
 import modeling
-import optimization
 import tokenization
 from finetuning import feature_export, grid_search
 from finetuning.features import INDEX_FEATURES, Split
-from tasks.base import SPLITS
-from training import checkpoints, estimators, hooks
+from finetuning.features import Settings as FeatureSettings
+from training import checkpoints, estimators, hooks, step
 
 
-def define_flags():
-    """Flags of every fine-tuning command, with the names of both original codes."""
-    estimators.define_flags(batch_size=32, save_checkpoints_steps=1000)
-    _define_data_flags()
-    _define_training_flags()
-    feature_export.define_flags()
+def model_fn_builder(task, config, run, schedule):
+    """Returns the model_fn: the encoder, the task's head, the training step.
 
-
-def _define_data_flags():
-    flags = tf.flags
-    flags.DEFINE_string("data_dir", None, "Directory of the task's files.")
-    flags.DEFINE_string("vocab_file", None, "WordPiece vocabulary of --init_checkpoint.")
-    flags.DEFINE_string("spm_model_file", None, "SentencePiece model, instead of --vocab_file.")
-    flags.DEFINE_bool("do_lower_case", True, "Lower-case the text; the Chinese models want True.")
-    flags.DEFINE_integer("max_seq_length", 128, "Tokens an example, [CLS] and [SEP] included; "
-                         "longer texts are cut.", lower_bound=8)
-    flags.DEFINE_string("cache_dir", None, "Where featurized data is kept; OUTPUT_DIR/cache if not "
-                        "given.")
-    flags.DEFINE_bool("do_train", False, "Train; with --do_eval the best checkpoint is kept.")
-    flags.DEFINE_bool("do_eval", False, "Score the best checkpoint on the dev file.")
-    flags.DEFINE_bool("do_predict", False, "Predict the test file with the best checkpoint.")
-    flags.DEFINE_bool("save_errors", False, "List the examples that --do_eval got wrong, with "
-                      "their texts, in OUTPUT_DIR/dev_errors.tsv.")
-
-
-def define_file_flags():
-    """--train_file, --dev_file and --test_file, for commands whose task has one file a split."""
-    for split in SPLITS:
-        tf.flags.DEFINE_string("%s_file" % split, None, "Own path of the %s file." % split)
-
-
-def own_files(flags):
-    """{split: the path that the flags of `define_file_flags` give, or None}."""
-    return {split: getattr(flags, "%s_file" % split) for split in SPLITS}
-
-
-def _define_training_flags():
-    flags = tf.flags
-    flags.DEFINE_float("learning_rate", 5e-5, "Peak rate.", lower_bound=0.0)
-    flags.DEFINE_float("num_train_epochs", 3.0, "Passes over the training file.", lower_bound=0.0)
-    flags.DEFINE_float("warmup_proportion", 0.1, "Share of the steps with linear warmup.",
-                       lower_bound=0.0, upper_bound=1.0)
-    flags.DEFINE_integer("train_step", None, "Steps in all, instead of --num_train_epochs.",
-                         lower_bound=1)
-    flags.DEFINE_integer("warmup_step", None, "Warmup steps, instead of --warmup_proportion.",
-                         lower_bound=0)
-    flags.DEFINE_integer("eval_every_steps", 0, "Steps between evaluations; 0: every epoch.",
-                         lower_bound=0)
-    flags.DEFINE_integer("early_stopping", 0, "End after so many evaluations in a row that are not "
-                         "better than the best; 0: never.", lower_bound=0)
-    flags.DEFINE_float("classifier_dropout", 0.1, "Dropout before the task's own layer, as both "
-                       "original codes have it.", lower_bound=0.0, upper_bound=0.9)
-    flags.DEFINE_float("layer_decay", 1.0, "Factor on the rate of the transformer block below that "
-                       "of the task's layer, and on the embeddings' below that; 1: none.",
-                       lower_bound=0.0, upper_bound=1.0)
-    grid_search.define_flags()
-
-
-def model_fn_builder(task, config, flags, num_train_steps, num_warmup_steps):
-    """Returns the model_fn: the encoder, the task's head, the train op."""
+    Args:
+      task: a tasks.base.Task.
+      config: an AlbertConfig.
+      run: training.settings.Run.
+      schedule: training.settings.Schedule.
+    """
 
     def model_fn(features, labels, mode, params):
         del labels, params
         is_training = mode == tf.estimator.ModeKeys.TRAIN
-        trained = estimators.seed_graph(flags)
+        trained = estimators.seed_graph(run)
 
         def build(features):
-            model = create_model(config, features, is_training, flags, task.pooled_only)
+            model = create_model(config, features, is_training, run.devices, task.pooled_only)
             return task.build(config, model, features, is_training)
 
         if not is_training:
-            places = {name: features[name] for name in INDEX_FEATURES}
+            numbers = {name: features[name] for name in INDEX_FEATURES}
             return tf.estimator.tpu.TPUEstimatorSpec(
-                mode, predictions=dict(build(features)[1], **places))
-        num_parts = flags.gradient_accumulation_steps
-        scale = estimators.loss_scale(flags)
-        loss, _, gradients = optimization.accumulate_gradients(
-            lambda part: (tf.reduce_mean(build(part)[0]) / num_parts, {}), features, num_parts,
-            scale=scale and scale.value)
-        scaffold_fn = estimators.restore_scaffold(
-            config, flags.init_checkpoint, flags.allow_partial_init, flags.use_tpu,
-            trained)
-        train = optimization.create_train_op(
-            gradients, flags.optimizer, flags.learning_rate,
-            num_train_steps, num_warmup_steps,
-            use_tpu=flags.use_tpu, lamb_exclude=flags.lamb_exclude, loss_scale=scale,
-            rate_factor=lambda name: optimization.layer_factor(
-                name, flags.layer_decay, config.num_hidden_groups))
-        loss, = optimization.mean_over_replicas([loss], flags.use_tpu)
-        session_hooks = []
-        if not flags.use_tpu:
-            tf.summary.scalar("learning_rate", train.learning_rate)
-            tf.summary.scalar("gradient_norm", train.gradient_norm)
-            work = hooks.Work(estimators.step_examples(flags), None, None, None)
-            session_hooks.append(hooks.ProgressHook(
-                {"loss": loss, "learning_rate": train.learning_rate}, num_train_steps, work,
-                flags.output_dir))
-        return tf.estimator.tpu.TPUEstimatorSpec(
-            mode, loss=loss, train_op=tf.group(train.train_op, loss), training_hooks=session_hooks,
-            scaffold_fn=scaffold_fn)
+                mode, predictions=dict(build(features)[1], **numbers))
+        num_parts = run.batches.gradient_accumulation_steps
+        return step.training_spec(
+            lambda part: (tf.reduce_mean(build(part)[0]) / num_parts, {}), features, config, run,
+            schedule, trained, hooks.Work(run.batches.step_examples, None, None, None),
+            static_shapes=run.devices.use_tpu)
 
     return model_fn
 
 
-def create_model(config, features, is_training, flags, pooled_only=False):
-    """The AlbertModel of a batch; choices [B, C, S] are B * C sequences to it."""
+def create_model(config, features, is_training, devices, pooled_only=False):
+    """The AlbertModel of a batch; choices [B, C, S] are B * C sequences to it.
+
+    Args:
+      devices: training.settings.Devices.
+      pooled_only: whether the pooled output alone is asked for.
+    """
     ids, mask, segments = (
         tf.reshape(features[name], [-1, layers.shape_list(features[name])[-1]])
         for name in ("input_ids", "input_mask", "segment_ids"))
     return modeling.AlbertModel(config, is_training, ids, mask, segments, scope="bert",
                                 output_positions=ids[:, :0] if pooled_only else None,
-                                **estimators.model_options(flags))
+                                **estimators.model_options(devices))
 
 
-def predict(estimator, split, flags, checkpoint):
+def predict(estimator, split, checkpoint):
     """{prediction name: one row for every window of a split, in order}, from one checkpoint.
 
     The rows are an array, or a list of arrays where batches differ in length.
@@ -162,63 +93,93 @@ def _in_order(batches, order):
     return [rows[index] for index in order]
 
 
-def train_and_evaluate(task, estimator, splits, flags, num_train_steps):
+# The best checkpoint's step and its predictions of the dev split.
+BestPredictions = collections.namedtuple("BestPredictions", "step predictions")
+
+
+def train_and_evaluate(task, estimator, splits, settings):
     """Trains, scores the dev split every epoch or N steps, and keeps the best checkpoint.
 
+    Args:
+      splits: {name: features.Split}, "train" and perhaps a dev split among them.
+      settings: Settings, the steps of its schedule known.
+
     Returns:
-      {step: predictions} of the best checkpoint on the dev split, if this call evaluated it.
+      BestPredictions, so that the best checkpoint need not predict the dev split again; None where
+      this call did not evaluate it.
     """
-    predicted = {}
+    predicted, num_train_steps = None, settings.schedule.num_train_steps
     train, dev = splits["train"], splits.get(task.splits("dev")[0])
-    every = flags.eval_every_steps or max(1, train.num_windows // estimators.step_examples(flags))
+    every = settings.eval_every_steps or max(
+        1, train.num_windows // settings.run.batches.step_examples)
     stops = list(range(every, num_train_steps, every)) if dev else []
     for stop in stops + [num_train_steps]:
-        step = checkpoints.checkpoint_step(estimator.latest_checkpoint())
-        if step > stop:
+        reached = checkpoints.checkpoint_step(estimator.latest_checkpoint())
+        if reached > stop:
             continue
-        estimators.train(estimator, train.training_input_fn(step), stop, [train.path], flags)
+        estimators.train(
+            estimator, train.training_input_fn(reached), stop, [train.path], settings.run)
         if not (dev and estimators.is_chief()):
             continue
         checkpoint = estimator.latest_checkpoint()
-        predictions = predict(estimator, dev, flags, checkpoint)
-        evaluate(task, dev, flags, checkpoint, predictions, keep=True)
-        best_step = checkpoints.best(flags.output_dir)["step"]
+        predictions = predict(estimator, dev, checkpoint)
+        evaluate_and_keep(task, dev, settings.output_dir, checkpoint, predictions)
+        best_step = checkpoints.best(settings.output_dir)["step"]
         if best_step == checkpoints.checkpoint_step(checkpoint):
-            predicted = {best_step: predictions}
-        if flags.early_stopping and stop - best_step >= flags.early_stopping * every:
+            predicted = BestPredictions(best_step, predictions)
+        if settings.early_stopping and stop - best_step >= settings.early_stopping * every:
             console.say("stopped early: no better %s in the %d evaluations since step %d",
-                         task.metric, flags.early_stopping, best_step)
+                        task.metric, settings.early_stopping, best_step)
             break
     return predicted
 
 
-def evaluate(task, split, flags, checkpoint, predictions, keep=False):
-    """Scores the predictions of one checkpoint, says so on the console and in TensorBoard.
+def evaluate_and_keep(task, split, output_dir, checkpoint, predictions):
+    """Scores the predictions of a checkpoint during training; keeps it if it is the best so far."""
+    scores, _ = _score(task, split, output_dir, checkpoint, predictions)
+    step_number = checkpoints.checkpoint_step(checkpoint)
+    is_best = checkpoints.keep_best(output_dir, checkpoint, step_number, scores, task.metric,
+                                    task.larger_is_better)
+    console.say("%s%s", _scores_line(step_number, scores), "  (best so far)" if is_best else "")
+
+
+def evaluate(task, split, output_dir, checkpoint, predictions, save_errors=False):
+    """Scores the predictions of a checkpoint after training; prints the task's report.
 
     Args:
-      keep: whether this is on the way, and the checkpoint is kept if it is the best; else what the
-        task reports beside its scores is printed, with the errors if asked for.
+      save_errors: list the wrong predictions in OUTPUT_DIR/SPLIT_errors.tsv.
+
+    Returns:
+      {metric: number}, "global_step" among them.
     """
+    scores, report = _score(task, split, output_dir, checkpoint, predictions)
+    step_number = checkpoints.checkpoint_step(checkpoint)
+    console.say("%s", _scores_line(step_number, scores))
+    if report:
+        console.say("%s", report)
+    warning = task.warning(scores)
+    if warning:
+        console.say("warning: %s", warning)
+    if save_errors:
+        path = os.path.join(output_dir, "%s_errors.tsv" % split.name)
+        count = _write_errors(path, task.errors(split.examples, predictions))
+        console.say("%d errors in %s", count, path)
+    return dict(scores, global_step=step_number)
+
+
+def _score(task, split, output_dir, checkpoint, predictions):
+    """(scores, report or None), which TensorBoard shows too."""
     scores = task.score(split.examples, predictions)
     report = task.report(split.examples, predictions)
-    step = checkpoints.checkpoint_step(checkpoint)
-    is_best = keep and checkpoints.keep_best(flags.output_dir, checkpoint, step, scores,
-                                             task.metric, task.larger_is_better)
-    console.say("step %d  %s%s", step, "  ".join(
-        "%s %.4f" % item for item in sorted(scores.items())), "  (best so far)" if is_best else "")
     directory = "eval" if split.name == "dev" else "eval_" + split.name
-    _write_summary(os.path.join(flags.output_dir, directory), step, scores, report)
-    if not keep:
-        if report:
-            console.say("%s", report)
-        warning = task.warning(scores)
-        if warning:
-            console.say("warning: %s", warning)
-        if flags.save_errors:
-            path = os.path.join(flags.output_dir, "%s_errors.tsv" % split.name)
-            count = _write_errors(path, task.errors(split.examples, predictions))
-            console.say("%d errors in %s", count, path)
-    return dict(scores, global_step=step)
+    _write_summary(os.path.join(output_dir, directory), checkpoints.checkpoint_step(checkpoint),
+                   scores, report)
+    return scores, report
+
+
+def _scores_line(step_number, scores):
+    return "step %d  %s" % (
+        step_number, "  ".join("%s %.4f" % item for item in sorted(scores.items())))
 
 
 def _write_summary(directory, step, scores, report):
@@ -243,129 +204,142 @@ def _write_errors(path, rows):
     return len(rows)
 
 
-def check_flags(flags):
-    """Refuses flags that cannot work before any data is read."""
-    if not (flags.do_train or flags.do_eval or flags.do_predict or flags.export_features):
-        raise UserError("nothing to do; pass --do_train, --do_eval, --do_predict or "
-                        "--export_features")
-    if flags.early_stopping and not flags.do_eval:
-        raise UserError("--early_stopping=%d without --do_eval: nothing tells when to stop; add "
-                        "--do_eval" % flags.early_stopping)
-    if flags.early_stopping and estimators.this_cluster():
-        raise UserError("--early_stopping=%d with TF_CONFIG: workers cannot agree on when to "
-                        "stop; leave it out" % flags.early_stopping)
-    grid_search.check_flags(flags)
-    estimators.check_flags(flags, [flags.data_dir] if flags.data_dir else [])
+def load(inputs):
+    """(config, tokenizer) of settings.Inputs, which must agree with each other and the length.
 
-
-def load(flags):
-    """(config, tokenizer), which must agree with each other and with --max_seq_length."""
-    config = modeling.AlbertConfig.from_json_file(flags.bert_config_file)
+    Raises:
+      UserError: a vocabulary or a length that the config does not have.
+    """
+    config = modeling.AlbertConfig.from_json_file(inputs.config_file)
     tokenizer = tokenization.load_tokenizer(
-        flags.vocab_file, flags.spm_model_file, flags.do_lower_case)
+        inputs.vocab_file, inputs.spm_model_file, inputs.do_lower_case)
     if tokenizer.vocab_size != config.vocab_size:
         raise UserError("%s has %d tokens, %s says vocab_size %d; use the vocabulary the model "
                         "was trained with" % (
-                            flags.spm_model_file or flags.vocab_file, tokenizer.vocab_size,
-                            flags.bert_config_file, config.vocab_size))
-    if flags.max_seq_length > config.max_position_embeddings:
+                            inputs.spm_model_file or inputs.vocab_file, tokenizer.vocab_size,
+                            inputs.config_file, config.vocab_size))
+    if inputs.max_seq_length > config.max_position_embeddings:
         raise UserError("--max_seq_length=%d is larger than the config's max_position_embeddings "
-                        "%d" % (flags.max_seq_length, config.max_position_embeddings))
+                        "%d" % (inputs.max_seq_length, config.max_position_embeddings))
     return config, tokenizer
 
 
-def schedule(flags, num_examples):
-    """(num_train_steps, num_warmup_steps) of the flags."""
-    batch_size = estimators.step_examples(flags)
-    if num_examples < batch_size:
-        raise UserError("%d training examples are less than one step takes (%d); lower "
-                        "--train_batch_size=%d" % (num_examples, batch_size,
-                                                   flags.train_batch_size))
-    steps = flags.train_step or max(
-        1, int(num_examples / batch_size * flags.num_train_epochs))
-    warmup = flags.warmup_step
-    return steps, int(steps * flags.warmup_proportion) if warmup is None else warmup
+def with_steps(settings, num_examples):
+    """The Settings whose schedule has the steps that the number of training examples makes.
 
-
-def run(create_task, flags):
-    """Trains, evaluates and predicts as the flags ask; everything is checked first.
-
-    `create_task` is a function of the flags, called when they are known to make sense.
+    Raises:
+      UserError: there are fewer examples than a step takes.
     """
-    check_flags(flags)
-    flags = types.SimpleNamespace(**flags.flag_values_dict())
-    if grid_search.is_asked(flags):
-        grid_search.run(run_once, create_task(flags), flags)
+    batches, duration = settings.run.batches, settings.duration
+    if num_examples < batches.step_examples:
+        raise UserError("%d training examples are less than one step takes (%d); lower "
+                        "--train_batch_size=%d" % (num_examples, batches.step_examples,
+                                                   batches.train_batch_size))
+    steps = duration.train_step or max(
+        1, int(num_examples / batches.step_examples * duration.num_train_epochs))
+    warmup = duration.warmup_step
+    if warmup is None:
+        warmup = int(steps * duration.warmup_proportion)
+    console.say("%d examples, %d steps of %d, %d of warmup", num_examples, steps,
+                batches.step_examples, warmup)
+    return settings._replace(schedule=settings.schedule._replace(
+        num_train_steps=steps, num_warmup_steps=warmup))
+
+
+def run(task, settings):
+    """Trains, evaluates and predicts as the Settings ask, at every point of a grid if there is one.
+    """
+    if settings.grid:
+        grid_search.run(run_once, task, settings)
     else:
-        run_once(create_task(flags), flags)
+        run_once(task, settings)
 
 
-def run_once(task, flags):
-    """One training with what the flags ask around it; returns the dev scores, or None."""
-    config, tokenizer = load(flags)
-    feature_export.check_flags(task, flags, config.num_hidden_layers)
-    wanted = [kind for kind, asked in (("train", flags.do_train), ("dev", flags.do_eval),
-                                       ("test", flags.do_predict or flags.export_features))
-              if asked]
-    if not (flags.do_train or flags.export_features):
-        best_or_latest(flags.output_dir)
-    names = [name for kind in wanted for name in task.splits(kind)]
-    for name in names:  # a missing file is said before any work
-        task.path(name)
-    estimators.claim_directory(flags, dict(config.to_dict(), **task.identity()))
-    splits = {name: Split(task, name, tokenizer, flags) for name in names}
-    steps, warmup = 1, 0
-    if flags.do_train:
-        steps, warmup = schedule(flags, splits["train"].num_windows)
-        console.say("%d examples, %d steps of %d, %d of warmup", splits["train"].num_windows,
-                     steps, estimators.step_examples(flags), warmup)
-    estimator = estimators.create(model_fn_builder(task, config, flags, steps, warmup), flags)
-    predicted = train_and_evaluate(task, estimator, splits, flags, steps) if flags.do_train else {}
+def run_once(task, settings):
+    """One training with what is asked around it; returns the dev scores, or None."""
+    config, tokenizer = load(settings.inputs)
+    feature_export.check(task, settings.vectors, config.num_hidden_layers)
+    splits = read_splits(task, config, tokenizer, settings)
+    if settings.do_train:
+        settings = with_steps(settings, splits["train"].num_windows)
+    estimator = estimators.create(
+        model_fn_builder(task, config, settings.run, settings.schedule), settings.run)
+    predicted = settings.do_train and train_and_evaluate(task, estimator, splits, settings)
     if not estimators.is_chief():
         return None
     scores = None
-    if flags.do_eval:
-        scores = _evaluate_best(task, estimator, splits, flags, predicted)
-    if flags.do_predict:
-        _predict_best(task, estimator, splits, flags)
-    if flags.export_features:
+    if settings.do_eval:
+        scores = _evaluate_best(task, estimator, splits, settings, predicted)
+    if settings.do_predict:
+        _predict_best(task, estimator, splits, settings.output_dir)
+    if settings.vectors.level:
         for name in task.splits("test"):
-            feature_export.export(config, tokenizer, splits[name], flags,
-                                  best_or_none(flags.output_dir))
-    if flags.do_train and not flags.do_predict:
+            feature_export.export(
+                config, tokenizer, splits[name], settings, best_or_none(settings.output_dir))
+    if settings.do_train and not settings.do_predict:
         console.say("next: the same command with --do_predict in place of --do_train, or "
-                     "tensorboard --logdir=%s", flags.output_dir)
+                    "tensorboard --logdir=%s", settings.output_dir)
     return scores
 
 
-def _evaluate_best(task, estimator, splits, flags, predicted):
+def read_splits(task, config, tokenizer, settings):
+    """{name: features.Split} of what is asked for; claims the output directory on the way.
+
+    Raises:
+      UserError: a file is missing (said before any work) or wrong, or the output directory holds
+        another run, or no checkpoint where one is needed.
+    """
+    wanted = [split for split, asked in (
+        ("train", settings.do_train), ("dev", settings.do_eval),
+        ("test", settings.do_predict or settings.vectors.level)) if asked]
+    if not (settings.do_train or settings.vectors.level):
+        best_or_latest(settings.output_dir)
+    names = [name for split in wanted for name in task.splits(split)]
+    for name in names:
+        task.path(name)
+    estimators.claim_directory(settings.output_dir, dict(config.to_dict(), **task.identity()))
+    reading = feature_settings(settings)
+    return {name: Split(task, name, tokenizer, reading) for name in names}
+
+
+def feature_settings(settings):
+    """The features.Settings of Settings."""
+    return FeatureSettings(
+        settings.inputs.max_seq_length, settings.cache_dir, settings.run.batches.step_examples,
+        settings.run.batches.eval_batch_size, settings.run.seed,
+        full_length=settings.run.devices.use_tpu)
+
+
+def _evaluate_best(task, estimator, splits, settings, predicted):
     """Scores the best checkpoint on every dev split; returns the first one's scores.
 
     Args:
-      predicted: what train_and_evaluate returned; it is not predicted again.
+      predicted: BestPredictions, which need not be made again, or None.
     """
-    checkpoint, found = best_or_latest(flags.output_dir), []
+    checkpoint, all_scores = best_or_latest(settings.output_dir), []
     for name in task.splits("dev"):
-        predictions = None if found else predicted.get(checkpoints.checkpoint_step(checkpoint))
-        if predictions is None:
-            predictions = predict(estimator, splits[name], flags, checkpoint)
-        found.append(evaluate(task, splits[name], flags, checkpoint, predictions))
-        suffix = "" if len(found) == 1 else "_" + name
-        estimators.write_results(
-            os.path.join(flags.output_dir, "eval_results%s.txt" % suffix), found[-1])
-    return found[0]
+        is_predicted = not all_scores and predicted and (
+            predicted.step == checkpoints.checkpoint_step(checkpoint))
+        predictions = predicted.predictions if is_predicted else predict(
+            estimator, splits[name], checkpoint)
+        all_scores.append(evaluate(task, splits[name], settings.output_dir, checkpoint,
+                                   predictions, settings.save_errors))
+        suffix = "" if len(all_scores) == 1 else "_" + name
+        estimators.write_results(os.path.join(
+            settings.output_dir, "eval_results%s.txt" % suffix), all_scores[-1])
+    return all_scores[0]
 
 
-def _predict_best(task, estimator, splits, flags):
+def _predict_best(task, estimator, splits, output_dir):
     """Predicts every test split with the best checkpoint, and scores those with labels."""
-    checkpoint = best_or_latest(flags.output_dir)
+    checkpoint = best_or_latest(output_dir)
     for name in task.splits("test"):
         examples = splits[name].examples
-        predictions = predict(estimator, splits[name], flags, checkpoint)
-        paths = task.write_predictions(flags.output_dir, name, examples, predictions)
+        predictions = predict(estimator, splits[name], checkpoint)
+        paths = task.write_predictions(output_dir, name, examples, predictions)
         console.say("%d predictions in %s", len(examples), ", ".join(paths))
         if task.is_labelled(examples):
-            estimators.write_results(os.path.join(flags.output_dir, "%s_metrics.txt" % name),
+            estimators.write_results(os.path.join(output_dir, "%s_metrics.txt" % name),
                                      task.score(examples, predictions))
 
 

@@ -38,8 +38,8 @@ def quick_trainings():
     that hooks ask for. A small product tells the machine's peak, and there is no graph.pbtxt. What
     tests start as commands has all of it, and some are compared with trainings in this process.
     """
-    def unoptimized(flags):
-        config = SESSION_CONFIG(flags)
+    def unoptimized(devices):
+        config = SESSION_CONFIG(devices)
         config.graph_options.rewrite_options.disable_meta_optimizer = True
         return config
 

@@ -64,8 +64,8 @@ def two_devices(monkeypatch):
     """Two logical CPU devices in the place of --num_gpus=2."""
     plain = estimators.session_config
 
-    def session_config(flags):
-        config = plain(flags)
+    def session_config(devices):
+        config = plain(devices)
         config.device_count["CPU"] = 2
         return config
 

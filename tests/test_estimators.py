@@ -13,7 +13,11 @@ import tensorflow.compat.v1 as tf
 import layers
 import run_pretraining
 import tiny
-from training import clusters, estimators, hooks
+from training import clusters, command_line, estimators, hooks, settings
+
+
+def run(output_dir, **values):
+    return settings.Run(settings.Checkpointing(str(output_dir)), **values)
 
 
 def flags(**values):
@@ -41,7 +45,7 @@ TPU = {"output_dir": "gs://b/out", "bert_config_file": "c", "use_tpu": True, "tp
 ])
 def test_flags_that_cannot_run(values, paths, message):
     with pytest.raises(UserError, match=message):
-        estimators.check_flags(flags(**values), paths)
+        command_line.check_flags(flags(**values), paths)
 
 
 def test_tf_config_excludes_other_ways(monkeypatch):
@@ -51,7 +55,7 @@ def test_tf_config_excludes_other_ways(monkeypatch):
     for values, message in ((TPU, "--use_tpu with TF_CONFIG"), (
             {"output_dir": "out", "bert_config_file": "c", "num_gpus": 2}, "choose them by CUDA_")):
         with pytest.raises(UserError, match=message):
-            estimators.check_flags(flags(**values), [])
+            command_line.check_flags(flags(**values), [])
 
 
 @pytest.mark.parametrize("values, gpu, clusters_compiled, float16, jit", [
@@ -62,14 +66,14 @@ def test_tf_config_excludes_other_ways(monkeypatch):
 def test_what_xla_and_amp_set(monkeypatch, values, gpu, clusters_compiled, float16, jit):
     """GELU compiled on a CPU, clusters and float16 on a GPU, bfloat16 on a TPU."""
     monkeypatch.setattr(clusters, "has_gpu", lambda: gpu)
-    found = flags(**values)
+    found = settings.Devices(**values)
     config = estimators.session_config(found)
     assert config.graph_options.rewrite_options.auto_mixed_precision == float16
     assert config.graph_options.optimizer_options.global_jit_level == jit
     wanted = tf.bfloat16 if found.amp and found.use_tpu else tf.float32
     assert estimators.model_options(found)["compute_type"] == wanted
     with tf.Graph().as_default() as graph:
-        with estimators.compiled(found):
+        with estimators.compiled(found, static_shapes=True):
             layers.gelu(tf.ones([2, 2]) + 1.0)
         marked = {operation.type for operation in graph.get_operations()
                   if "_XlaCompile" in operation.node_def.attr
@@ -91,7 +95,7 @@ def test_results_are_sorted_lines(tmp_path):
         "accuracy = 1.0\nglobal_step = 7\nloss = 0.5\n")
 
 
-def training(loss, steps, hooks=(), batch_size=4):
+def training(loss, steps, batch_size=4):
     """Runs `steps` global steps under a hook, without an Estimator."""
     with tf.Graph().as_default():
         step = tf.train.get_or_create_global_step()
@@ -99,7 +103,7 @@ def training(loss, steps, hooks=(), batch_size=4):
         progress = hooks.ProgressHook(
             collections.OrderedDict([("loss", tf.constant(loss)), ("step", step)]), steps,
             hooks.Work(batch_size, None, None, None), every_seconds=1e9)
-        with tf.train.MonitoredSession(hooks=[progress] + list(hooks)) as session:
+        with tf.train.MonitoredSession(hooks=[progress]) as session:
             for _ in range(steps):
                 session.run(train_op)
 
@@ -133,7 +137,7 @@ def test_each_part_of_a_run_has_its_own_seed(tmp_path):
     seeds = []
     for step in (0, 3, 7):
         with tf.Graph().as_default() as graph, tf.Session() as session:
-            trained = estimators.seed_graph(flags(output_dir=tmp_path, seed=100))
+            trained = estimators.seed_graph(run(tmp_path, seed=100))
             assert bool(trained) == (step > 0)
             seeds.append(graph.seed)
             session.run(tf.get_variable("global_step", initializer=np.int64(step + 4)).initializer)
@@ -149,7 +153,7 @@ def test_nan_names_the_step_and_the_last_good_checkpoint(tmp_path, values, step,
                        r"\S*/model.ckpt-%d; give it as --init_checkpoint" % (step, good)):
         estimators.train(
             estimator, lambda: tf.data.Dataset.from_tensors({"x": [0]}).repeat(), 10, [],
-            flags())
+            run(tmp_path))
 
 
 def test_damaged_records_are_named(tmp_path):

@@ -1,7 +1,6 @@
 """Exported vectors are those of the model, example by example."""
 
 import json
-import types
 
 from util.errors import UserError
 
@@ -12,6 +11,7 @@ import tensorflow.compat.v1 as tf
 import modeling
 import tiny
 from finetuning import feature_export
+from finetuning.settings import Vectors
 from tasks import base
 from tuning import prepare, run, texts
 
@@ -82,5 +82,4 @@ def test_choices_are_refused():
         features = base.CHOICES
 
     with pytest.raises(UserError, match="several sequences each"):
-        feature_export.check_flags(
-            Choices(), types.SimpleNamespace(export_features="token", feature_layers=["-1"]), 2)
+        feature_export.check(Choices(), Vectors("token"), 2)

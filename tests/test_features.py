@@ -1,7 +1,6 @@
 """Features and their cache, and batches of similar length that hold what they should."""
 
 import collections
-import types
 
 from util import tfrecords
 from util.errors import UserError
@@ -12,10 +11,11 @@ import tensorflow.compat.v1 as tf
 
 import run_classifier
 import tiny
+from finetuning import command_line, harness
 from finetuning import features as featurizing
-from finetuning import harness
 from tasks import base
 from training import estimators
+from training.settings import Schedule
 from tuning import flags_of, prepare, texts, write_tsv
 
 FEATURES = dict(base.SEQUENCE, **featurizing.INDEX_FEATURES)
@@ -26,14 +26,16 @@ def here(tmp_path):
     return prepare(tmp_path)
 
 
-def namespace(here, **changes):
-    return types.SimpleNamespace(**flags_of(here, **changes).flag_values_dict())
+def asked(here, **changes):
+    """(task, config, tokenizer, Settings) of a run that predicts."""
+    flags = flags_of(here, do_predict=True, **changes)
+    settings = command_line.settings(flags)
+    return (run_classifier.create_task(flags),) + harness.load(settings.inputs) + (settings,)
 
 
 def split_of(here, name="dev", **changes):
-    flags = namespace(here, **changes)
-    _, tokenizer = harness.load(flags)
-    return featurizing.Split(run_classifier.create_task(flags), name, tokenizer, flags)
+    task, _, tokenizer, settings = asked(here, **changes)
+    return featurizing.Split(task, name, tokenizer, harness.feature_settings(settings))
 
 
 def batches_of(input_fn, count=None):
@@ -114,15 +116,14 @@ def test_another_seed_is_another_order(here):
 
 def test_same_predictions_as_with_full_padding(here):
     length = 32
-    flags = namespace(here, eval_batch_size=7, max_seq_length=length)
-    config, tokenizer = harness.load(flags)
-    task = run_classifier.create_task(flags)
-    split = featurizing.Split(task, "dev", tokenizer, flags)
-    padded = featurizing.Split(task, "dev", tokenizer, namespace(
-        here, eval_batch_size=7, max_seq_length=length, use_tpu=True))
-    estimator = estimators.create(harness.model_fn_builder(task, config, flags, 1, 0), flags)
+    task, config, tokenizer, settings = asked(here, eval_batch_size=7, max_seq_length=length)
+    reading = harness.feature_settings(settings)
+    split = featurizing.Split(task, "dev", tokenizer, reading)
+    padded = featurizing.Split(task, "dev", tokenizer, reading._replace(full_length=True))
+    estimator = estimators.create(harness.model_fn_builder(
+        task, config, settings.run, Schedule(5e-5, 1, 0)), settings.run)
     estimator.train(split.training_input_fn(), max_steps=1)
-    found = [harness.predict(estimator, one, flags, None)["probabilities"]
+    found = [harness.predict(estimator, one, None)["probabilities"]
              for one in (split, padded)]
     assert found[0].shape == (90, 2) and found[0].std(0).min() > 1e-3
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
@@ -131,13 +132,11 @@ def test_same_predictions_as_with_full_padding(here):
 
 def loss_and_gradients(here, batch):
     """Of the task on a batch, with weights that depend on their names only."""
-    flags = namespace(here)
-    config, _ = harness.load(flags)
-    task = run_classifier.create_task(flags)
+    task, config, _, settings = asked(here)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)
         features = {name: tf.constant(value) for name, value in batch.items()}
-        model = harness.create_model(config, features, False, flags)
+        model = harness.create_model(config, features, False, settings.run.devices)
         loss = tf.reduce_mean(task.build(config, model, features, False)[0])
         gradients = tf.gradients(loss, tf.trainable_variables())
         session.run(tf.global_variables_initializer())
@@ -185,7 +184,7 @@ def test_choices_are_padded_to_the_most_and_the_longest(tmp_path):
 
 
 def test_windows_know_their_example(here, monkeypatch):
-    task_class = type(run_classifier.create_task(namespace(here)))
+    task_class = type(run_classifier.create_task(flags_of(here)))
     featurize = task_class.featurize
 
     def twice(self, example, tokenizer, max_seq_length):

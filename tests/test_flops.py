@@ -7,8 +7,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import modeling
-import run_pretraining
 import tiny
+from pretraining import objectives
 from training import flops
 
 BATCH = 3
@@ -58,7 +58,8 @@ def test_flops_are_those_of_the_graph(changes):
         model = modeling.AlbertModel(
             config, True, features["input_ids"], features["input_mask"], features["segment_ids"])
         # The last block is counted whole, though the heads read a part of it.
-        run_pretraining.pretraining_outputs(config, lambda features, positions: model, features)
+        objectives.pretraining_outputs(
+            config, lambda features, output_positions: model, features)
     # The token types' one-hot product is a lookup.
     products = [op for op in graph.get_operations()
                 if "MatMul" in op.type and op.inputs[0].shape[-1] != config.type_vocab_size]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import types
 
 from util.errors import UserError
 
@@ -11,7 +10,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import tiny
-from finetuning import grid_search
+from finetuning import command_line, grid_search
 from tuning import flags_of, prepare, run
 
 
@@ -37,19 +36,20 @@ class Task(object):
 
 
 def test_every_point_is_trained_and_the_best_one_predicts(here):
-    flags = types.SimpleNamespace(**flags_of(
+    settings = command_line.settings(flags_of(
         here, learning_rates="1e-6,0.001", seeds="1,2", do_train=True, do_eval=True,
-        do_predict=True).flag_values_dict())
+        do_predict=True))
     (here / "out").mkdir()
     seen = []
 
     def train_once(task, point):
-        seen.append((point.learning_rate, point.seed, point.do_train, point.do_predict,
+        rate, seed = point.schedule.learning_rate, point.run.seed
+        seen.append((rate, seed, point.do_train, point.do_predict,
                      os.path.basename(point.output_dir), point.cache_dir))
         return {"f1": {(1e-6, 1): 0.3, (1e-6, 2): 0.4, (0.001, 1): 0.9, (0.001, 2): 0.8}[
-            point.learning_rate, point.seed], "accuracy": 1.0}
+            rate, seed], "accuracy": 1.0}
 
-    grid_search.run(train_once, Task, flags)
+    grid_search.run(train_once, Task, settings)
     cache = str(here / "out" / "cache")
     assert seen == [
         (1e-6, 1, True, False, "rate1e-06-seed1", cache),
@@ -60,7 +60,7 @@ def test_every_point_is_trained_and_the_best_one_predicts(here):
     grid = json.loads((here / "out" / "grid.json").read_text())
     assert grid["best"]["score"] == 0.9 and grid["best"]["directory"].endswith("rate0.001-seed1")
     Task.larger_is_better = False
-    grid_search.run(train_once, Task, flags)
+    grid_search.run(train_once, Task, settings)
     assert seen[-1][:2] == (1e-6, 1)
 
 
@@ -88,4 +88,4 @@ def test_a_small_grid_from_end_to_end(here):
 def test_refused(here, changes, message):
     flags = flags_of(here, **dict({"do_train": True, "do_eval": True}, **changes))
     with pytest.raises(UserError, match=message):
-        grid_search.check_flags(flags)
+        command_line.settings(flags)

@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 import run_classifier
 import tiny
-from finetuning import harness
+from finetuning import command_line, harness
 from tasks import classification
 from training import checkpoints
 from tuning import flag_values, flags_of, prepare, run, run_short, texts
@@ -118,8 +118,8 @@ def test_results_are_of_the_best_checkpoint(here, monkeypatch):
     made, scored, accuracies = [], [], iter([0.9, 0.8, 0.1])
     predict, score = harness.predict, classification.Classification.score
 
-    def recorded(estimator, split, flags, checkpoint):
-        made.append(predict(estimator, split, flags, checkpoint)["probabilities"])
+    def recorded(estimator, split, checkpoint):
+        made.append(predict(estimator, split, checkpoint)["probabilities"])
         return {"probabilities": made[-1]}
 
     def pretended(task, examples, predictions):
@@ -158,7 +158,9 @@ def test_starts_from_the_weights_of_another_task(learned, here):
     ({"train_step": 1000, "warmup_step": 0}, 1000, 0),
 ])
 def test_schedule(tmp_path, changes, steps, warmup):
-    assert harness.schedule(flags_of(tmp_path, **changes), 640) == (steps, warmup)
+    settings = command_line.settings(flags_of(tmp_path, do_train=True, **changes))
+    schedule = harness.with_steps(settings, 640).schedule
+    assert (schedule.num_train_steps, schedule.num_warmup_steps) == (steps, warmup)
 
 
 @pytest.mark.parametrize("given, name", [

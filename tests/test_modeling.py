@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 import layers
 import modeling
-import run_pretraining
+from pretraining import objectives
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
 CASES = sorted(os.path.basename(path)[:-len(".json")]
@@ -113,7 +113,7 @@ def test_golden_loss_and_gradients_of_run_pretraining(case, compiled):
 
     def step(*inputs):
         feed = dict(zip(INPUTS, inputs))
-        masked_lm, order = run_pretraining.pretraining_outputs(
+        masked_lm, order = objectives.pretraining_outputs(
             config, lambda features, output_positions: modeling.AlbertModel(
                 config, True, features["input_ids"], features["input_mask"],
                 features["segment_ids"], output_positions=output_positions),

@@ -21,7 +21,7 @@ import run_pretraining
 import tiny
 from pretraining import records
 from processes import needs_proc, wait_until
-from training import checkpoints
+from training import checkpoints, command_line
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 METRICS = ["masked_lm_accuracy", "masked_lm_loss", "sentence_order_accuracy", "sentence_order_loss"]
@@ -237,8 +237,9 @@ def test_masking_flags_reach_the_masks(unmasked, monkeypatch):
     flags = tiny.parse(run_pretraining.define_flags, dynamic_masking=True, masked_lm_prob=0.5,
                        ngram=1, max_predictions_per_seq=7)
     paths = [str(unmasked / "train.tfrecord")]
-    run_pretraining.training_data(flags, paths).input_fn(first_step=8)
-    run_pretraining.evaluation_data(flags, paths)
+    asked = command_line.run_settings(flags)
+    run_pretraining.training_data(flags, paths, asked).input_fn(first_step=8)
+    run_pretraining.evaluation_data(flags, paths, asked)
     assert [one[::2] for one in seen] == [(True, {"first_step": 8, "seed": 12345}), (False, {})]
     training, evaluation = seen[0][1], seen[1][1]
     assert (training.masked_lm_prob, training.ngram, training.max_predictions_per_seq) == (

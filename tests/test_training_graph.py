@@ -5,8 +5,10 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import modeling
-import run_pretraining
 import tiny
+from pretraining import objectives
+from training import settings
+from training.step import training_graph
 
 B = 4
 
@@ -24,15 +26,20 @@ def features():
 def trained(compiled, changes, **options):
     """{name: value} of all variables after three steps, and the last step's scalars."""
     config = tiny.config(**changes)
-    flags = tiny.parse(run_pretraining.define_flags, learning_rate=0.01, num_train_steps=10,
-                       num_warmup_steps=2, recompute=options.pop("recompute", False), **options)
+    recompute = options.pop("recompute", False)
+    run = settings.Run(settings.Checkpointing("out"), settings.Batches(
+        gradient_accumulation_steps=options.pop("gradient_accumulation_steps", 1)))
+    schedule = settings.Schedule(0.01, 10, 2, **options)
+
+    def build(part, output_positions):
+        return modeling.AlbertModel(
+            config, True, part["input_ids"], part["input_mask"], part["segment_ids"],
+            scope="bert", recompute=recompute, output_positions=output_positions)
 
     def step():
-        train, shown = run_pretraining.training_graph(
-            lambda part, output_positions: modeling.AlbertModel(
-                config, True, part["input_ids"], part["input_mask"], part["segment_ids"],
-                scope="bert", recompute=flags.recompute, output_positions=output_positions),
-            config, flags, features())
+        batch = features()
+        train, shown = training_graph(
+            objectives.training_loss(config, build, batch, run), batch, config, run, schedule)
         with tf.control_dependencies([train.train_op]):
             return [tf.identity(value) for value in shown.values()]
 

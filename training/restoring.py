@@ -7,6 +7,7 @@
 
 import collections
 
+from util import console
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
@@ -159,3 +160,37 @@ def apply(report):
     variables = {variable.name.split(":")[0]: variable for variable in tf.global_variables()}
     tf.train.init_from_checkpoint(
         report.checkpoint, {name: variables[name] for name in report.names("loaded")})
+
+
+def restore_scaffold(config, initial, already_trained, use_tpu=False):
+    """Loads the initial checkpoint into the graph under construction, with its report on the way.
+
+    A run that goes on from its own output directory takes nothing from it: the Estimator restores
+    it whole.
+
+    Args:
+      config: the AlbertConfig of the model.
+      initial: settings.Initial; with its `restore_slots` the graph must have the slots by now.
+      already_trained: the checkpoint that training goes on from, or None.
+      use_tpu: whether a scaffold_fn is to load it, as TPUEstimator wants it on a TPU.
+
+    Returns:
+      A scaffold_fn, or None.
+    """
+    if not initial.init_checkpoint or already_trained:
+        return None
+    variables = tf.trainable_variables()
+    if initial.restore_slots:
+        variables += [variable for variable in tf.global_variables()
+                      if variable.op.name.endswith(SLOT_SUFFIXES)]
+    report = plan_restore(initial.init_checkpoint, variables, config, initial.allow_partial_init)
+    console.say("%s", report.table())
+    if not use_tpu:
+        apply(report)
+        return None
+
+    def scaffold_fn():
+        apply(report)
+        return tf.train.Scaffold()
+
+    return scaffold_fn

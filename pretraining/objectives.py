@@ -1,0 +1,161 @@
+"""The objectives of pre-training, masked LM and sentence order, as the model_fn of an Estimator.
+
+    model_fn = objectives.model_fn_builder(config, run, schedule, data_shape, baseline)
+    estimator = estimators.create(model_fn, run)
+"""
+
+import collections
+import functools
+
+import tensorflow.compat.v1 as tf
+
+import modeling
+import optimization
+from training import estimators, flops, hooks, step
+
+
+def pretraining_outputs(config, build, features, total_weight=None):
+    """The two heads -> (masked LM, sentence order), each a loss, [n] of them and logits [n, ...].
+
+    Args:
+      build: function of (features, output_positions) -> the AlbertModel over them.
+      total_weight: as in modeling.get_masked_lm_output.
+    """
+    positions = features["masked_lm_positions"]
+    # The heads read the first token and the masked ones, 20 of 128 tokens by default.
+    model = build(features, output_positions=positions)
+    masked_lm = modeling.get_masked_lm_output(
+        config, model, positions, features["masked_lm_ids"], features["masked_lm_weights"],
+        total_weight)
+    sentence_order = modeling.get_sentence_order_output(
+        config, model.get_pooled_output(), features["next_sentence_labels"])
+    return masked_lm, sentence_order
+
+
+def pretraining_shares(config, build, features, total_weight, num_parts):
+    """A part of a batch -> its shares of (loss, {published name: scalar}), which add up.
+
+    Args:
+      build: as in `pretraining_outputs`.
+      total_weight: sum of the masked_lm_weights of the whole batch.
+      num_parts: how many such parts the batch has.
+    """
+    masked_lm, sentence_order = pretraining_outputs(config, build, features, total_weight)
+    weights = tf.reshape(features["masked_lm_weights"], [-1])
+    right = tf.equal(tf.argmax(masked_lm[2], -1, output_type=tf.int32),
+                     tf.reshape(features["masked_lm_ids"], [-1]))
+    order = tf.equal(tf.argmax(sentence_order[2], -1, output_type=tf.int32),
+                     tf.reshape(features["next_sentence_labels"], [-1]))
+    values = collections.OrderedDict([
+        ("masked_lm_loss", masked_lm[0]),
+        ("masked_lm_accuracy",
+         tf.reduce_sum(weights * tf.cast(right, tf.float32)) / (total_weight + 1e-5)),
+        ("sentence_order_loss", sentence_order[0] / num_parts),
+        ("sentence_order_accuracy", tf.reduce_mean(tf.cast(order, tf.float32)) / num_parts),
+    ])
+    return values["masked_lm_loss"] + values["sentence_order_loss"], values
+
+
+def evaluation_metrics(lm_example_loss, lm_logits, labels, weights, order_example_loss,
+                       order_logits, order_labels):
+    """Streaming metrics over all batches, by the names of the originals."""
+    weights = tf.reshape(weights, [-1])
+    labels, order_labels = tf.reshape(labels, [-1]), tf.reshape(order_labels, [-1])
+    return {
+        "masked_lm_accuracy": tf.metrics.accuracy(labels, tf.argmax(lm_logits, -1), weights),
+        "masked_lm_loss": tf.metrics.mean(lm_example_loss, weights),
+        "sentence_order_accuracy": tf.metrics.accuracy(order_labels, tf.argmax(order_logits, -1)),
+        "sentence_order_loss": tf.metrics.mean(order_example_loss),
+    }
+
+
+def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_seq,
+                     baseline=None):
+    """Returns the model_fn of TPUEstimator for training, evaluation and export.
+
+    Args:
+      config: an AlbertConfig.
+      run: settings.Run.
+      schedule: settings.Schedule; None where nothing is trained.
+      max_seq_length, max_predictions_per_seq: as the records were made.
+      baseline: the masked-LM accuracy of guessing by frequency, for the warning about it, or None.
+    """
+
+    def build(mode, features, output_positions=None):
+        return modeling.AlbertModel(
+            config, mode == tf.estimator.ModeKeys.TRAIN, features["input_ids"],
+            features["input_mask"], features["segment_ids"], scope="bert",
+            output_positions=output_positions, **estimators.model_options(run.devices))
+
+    def model_fn(features, labels, mode, params):
+        del labels, params
+        trained = estimators.seed_graph(run)
+        build_for_mode = functools.partial(build, mode)
+        if mode == tf.estimator.ModeKeys.TRAIN:
+            return step.training_spec(
+                training_loss(config, build_for_mode, features, run), features, config, run,
+                schedule, trained, step_work(config, run, max_seq_length, max_predictions_per_seq),
+                static_shapes=True, further_hooks=functools.partial(
+                    stagnation_hooks, schedule=schedule, baseline=baseline))
+        if mode == tf.estimator.ModeKeys.PREDICT:
+            model = build_for_mode(features)
+            return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions={
+                "sequence_output": model.get_sequence_output(),
+                "pooled_output": model.get_pooled_output()})
+        return evaluation_spec(config, build_for_mode, features)
+
+    return model_fn
+
+
+def training_loss(config, build, features, run):
+    """The loss_fn of `step.training_graph` for this device's batch of features.
+
+    Args:
+      build: as in `pretraining_outputs`.
+      run: settings.Run.
+    """
+    # The mean over the devices: their losses are then sums over their own predictions by the
+    # average number of predictions, and the mean of those is the loss of the whole batch.
+    total_weight, = optimization.mean_over_replicas(
+        [tf.reduce_sum(features["masked_lm_weights"])], run.devices.use_tpu)
+    num_parts = run.batches.gradient_accumulation_steps
+    return lambda part: pretraining_shares(config, build, part, total_weight, num_parts)
+
+
+def evaluation_spec(config, build, features):
+    """The TPUEstimatorSpec of an evaluation; arguments as in `pretraining_outputs`."""
+    masked_lm, sentence_order = pretraining_outputs(config, build, features)
+    return tf.estimator.tpu.TPUEstimatorSpec(
+        tf.estimator.ModeKeys.EVAL, loss=masked_lm[0] + sentence_order[0],
+        eval_metrics=(evaluation_metrics, [
+            masked_lm[1], masked_lm[2], features["masked_lm_ids"], features["masked_lm_weights"],
+            sentence_order[1], sentence_order[2], features["next_sentence_labels"]]))
+
+
+def step_work(config, run, max_seq_length, max_predictions_per_seq):
+    """The hooks.Work of a training step."""
+    examples = run.batches.step_examples
+    return hooks.Work(
+        examples, examples * max_seq_length,
+        flops.training_flops(config, examples, max_seq_length, max_predictions_per_seq),
+        # The peak is one device's, in float32.
+        None if run.devices.amp or estimators.replicas() > 1 else flops.measure_matmul_peak)
+
+
+def stagnation_hooks(scalars, schedule, baseline):
+    """The warning about a masked-LM accuracy that stays at `baseline`, if there is one."""
+    if not baseline:
+        return []
+    return [hooks.StagnationHook(
+        scalars["masked_lm_accuracy"], baseline,
+        schedule.start_warmup_step + schedule.num_warmup_steps, schedule.num_train_steps,
+        "Give it more steps if the loss still falls; else start again with a lower --learning_rate "
+        "(a third of %g), more --num_warmup_steps, or --init_checkpoint (docs/recipes.md)"
+        % schedule.learning_rate)]
+
+
+def serving_input_fn(max_seq_length):
+    """The inputs of the exported encoder: three int32 [B, S]."""
+    features = {name: tf.placeholder(tf.int32, [None, max_seq_length], name)
+                for name in ("input_ids", "input_mask", "segment_ids")}
+    return tf.estimator.export.ServingInputReceiver(features, features)

@@ -1,0 +1,52 @@
+"""The one training step, as fine-tuning builds it: what it compiles, shows and returns."""
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+import run_classifier
+from finetuning import command_line, harness
+from tuning import flags_of, prepare
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("step"))
+
+
+def training_graph(here, **changes):
+    """(graph, TPUEstimatorSpec) of fine-tuning on pairs of one shape that is not known before."""
+    flags = flags_of(here, do_train=True, **changes)
+    settings = harness.with_steps(command_line.settings(flags), 640)
+    config, _ = harness.load(settings.inputs)
+    model_fn = harness.model_fn_builder(
+        run_classifier.create_task(flags), config, settings.run, settings.schedule)
+    with tf.Graph().as_default() as graph:
+        tf.train.get_or_create_global_step()
+        features = {name: tf.placeholder(tf.int32, [None] * rank, name) for name, rank in (
+            ("input_ids", 2), ("input_mask", 2), ("segment_ids", 2), ("label_ids", 1))}
+        return graph, model_fn(features, None, tf.estimator.ModeKeys.TRAIN, {})
+
+
+def compiled_types(graph):
+    return {operation.type for operation in graph.get_operations()
+            if "_XlaCompile" in operation.node_def.attr
+            and operation.node_def.attr["_XlaCompile"].b}
+
+
+@pytest.mark.parametrize("changes, is_compiled", [({}, False), ({"xla": True}, True)])
+def test_xla_is_heeded_where_it_is_asked_for(here, changes, is_compiled):
+    """Batches differ in length, and XLA compiles each: not by default."""
+    graph, _ = training_graph(here, **changes)
+    assert ("Sigmoid" in compiled_types(graph)) == is_compiled
+
+
+@pytest.mark.parametrize("optimizer, has_ratios", [("adamw", False), ("lamb", True)])
+def test_trust_ratios_are_shown(here, optimizer, has_ratios):
+    graph, spec = training_graph(here, optimizer=optimizer)
+    tags = {operation.name for operation in graph.get_operations()
+            if operation.type == "ScalarSummary"}
+    assert {"learning_rate", "gradient_norm"} <= tags
+    ratios = {tag[len("trust_ratio/"):] for tag in tags if tag.startswith("trust_ratio/")}
+    assert ("output_weights" in ratios) == has_ratios
+    assert "output_bias" not in ratios  # it does not decay
+    assert spec.loss.shape.as_list() == []

@@ -1,0 +1,80 @@
+"""What a training is asked to do, as small frozen settings; a command makes them of its flags.
+
+    run = Run(checkpointing=Checkpointing("output/tiny"), devices=Devices(num_gpus=2))
+    run.batches.step_examples                        # 32
+    other = run._replace(seed=2)
+
+Fields bear the names of the flags that give them; training/command_line.py says what they mean to a
+person, and makes these of them.
+"""
+
+import typing
+
+
+class Devices(typing.NamedTuple):
+    """What computes: one device, GPUs of this machine, workers (by TF_CONFIG) or a TPU; and how."""
+
+    num_gpus: int = 1                      # of this machine
+    recompute: bool = False                # see layers.recomputed
+    amp: bool = False                      # float16 on a GPU, bfloat16 on a TPU
+    xla: typing.Optional[bool] = None      # None: where it measured faster
+    use_tpu: bool = False
+    tpu_name: typing.Optional[str] = None  # or grpc:// address
+    tpu_zone: typing.Optional[str] = None
+    gcp_project: typing.Optional[str] = None
+    master: typing.Optional[str] = None    # TensorFlow master address
+    num_tpu_cores: int = 8
+    iterations_per_loop: int = 1000        # steps of a TPU between two visits of the host
+
+
+class Batches(typing.NamedTuple):
+    """How many examples at a time, on all devices together."""
+
+    train_batch_size: int = 32
+    gradient_accumulation_steps: int = 1   # batches a step
+    eval_batch_size: int = 64
+
+    @property
+    def step_examples(self):
+        """Examples one training step takes."""
+        return self.train_batch_size * self.gradient_accumulation_steps
+
+
+class Checkpointing(typing.NamedTuple):
+    """Where checkpoints go, how often, and how many stay."""
+
+    output_dir: str
+    save_checkpoints_steps: int = 1000
+    save_checkpoints_secs: int = 0         # beside those by steps; 0: none
+    keep_checkpoint_max: int = 5
+
+
+class Initial(typing.NamedTuple):
+    """What a run that begins takes its variables from."""
+
+    init_checkpoint: typing.Optional[str] = None
+    allow_partial_init: bool = False       # model variables may stay random
+    restore_slots: bool = False            # the optimizer's moments too
+
+
+class Schedule(typing.NamedTuple):
+    """The optimizer and its learning rate over the steps (optimization.create_train_op)."""
+
+    learning_rate: typing.Optional[float] = None     # peak
+    num_train_steps: typing.Optional[int] = None     # updates in all
+    num_warmup_steps: typing.Optional[int] = None
+    start_warmup_step: int = 0
+    poly_power: float = 1.0
+    optimizer: str = "adamw"               # or "lamb"
+    lamb_exclude: str = "no_decay"         # a key of optimization.LAMB_EXCLUDE
+    layer_decay: float = 1.0               # see optimization.layer_factor
+
+
+class Run(typing.NamedTuple):
+    """All that both phases of training need beside their data and their schedule."""
+
+    checkpointing: Checkpointing
+    batches: Batches = Batches()
+    devices: Devices = Devices()
+    initial: Initial = Initial()
+    seed: int = 12345                      # of weights, dropout and the data's order

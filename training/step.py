@@ -1,0 +1,83 @@
+"""One training step: loss -> gradients -> update -> summaries -> hooks, for both phases.
+
+A phase gives it the loss of a part of a batch and what to say of the progress:
+
+    spec = step.training_spec(loss_fn, features, config, run, schedule, trained, work)
+"""
+
+import collections
+
+import tensorflow.compat.v1 as tf
+
+import optimization
+from training import estimators, hooks, restoring
+
+
+def training_graph(loss_fn, features, config, run, schedule):
+    """Loss, gradients and update over this device's part of the batch.
+
+    Args:
+      loss_fn: function of {name: [B / parts, …]} -> (loss, {name: scalar}) that builds the model;
+        all are that part's shares of the whole batch, so that the shares add up. There are
+        run.batches.gradient_accumulation_steps parts.
+      features: {name: [B, …]}.
+      config: the AlbertConfig of the model.
+      run, schedule: settings.Run and settings.Schedule.
+
+    Returns:
+      (optimization.TrainOp, {"loss" and the names of loss_fn: scalar}), the scalars those of the
+      whole batch, whatever the number of devices.
+    """
+    devices = run.devices
+    scale = estimators.loss_scale(devices)
+    loss, values, gradients = optimization.accumulate_gradients(
+        loss_fn, features, run.batches.gradient_accumulation_steps, scale=scale and scale.value)
+    train = optimization.create_train_op(
+        gradients, schedule.optimizer, schedule.learning_rate, schedule.num_train_steps,
+        schedule.num_warmup_steps, poly_power=schedule.poly_power, use_tpu=devices.use_tpu,
+        lamb_exclude=schedule.lamb_exclude, start_warmup_step=schedule.start_warmup_step,
+        loss_scale=scale, rate_factor=lambda name: optimization.layer_factor(
+            name, schedule.layer_decay, config.num_hidden_groups))
+    means = optimization.mean_over_replicas([loss] + list(values.values()), devices.use_tpu)
+    return train, collections.OrderedDict(zip(["loss"] + list(values), means))
+
+
+def training_spec(loss_fn, features, config, run, schedule, trained, work, static_shapes,
+                  further_hooks=None):
+    """The TPUEstimatorSpec of training: `training_graph`, what it starts from, what it shows.
+
+    Args:
+      trained: the checkpoint that training goes on from, or None.
+      work: the hooks.Work of a step.
+      static_shapes: whether all batches have one shape, which is what XLA compiles for.
+      further_hooks: function of the scalars of `training_graph` -> session hooks.
+      The others as in `training_graph`.
+    """
+    with estimators.compiled(run.devices, static_shapes):
+        train, scalars = training_graph(loss_fn, features, config, run, schedule)
+    scaffold_fn = restoring.restore_scaffold(config, run.initial, trained, run.devices.use_tpu)
+    session_hooks = []
+    if not run.devices.use_tpu:  # a TPU's tensors cannot be fetched one by one
+        _add_summaries(train, scalars)
+        session_hooks.append(hooks.ProgressHook(
+            collections.OrderedDict(scalars, learning_rate=train.learning_rate),
+            schedule.num_train_steps, work, run.checkpointing.output_dir))
+        session_hooks += further_hooks(scalars) if further_hooks else []
+    train_op = train.train_op
+    if estimators.replicas() > 1:
+        # Workers must all compute the means in every step, not only where one of them shows them.
+        train_op = tf.group(train_op, *scalars.values())
+    return tf.estimator.tpu.TPUEstimatorSpec(
+        tf.estimator.ModeKeys.TRAIN, loss=scalars["loss"], train_op=train_op,
+        training_hooks=session_hooks, scaffold_fn=scaffold_fn)
+
+
+def _add_summaries(train, scalars):
+    """What TensorBoard shows of every hundredth step."""
+    for name, value in scalars.items():
+        if name != "loss":  # an Estimator has that
+            tf.summary.scalar(name, value)
+    tf.summary.scalar("learning_rate", train.learning_rate)
+    tf.summary.scalar("gradient_norm", train.gradient_norm)
+    for name, ratio in train.trust_ratios.items():
+        tf.summary.scalar("trust_ratio/" + name, ratio)
