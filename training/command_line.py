@@ -1,6 +1,7 @@
 """The flags that every training command shares, and the settings they make.
 
-This module and finetuning/command_line.py are where flags end: what they call sees settings only.
+Beside the commands only this module and finetuning/command_line.py see flags; other library code
+takes settings.
 """
 
 from util.errors import UserError

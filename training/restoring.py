@@ -15,17 +15,17 @@ import tensorflow.compat.v1 as tf
 from training import checkpoints
 from training.checkpoints import SLOT_SUFFIXES
 
-# What a name in a checkpoint tells about the architecture that wrote it.
+# Variable scopes that tell which architecture wrote a checkpoint.
 LAYOUT_MARKS = (("bert/encoder/layer_shared/", "brightmart"),
                 ("bert/encoder/transformer/group_", "google"),
                 ("bert/encoder/layer_0/", "bert"))
 
-# One line of a restore: status is "loaded", "random" or "unused".
+# One variable of a restore; status is "loaded", "random" (left at its initial value) or "unused".
 Row = collections.namedtuple("Row", "status name shape reason")
 
 
 class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint rows")):
-    """What a restore does: the checkpoint's prefix and a Row a variable."""
+    """The outcome of a restore: the checkpoint's prefix and a Row a variable."""
 
     def names(self, status):
         """The variables of one status, in order."""
@@ -93,7 +93,7 @@ def check_layout(prefix, names, config):
 
 
 def plan_restore(checkpoint, variables, config, allow_partial=False):
-    """Decides what to load; nothing is loaded that does not fit, and nothing is missing silently.
+    """Decides what to load: what does not fit is refused, and nothing is missing silently.
 
     Args:
       checkpoint: prefix, file or directory of a TensorFlow checkpoint.
@@ -163,16 +163,16 @@ def apply(report):
 
 
 def restore_scaffold(config, initial, already_trained, use_tpu=False):
-    """Loads the initial checkpoint into the graph under construction, with its report on the way.
+    """Loads the initial checkpoint into the graph under construction and prints the report.
 
-    A run that goes on from its own output directory takes nothing from it: the Estimator restores
-    it whole.
+    A run that resumes from its own output directory takes nothing from it: the Estimator restores
+    everything.
 
     Args:
       config: the AlbertConfig of the model.
       initial: settings.Initial; with its `restore_slots` the graph must have the slots by now.
-      already_trained: the checkpoint that training goes on from, or None.
-      use_tpu: whether a scaffold_fn is to load it, as TPUEstimator wants it on a TPU.
+      already_trained: the checkpoint that training resumes from, or None.
+      use_tpu: load it in a scaffold_fn, as a TPUEstimator requires on a TPU.
 
     Returns:
       A scaffold_fn, or None.
