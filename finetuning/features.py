@@ -1,6 +1,6 @@
 """A task's examples as features: made once, kept in a cache, read in batches of similar length.
 
-    split = Split(task, "train", tokenizer, flags)
+    split = Split(task, "train", tokenizer, settings)
     estimator.train(split.training_input_fn(first_step=0), max_steps=split.num_windows // 64)
 
 Dimensions: B batch, S sequence (the longest of a batch), C choices of an example.
@@ -9,6 +9,7 @@ Dimensions: B batch, S sequence (the longest of a batch), C choices of an exampl
 import hashlib
 import os
 import sys
+import typing
 
 from util import console, files, sources, tfrecords
 
@@ -16,12 +17,23 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tasks.base import Feature
-from training import estimators, input_pipeline
+from training import input_pipeline
 
 # So many batches, or a quarter of the data if that is less, are sorted by length together.
 POOLED_BATCHES = 50
 # What is added to a task's features: which example a window is of, and its own number.
 INDEX_FEATURES = {"example": Feature((), tf.int32), "window": Feature((), tf.int32)}
+
+
+class Settings(typing.NamedTuple):
+    """How examples become features, and features batches."""
+
+    max_seq_length: int  # tokens of a window, [CLS] and [SEP] included
+    cache_dir: str  # the directory of the features' files
+    step_examples: int  # windows that one training step takes, on all devices together
+    eval_batch_size: int  # windows of a batch of evaluation or prediction
+    seed: int  # decides the order of training
+    full_length: bool = False  # pad every batch to max_seq_length, as a TPU wants it
 
 
 def code_version(task, tokenizer):
@@ -31,32 +43,29 @@ def code_version(task, tokenizer):
         "finetuning/features.py", *sorted(map(sources.path_of, modules)))
 
 
-def cache_path(directory, task, split, tokenizer, max_seq_length):
+def cache_path(task, split, examples, tokenizer, settings):
     """The cache file of a split: its name is a fingerprint of all that decides the features.
 
-    That is the data files' bytes, their columns and labels, the vocabulary, the length and the
-    code; when one of them changes, so does the name, and the old file is not read.
+    That is the examples as they were read, the task's own settings, the vocabulary, the length and
+    the code; when one of them changes, so does the name, and the old file is not read.
     """
     digest = hashlib.sha256()
-    paths = task.path(split)
-    for path in [paths] if isinstance(paths, str) else paths:
-        with tf.gfile.GFile(path, "rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):  # noqa: B023 - called at once
-                digest.update(block)
-        digest.update(b"\0")
-    for part in (tokenizer.fingerprint, str(max_seq_length), code_version(task, tokenizer),
-                 task.fingerprint(split)):
+    for part in (tokenizer.fingerprint, str(settings.max_seq_length), task.fingerprint(),
+                 code_version(task, tokenizer)):
         digest.update(part.encode("utf-8") + b"\0")
-    return os.path.join(directory, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
+    for example in examples:  # wherever their files lie now
+        digest.update(repr(example._replace(place=None)).encode("utf-8") + b"\0")
+    return os.path.join(
+        settings.cache_dir, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
 
 
-def featurize(task, split, tokenizer, max_seq_length, directory):
-    """Writes the features of a split to its cache file unless they are there.
+def featurize(task, split, examples, tokenizer, settings):
+    """Writes the features of a split's examples to its cache file unless they are there.
 
     Returns:
       (path, number of windows).
     """
-    path = cache_path(directory, task, split, tokenizer, max_seq_length)
+    path = cache_path(task, split, examples, tokenizer, settings)
     if files.is_file(path):
         count = input_pipeline.count_records(path)
         console.say("%s: %d examples, features from %s", split, count, path)
@@ -64,9 +73,9 @@ def featurize(task, split, tokenizer, max_seq_length, directory):
 
     def serialized():
         window = 0
-        examples = console.progress(task.examples(split), unit="examples", desc=split)
-        for number, example in enumerate(examples):
-            for features in task.featurize(example, tokenizer, max_seq_length):
+        bar = console.progress(examples, unit="examples", desc=split)
+        for number, example in enumerate(bar):
+            for features in task.featurize(example, tokenizer, settings.max_seq_length):
                 arrays = {name: np.ravel(value) for name, value in features.items()}
                 yield tfrecords.serialize(
                     dict(arrays, example=np.array([number]), window=np.array([window])))
@@ -153,44 +162,36 @@ def sorted_batches(windows, features, batch_size, num_batches, seed=None, first_
 
 
 class Split(object):
-    """One split of a task's data, featurized.
+    """One split of a task's data, read once and featurized.
 
     Attributes:
       name: "train", "dev", "test" or one more that the task has.
+      examples: the list of the examples, for features, scores and predictions.
       path: the file of its features.
       num_windows: how many there are; the same as examples where none is cut into windows.
     """
 
-    def __init__(self, task, name, tokenizer, flags):
+    def __init__(self, task, name, tokenizer, settings):
         self.name = name
-        self._task = task
-        self._flags = flags
+        self.examples = task.examples(name)
+        self.path, self.num_windows = featurize(task, name, self.examples, tokenizer, settings)
+        self._settings = settings
         self._features = dict(task.features, **INDEX_FEATURES)
-        self._examples = None
-        self.path, self.num_windows = featurize(
-            task, name, tokenizer, flags.max_seq_length,
-            flags.cache_dir or os.path.join(flags.output_dir, "cache"))
-
-    @property
-    def examples(self):
-        """The list of the examples, read when it is first asked for."""
-        if self._examples is None:
-            self._examples = self._task.examples(self.name)
-        return self._examples
+        self._max_choices = task.max_choices(self.examples)
 
     def training_input_fn(self, first_step=0):
         """An input_fn without end, shuffled anew every epoch, from a step on.
 
-        A run that goes on reads what an uninterrupted one would have read. On a TPU every batch is
-        padded to --max_seq_length; elsewhere see `sorted_batches`.
+        A run that goes on reads what an uninterrupted one would have read. Batches are padded to
+        their own longest window (see `sorted_batches`), or all to `settings.max_seq_length`.
 
         Returns:
           input_fn(params, input_context) -> dataset of {name: int32 or float32 [b, …]}, b one
           device's part of a step's examples, with "input_mask" like "input_ids".
         """
-        batch_size, seed = estimators.step_examples(self._flags), self._flags.seed
+        batch_size, seed = self._settings.step_examples, self._settings.seed
         num_batches = max(1, min(POOLED_BATCHES, self.num_windows // (4 * batch_size)))
-        num_batches = 1 if self._flags.use_tpu else num_batches
+        num_batches = 1 if self._settings.full_length else num_batches
         first_pool, skipped = divmod(first_step, num_batches)
 
         def one_epoch(epoch):
@@ -200,7 +201,7 @@ class Split(object):
             windows = input_pipeline.endless(one_epoch, self.num_windows,
                                       first_pool * num_batches * batch_size)
             windows = windows.map(parser(self._features), num_parallel_calls=2)
-            if self._flags.use_tpu:
+            if self._settings.full_length:
                 batches = self._full_batches(windows, batch_size, drop_remainder=True)
             else:
                 batches = sorted_batches(windows, self._features, batch_size, num_batches, seed,
@@ -215,13 +216,13 @@ class Split(object):
 
         Inside a batch windows are sorted by length all the same; "window" tells their places.
         """
-        batch_size = self._flags.eval_batch_size
+        batch_size = self._settings.eval_batch_size
 
         def input_fn(params):
             del params
             windows = tf.data.TFRecordDataset(self.path).map(
                 parser(self._features), num_parallel_calls=2)
-            if self._flags.use_tpu:
+            if self._settings.full_length:
                 return self._full_batches(windows, batch_size).prefetch(4)
             return sorted_batches(windows, self._features, batch_size,
                                   1 if in_order else POOLED_BATCHES).prefetch(4)
@@ -229,5 +230,6 @@ class Split(object):
         return input_fn
 
     def _full_batches(self, windows, batch_size, drop_remainder=False):
-        shapes = full_shapes(self._features, self._flags.max_seq_length, self._task.max_choices)
+        shapes = full_shapes(
+            self._features, self._settings.max_seq_length, self._max_choices)
         return windows.padded_batch(batch_size, shapes, drop_remainder=drop_remainder).map(_masked)

@@ -20,7 +20,7 @@ import modeling
 import optimization
 import tokenization
 from finetuning import feature_export, grid_search
-from finetuning.features import INDEX_FEATURES, Split
+from finetuning.features import INDEX_FEATURES, Settings, Split
 from tasks.base import SPLITS
 from training import checkpoints, estimators, hooks
 
@@ -274,6 +274,15 @@ def load(flags):
     return config, tokenizer
 
 
+def feature_settings(flags):
+    """The features.Settings that the flags ask for."""
+    return Settings(
+        max_seq_length=flags.max_seq_length,
+        cache_dir=flags.cache_dir or os.path.join(flags.output_dir, "cache"),
+        step_examples=estimators.step_examples(flags), eval_batch_size=flags.eval_batch_size,
+        seed=flags.seed, full_length=flags.use_tpu)
+
+
 def schedule(flags, num_examples):
     """(num_train_steps, num_warmup_steps) of the flags."""
     batch_size = estimators.step_examples(flags)
@@ -312,10 +321,13 @@ def run_once(task, flags):
     names = [name for kind in wanted for name in task.splits(kind)]
     for name in names:  # a missing file is said before any work
         task.path(name)
+    task.setup()
     estimators.claim_directory(flags, dict(config.to_dict(), **task.identity()))
-    splits = {name: Split(task, name, tokenizer, flags) for name in names}
+    settings = feature_settings(flags)
+    splits = {name: Split(task, name, tokenizer, settings) for name in names}
     steps, warmup = 1, 0
     if flags.do_train:
+        task.fit(splits["train"].examples)
         steps, warmup = schedule(flags, splits["train"].num_windows)
         console.say("%d examples, %d steps of %d, %d of warmup", splits["train"].num_windows,
                      steps, estimators.step_examples(flags), warmup)

@@ -1,6 +1,7 @@
 """Features and their cache, and batches of similar length that hold what they should."""
 
 import collections
+import shutil
 import types
 
 from util import tfrecords
@@ -33,7 +34,14 @@ def namespace(here, **changes):
 def split_of(here, name="dev", **changes):
     flags = namespace(here, **changes)
     _, tokenizer = harness.load(flags)
-    return featurizing.Split(run_classifier.create_task(flags), name, tokenizer, flags)
+    return featurizing.Split(
+        task_of(flags), name, tokenizer, harness.feature_settings(flags))
+
+
+def task_of(flags):
+    task = run_classifier.create_task(flags)
+    task.setup()
+    return task
 
 
 def batches_of(input_fn, count=None):
@@ -116,10 +124,9 @@ def test_same_predictions_as_with_full_padding(here):
     length = 32
     flags = namespace(here, eval_batch_size=7, max_seq_length=length)
     config, tokenizer = harness.load(flags)
-    task = run_classifier.create_task(flags)
-    split = featurizing.Split(task, "dev", tokenizer, flags)
-    padded = featurizing.Split(task, "dev", tokenizer, namespace(
-        here, eval_batch_size=7, max_seq_length=length, use_tpu=True))
+    task, settings = task_of(flags), harness.feature_settings(flags)
+    split = featurizing.Split(task, "dev", tokenizer, settings)
+    padded = featurizing.Split(task, "dev", tokenizer, settings._replace(full_length=True))
     estimator = estimators.create(harness.model_fn_builder(task, config, flags, 1, 0), flags)
     estimator.train(split.training_input_fn(), max_steps=1)
     found = [harness.predict(estimator, one, flags, None)["probabilities"]
@@ -133,7 +140,7 @@ def loss_and_gradients(here, batch):
     """Of the task on a batch, with weights that depend on their names only."""
     flags = namespace(here)
     config, _ = harness.load(flags)
-    task = run_classifier.create_task(flags)
+    task = task_of(flags)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)
         features = {name: tf.constant(value) for name, value in batch.items()}
@@ -210,6 +217,11 @@ def cached(here, **changes):
 def test_features_are_made_anew_when_anything_changes(here, monkeypatch):
     first = cached(here)
     assert cached(here) == cached(here, output="elsewhere") == first
+    moved = here / "moved"
+    moved.mkdir()
+    for name in ("train.tsv", "dev.tsv"):
+        shutil.copy(str(here / name), str(moved / name))
+    assert cached(here, data_dir=moved) == first
     paths = [first, cached(here, max_seq_length=12), cached(here, do_lower_case=False),
              cached(here, labels="yes,no"), cached(here, text_b_column="label")]
     characters = tiny.CHARACTERS[1:] + tiny.CHARACTERS[:1]
