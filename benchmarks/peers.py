@@ -212,6 +212,7 @@ def prepare_pairs(config_file, vocab_file, pairs_file, target, max_seq_length):
     tokenizer = tokenization.load_tokenizer(vocab_file)
     task = classification.Classification(
         "lcqmc", datasets.DATASETS["lcqmc"], None, {"train": pairs_file})
+    task.setup()
     features = [one for example in task.examples("train")
                 for one in task.featurize(example, tokenizer, int(max_seq_length))]
     arrays = {name: np.concatenate([np.ravel(one[name]) for one in features])

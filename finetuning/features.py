@@ -1,6 +1,6 @@
 """A task's examples as features: made once, kept in a cache, read in batches of similar length.
 
-    split = Split(task, "train", tokenizer, flags)
+    split = Split(task, "train", tokenizer, settings)
     estimator.train(split.training_input_fn(first_step=0), max_steps=split.num_windows // 64)
 
 Dimensions: B batch, S sequence (the longest of a batch), C choices of an example.
@@ -25,6 +25,17 @@ POOLED_BATCHES = 50
 INDEX_FEATURES = {"example": Feature((), tf.int32), "window": Feature((), tf.int32)}
 
 
+class Settings(typing.NamedTuple):
+    """How examples become features, and features batches."""
+
+    max_seq_length: int  # tokens of a window, [CLS] and [SEP] included
+    cache_dir: str  # the directory of the features' files
+    step_examples: int  # windows that one training step takes, on all devices together
+    eval_batch_size: int  # windows of a batch of evaluation or prediction
+    seed: int  # decides the order of training
+    full_length: bool = False  # pad every batch to max_seq_length, as a TPU wants it
+
+
 def code_version(task, tokenizer):
     """A hash of the source files that decide how an example becomes features."""
     modules = {sys.modules[type(part).__module__] for part in (task, tokenizer)}
@@ -32,32 +43,29 @@ def code_version(task, tokenizer):
         "finetuning/features.py", *sorted(map(sources.path_of, modules)))
 
 
-def cache_path(directory, task, split, tokenizer, max_seq_length):
+def cache_path(task, split, examples, tokenizer, settings):
     """The cache file of a split: its name is a fingerprint of all that decides the features.
 
-    That is the data files' bytes, their columns and labels, the vocabulary, the length and the
-    code; when one of them changes, so does the name, and the old file is not read.
+    That is the examples as they were read, the task's own settings, the vocabulary, the length and
+    the code; when one of them changes, so does the name, and the old file is not read.
     """
     digest = hashlib.sha256()
-    paths = task.path(split)
-    for path in [paths] if isinstance(paths, str) else paths:
-        with tf.gfile.GFile(path, "rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):  # noqa: B023 - called at once
-                digest.update(block)
-        digest.update(b"\0")
-    for part in (tokenizer.fingerprint, str(max_seq_length), code_version(task, tokenizer),
-                 task.fingerprint(split)):
+    for part in (tokenizer.fingerprint, str(settings.max_seq_length), task.fingerprint(),
+                 code_version(task, tokenizer)):
         digest.update(part.encode("utf-8") + b"\0")
-    return os.path.join(directory, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
+    for example in examples:  # wherever their files lie now
+        digest.update(repr(example._replace(place=None)).encode("utf-8") + b"\0")
+    return os.path.join(
+        settings.cache_dir, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
 
 
-def featurize(task, split, tokenizer, max_seq_length, directory):
-    """Writes the features of a split to its cache file unless they are there.
+def featurize(task, split, examples, tokenizer, settings):
+    """Writes the features of a split's examples to its cache file unless they are there.
 
     Returns:
       (path, number of windows).
     """
-    path = cache_path(directory, task, split, tokenizer, max_seq_length)
+    path = cache_path(task, split, examples, tokenizer, settings)
     if files.is_file(path):
         count = input_pipeline.count_records(path)
         console.say("%s: %d examples, features from %s", split, count, path)
@@ -65,9 +73,9 @@ def featurize(task, split, tokenizer, max_seq_length, directory):
 
     def serialized():
         window = 0
-        examples = console.progress(task.examples(split), unit="examples", desc=split)
-        for number, example in enumerate(examples):
-            for features in task.featurize(example, tokenizer, max_seq_length):
+        bar = console.progress(examples, unit="examples", desc=split)
+        for number, example in enumerate(bar):
+            for features in task.featurize(example, tokenizer, settings.max_seq_length):
                 arrays = {name: np.ravel(value) for name, value in features.items()}
                 yield tfrecords.serialize(
                     dict(arrays, example=np.array([number]), window=np.array([window])))
@@ -153,47 +161,29 @@ def sorted_batches(windows, features, batch_size, num_batches, seed=None, first_
     return tf.data.Dataset.zip((numbers, pools)).prefetch(1).flat_map(cut)
 
 
-class Settings(typing.NamedTuple):
-    """How examples become features and batches."""
-
-    max_seq_length: int
-    cache_dir: str
-    step_examples: int         # examples one training step takes
-    eval_batch_size: int
-    seed: int
-    full_length: bool = False  # every batch is padded to max_seq_length, as a TPU wants it
-
-
 class Split(object):
-    """One split of a task's data, featurized.
+    """One split of a task's data, read once and featurized.
 
     Attributes:
       name: "train", "dev", "test" or one more that the task has.
+      examples: the list of the examples, for features, scores and predictions.
       path: the file of its features.
       num_windows: how many there are; the same as examples where none is cut into windows.
     """
 
     def __init__(self, task, name, tokenizer, settings):
         self.name = name
-        self._task = task
+        self.examples = task.examples(name)
+        self.path, self.num_windows = featurize(task, name, self.examples, tokenizer, settings)
         self._settings = settings
         self._features = dict(task.features, **INDEX_FEATURES)
-        self._examples = None
-        self.path, self.num_windows = featurize(
-            task, name, tokenizer, settings.max_seq_length, settings.cache_dir)
-
-    @property
-    def examples(self):
-        """The list of the examples, read when it is first asked for."""
-        if self._examples is None:
-            self._examples = self._task.examples(self.name)
-        return self._examples
+        self._max_choices = task.max_choices(self.examples)
 
     def training_input_fn(self, first_step=0):
         """An input_fn without end, shuffled anew every epoch, from a step on.
 
-        A run that goes on reads what an uninterrupted one would have read. On a TPU every batch is
-        padded to --max_seq_length; elsewhere see `sorted_batches`.
+        A run that goes on reads what an uninterrupted one would have read. Batches are padded to
+        their own longest window (see `sorted_batches`), or all to `settings.max_seq_length`.
 
         Returns:
           input_fn(params, input_context) -> dataset of {name: int32 or float32 [b, …]}, b one
@@ -240,5 +230,6 @@ class Split(object):
         return input_fn
 
     def _full_batches(self, windows, batch_size, drop_remainder=False):
-        shapes = full_shapes(self._features, self._settings.max_seq_length, self._task.max_choices)
+        shapes = full_shapes(
+            self._features, self._settings.max_seq_length, self._max_choices)
         return windows.padded_batch(batch_size, shapes, drop_remainder=drop_remainder).map(_masked)

@@ -261,6 +261,7 @@ def run_once(task, settings):
     feature_export.check(task, settings.vectors, config.num_hidden_layers)
     splits = read_splits(task, config, tokenizer, settings)
     if settings.do_train:
+        task.fit(splits["train"].examples)
         settings = with_steps(settings, splits["train"].num_windows)
     estimator = estimators.create(
         model_fn_builder(task, config, settings.run, settings.schedule), settings.run)
@@ -297,6 +298,7 @@ def read_splits(task, config, tokenizer, settings):
     names = [name for split in wanted for name in task.splits(split)]
     for name in names:
         task.path(name)
+    task.setup()
     estimators.claim_directory(settings.output_dir, dict(config.to_dict(), **task.identity()))
     reading = feature_settings(settings)
     return {name: Split(task, name, tokenizer, reading) for name in names}

@@ -226,19 +226,26 @@ def pack(first, second, tokenizer, max_seq_length):
 class Task(object):
     """What a family of tasks gives to finetuning/harness.py.
 
+    Files are read by `setup` and `examples` alone, each once: a task is made, then set up, then its
+    examples are read, those of "train" are given to `fit`, and then graphs are built.
+
     Attributes:
       metric: the name, among `score`'s, that decides which checkpoint is the best.
       larger_is_better: its direction.
       features: {name: Feature} of what `featurize` gives, SEQUENCE or CHOICES among them.
-      max_choices: how many choices an example has at most, where `features` holds CHOICES.
       pooled_only: whether `build` asks the model for get_pooled_output and nothing else, so that
         the last block need not be computed for the other tokens.
     """
 
     larger_is_better = True
     features = SEQUENCE
-    max_choices = None
     pooled_only = False
+
+    def setup(self):
+        """Reads what the data set's row leaves open, as labels of the training file.
+
+        Before it `path` and `splits` may be called, nothing else; a second call does nothing.
+        """
 
     def splits(self, kind):
         """The splits of a kind ("train", "dev", "test"); the first is the one that decides."""
@@ -252,6 +259,13 @@ class Task(object):
         """A list of examples, in file order; bad files are UserErrors with file and line."""
         raise NotImplementedError
 
+    def fit(self, examples):
+        """Takes from the examples of the training split what decides how to train."""
+
+    def max_choices(self, examples):
+        """How many choices an example has at most; None where `features` holds no CHOICES."""
+        return
+
     def is_labelled(self, examples):
         """Whether all examples have what `score` compares predictions with."""
         return all(example.label is not None for example in examples)
@@ -260,8 +274,8 @@ class Task(object):
         """A flat dict of what must not change when a run goes on (name, labels)."""
         raise NotImplementedError
 
-    def fingerprint(self, split):
-        """A text of what decides, beside the bytes of its file, how a split is read."""
+    def fingerprint(self):
+        """A text of what decides, beside the examples, what their features are."""
         raise NotImplementedError
 
     def featurize(self, example, tokenizer, max_seq_length):

@@ -287,31 +287,15 @@ class Choice(base.Task):
         self._own_files = own_files or {}
         self._max_qa_length = max_qa_length
         self._dropout = dropout
-        self._most = None
 
-    @property
-    def max_choices(self):
-        if self._most is None:
-            self._most = self._dataset.max_choices or max(
-                len(question.choices) for split in self._splits_that_exist()
-                for question in self.examples(split))
-        return self._most
-
-    def _splits_that_exist(self):
-        existing = []
-        for split in base.SPLITS:
-            try:
-                self._paths(split)
-            except UserError:  # asked for splits are reported where they are read
-                continue
-            existing.append(split)
-        return existing
+    def max_choices(self, examples):
+        return self._dataset.max_choices or max(len(example.choices) for example in examples)
 
     def identity(self):
         return {"task": self.name}
 
-    def fingerprint(self, split):
-        return repr((type(self._dataset.reader).__name__, split, self._max_qa_length))
+    def fingerprint(self):
+        return repr(self._max_qa_length)
 
     def path(self, split):
         paths = self._paths(split)

@@ -12,13 +12,10 @@ import os
 from util import console, files
 from util.errors import UserError
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
 import layers
-from tasks import base, submissions
-
-BALANCED = "balanced"
+from tasks import base, submissions, targets
 
 
 class Classification(base.Task):
@@ -33,42 +30,52 @@ class Classification(base.Task):
 
     def __init__(self, name, dataset, data_dir, own_files=None, classifier_dropout=0.1,
                  class_weights=None):
-        """Reads the labels where the data set has no list of them.
-
-        Args:
+        """Args:
           name: of the data set.
           dataset: a row, datasets.Dataset.
           data_dir: the directory of its files.
           own_files: {split: path} for splits that lie outside `data_dir`'s usual names.
           classifier_dropout: rate of dropout before the head.
           class_weights: None, a list of a number (or its text) a label, in the order of `labels`,
-            or "balanced": inversely proportional to the labels' counts in the training file. The
-            loss of an example is weighted by its label's; evaluations are not.
-
-        Raises:
-          UserError: weights that do not fit; a training file without two labels.
+            or "balanced": inversely proportional to the labels' counts in the examples given to
+            `fit`. The loss of an example is weighted by its label's; evaluations are not.
         """
         self.name = name
         self._dataset = dataset
         self._data_dir = data_dir
         self._own_files = own_files or {}
-        self.labels = self._find_labels()
-        self._kind = dataset.kind(dataset, self.labels)
-        self.metric = dataset.metric or self._kind.metric
-        self.features = dict(base.SEQUENCE, label_ids=self._kind.feature)
+        self.labels = None
+        self.metric = dataset.metric or dataset.kind.metric
         self._dropout = classifier_dropout
-        self._class_weights = _class_weights(class_weights, self._kind)
-        self._label_counts = None
-        self._told = set()  # the splits of which it was said what is left out
+        self._class_weights = class_weights
+        self._balanced_weights = None  # float [L], once `fit` has seen the labels' counts
+        self._training_rows = None  # what `setup` read, for `examples`
+
+    def setup(self):
+        """Finds the labels: in the directory's own list, the row, or the training file.
+
+        Raises:
+          UserError: fewer than two labels; class weights that do not fit.
+        """
+        if self.labels is not None:
+            return
+        self.labels = self._find_labels()
+        self._kind = self._dataset.kind(self._dataset, self.labels)
+        self.features = dict(base.SEQUENCE, label_ids=self._kind.feature)
+        self._class_weights = targets.class_weights(self._class_weights, self._kind)
+
+    def fit(self, examples):
+        if self._class_weights == targets.BALANCED:
+            counts = collections.Counter(example.label for example in examples)
+            self._balanced_weights = targets.balanced_weights(
+                [counts[label] for label in range(len(self.labels))])
 
     def identity(self):
         kind = {"kind": self._kind.name} if self._kind.name else {}
         return dict(kind, task=self.name, labels=",".join(self.labels))
 
-    def fingerprint(self, split):
-        dataset = self._dataset
-        return repr((self.labels, self._locate(split)[1], self._kind.name, dataset.aliases,
-                     dataset.dropped_label, dataset.missing_texts, dataset.separator))
+    def fingerprint(self):
+        return repr((self.labels, self._kind.name, self._dataset.separator))
 
     def splits(self, kind):
         if self._own_files.get(kind) or not self._data_dir:
@@ -100,9 +107,9 @@ class Classification(base.Task):
         return split == "test" or split in self._dataset.more_splits.get("test", ())
 
     def examples(self, split):
-        path, table = self._locate(split)
+        path, rows = self._rows(split)
         examples, left_out = [], collections.Counter()
-        for number, (place, row) in enumerate(table.rows(path, self._is_test(split)), 1):
+        for number, (place, row) in enumerate(rows, 1):
             reason = self._reason_to_leave_out(split, place, row)
             if reason:
                 left_out[reason] += 1
@@ -114,12 +121,17 @@ class Classification(base.Task):
         if not examples:
             raise UserError("%s: no examples in this file%s"
                             % (path, " (left out: %s)" % reasons if reasons else ""))
-        if reasons and split not in self._told:
-            self._told.add(split)
+        if reasons:
             console.say("%s: %d examples, left out: %s", path, len(examples), reasons)
-        if split == "train":
-            self._label_counts = collections.Counter(example.label for example in examples)
         return examples
+
+    def _rows(self, split):
+        """(path, the rows of its table), of which `setup` may have read the training file's."""
+        path, table = self._locate(split)
+        if split == "train" and self._training_rows:
+            rows, self._training_rows = self._training_rows, None
+            return path, rows
+        return path, table.rows(path, self._is_test(split))
 
     def _reason_to_leave_out(self, split, place, row):
         """Why an example is not used, as published results do not; None: it is.
@@ -145,7 +157,6 @@ class Classification(base.Task):
         return None if self._has_no_label(row) else self._kind.read(row["label"], place)
 
     def _find_labels(self):
-        """The labels of the directory's own list, of the row, or of the training file."""
         dataset = self._dataset
         if not dataset.kind.has_labels:
             return ()
@@ -156,10 +167,11 @@ class Classification(base.Task):
         return dataset.labels or self._labels_of_training_file()
 
     def _labels_of_training_file(self):
-        path, table = self._locate("train")
         dataset = self._dataset
+        path, rows = self._rows("train")
+        self._training_rows = list(rows)
         labels = tuple(sorted({
-            text for place, row in table.rows(path, False)
+            text for place, row in self._training_rows
             for text in dataset.kind.texts(row["label"], dataset.separator, place)}))
         if len(labels) < 2:
             raise UserError("%s: the label column holds %s; expected two labels or more"
@@ -183,17 +195,11 @@ class Classification(base.Task):
                                initializer=tf.zeros_initializer())
         logits = tf.matmul(pooled, weights, transpose_b=True) + bias  # [B, O]
         losses = self._kind.losses(logits, features["label_ids"])
-        if is_training and self._class_weights is not None:
-            losses *= self._kind.weights(self._weights(), features["label_ids"])
+        if is_training and self._class_weights:
+            weights = (self._balanced_weights if self._class_weights == targets.BALANCED
+                       else self._class_weights)
+            losses *= self._kind.weights(weights, features["label_ids"])
         return losses, self._kind.predictions(logits)
-
-    def _weights(self):
-        """float [L]: the labels' weights."""
-        if self._class_weights != BALANCED:
-            return self._class_weights
-        if self._label_counts is None:
-            self.examples("train")
-        return balanced_weights([self._label_counts[label] for label in range(len(self.labels))])
 
     def score(self, examples, predictions):
         return self._kind.score(_known_labels(examples), predictions)
@@ -250,34 +256,3 @@ def _labels_of_file(path):
         raise UserError("%s: expected two labels or more, an object with the key 'label' a line"
                         % path)
     return labels
-
-
-def balanced_weights(counts):
-    """Counts of L labels -> weights in inverse proportion whose mean over the examples is 1.
-
-    As scikit-learn's "balanced". A label without examples has no effect, and the weight 1.
-    """
-    counts = np.asarray(counts, np.float64)
-    present = counts > 0
-    return np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 1.0)
-
-
-def _class_weights(given, kind):
-    """What --class_weights says -> None, BALANCED or a list of positive numbers, one a label."""
-    given = [given] if isinstance(given, str) else list(given or [])
-    if not given:
-        return None
-    if not kind.can_be_weighted:
-        raise UserError("--class_weights: only for one label an example, not for several labels "
-                        "or a number; leave it out")
-    if given == [BALANCED]:
-        return BALANCED
-    try:
-        weights = [float(weight) for weight in given]
-    except ValueError:
-        weights = []
-    if len(weights) != len(kind.labels) or not all(0 < weight < float("inf") for weight in weights):
-        raise UserError("--class_weights=%s: expected %d positive numbers, for the labels %s, or "
-                        "%s" % (",".join(map(str, given)), len(kind.labels),
-                                ", ".join(kind.labels), BALANCED))
-    return weights

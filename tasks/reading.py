@@ -294,7 +294,6 @@ class Reading(base.Task):
         self._max_answer_length = max_answer_length
         self._threshold = null_score_diff_threshold
         self._dropout = dropout
-        self._told = set()
         self._encoded = (None, None)
         self._read = (None, None, None)
 
@@ -302,8 +301,8 @@ class Reading(base.Task):
         return {"task": self.name, "evaluation": self._dataset.evaluation,
                 "version_2_with_negative": self._dataset.with_negative}
 
-    def fingerprint(self, split):
-        return repr((split, self._dataset.with_negative, self._doc_stride, self._max_query_length))
+    def fingerprint(self):
+        return repr((self._doc_stride, self._max_query_length))
 
     def path(self, split):
         flag, path = self._own_files.get(split, ("%s_file" % split, None))
@@ -315,9 +314,7 @@ class Reading(base.Task):
     def examples(self, split):
         reader = Reader(self.path(split), split, self._dataset.with_negative)
         questions = reader.read()
-        if split not in self._told:
-            reader.say_what_is_wrong()
-            self._told.add(split)
+        reader.say_what_is_wrong()
         return questions
 
     def featurize(self, example, tokenizer, max_seq_length):

@@ -77,10 +77,18 @@ class Conll(collections.namedtuple("Conll", "joiner position_digits")):
     def __new__(cls, joiner=None, position_digits=False):
         return super().__new__(cls, joiner, position_digits)
 
-    def survey(self, path, scheme=None):
-        """(scheme, types) of a training file; with `scheme` the file must be in that one."""
+    def read(self, path, split):
+        """Yields a file's sentences, a list of (line number, token, tag or None) each."""
+        return self._blocks(path, split == "test")
+
+    def survey(self, path, blocks, scheme=None):
+        """(scheme, types) of a training file; with `scheme` the file must be in that one.
+
+        Args:
+          blocks: list of what `read` yields.
+        """
         places, types, num_tokens, num_words = collections.OrderedDict(), set(), 0, 0
-        for block in self._blocks(path, False):
+        for block in blocks:
             for number, token, tag in block:
                 num_tokens += 1
                 num_words += bool(_LATIN_WORD.match(token))
@@ -96,9 +104,9 @@ class Conll(collections.namedtuple("Conll", "joiner position_digits")):
                             "space between them (--joiner=' ')" % path)
         return scheme or _recognised(path, places), tuple(sorted(types))
 
-    def sentences(self, path, split, scheme, types):
+    def sentences(self, path, blocks, split, scheme, types):
         """Yields the Sentences of a file; a UserError for a tag of another scheme or type."""
-        for index, block in enumerate(self._blocks(path, split == "test"), 1):
+        for index, block in enumerate(blocks, 1):
             numbers, tokens, tags = zip(*block)
             starts, position = [], 0
             for token in tokens:
@@ -203,22 +211,27 @@ class JsonSpans(collections.namedtuple("JsonSpans", "text label")):
     def __new__(cls, text="text", label="label"):
         return super().__new__(cls, text, label)
 
-    def survey(self, path, scheme=None):
-        """(scheme, types) of a training file."""
-        types = {entity.type for sentence in self.sentences(path, "train", None, None)
+    def read(self, path, split):
+        """Yields ("file line n", object) of a file."""
+        del split
+        for number, line in files.read_lines(path):
+            if line.strip():
+                place = "%s line %d" % (path, number)
+                yield place, base.json_object(line, place)
+
+    def survey(self, path, records, scheme=None):
+        """(scheme, types) of a training file, of what `read` yields."""
+        types = {entity.type for sentence in self.sentences(path, records, "train", None, None)
                  for entity in sentence.entities}
         if not types:
             raise UserError("%s: no entity in this file; expected some under %r"
                             % (path, self.label))
         return scheme or self.scheme, tuple(sorted(types))
 
-    def sentences(self, path, split, scheme, types):
+    def sentences(self, path, records, split, scheme, types):
         """Yields the Sentences of a file; entities that overlap others are counted and reported."""
         num_left_out = 0
-        lines = ((number, line) for number, line in files.read_lines(path) if line.strip())
-        for index, (number, line) in enumerate(lines, 1):
-            place = "%s line %d" % (path, number)
-            record = base.json_object(line, place)
+        for index, (place, record) in enumerate(records, 1):
             text = _text(record.get(self.text))
             if not text:
                 raise UserError("%s: found no text under %r; expected a string that is not empty"
@@ -410,10 +423,18 @@ class Tagging(base.Task):
         self._data_dir = data_dir
         self._own_files = own_files or {}
         self._dropout = dropout
-        table = dataset.sources["train"].table
-        self.scheme, self.types = scheme or table.scheme, dataset.labels
+        self.scheme = scheme or dataset.sources["train"].table.scheme
+        self.types, self.tags = dataset.labels, None
+        self._training_records = None  # what `setup` read, for `examples`
+
+    def setup(self):
+        """Finds scheme and types in the training file where row and flags leave them open."""
+        if self.tags is not None:
+            return
         if not (self.scheme and self.types):
-            self.scheme, types = table.survey(self.path("train"), self.scheme)
+            path, table = self.path("train"), self._dataset.sources["train"].table
+            self._training_records = list(table.read(path, "train"))
+            self.scheme, types = table.survey(path, self._training_records, self.scheme)
             self.types = self.types or types
         self.tags = ("O",) + tuple(
             "%s-%s" % (prefix, kind) for kind in self.types
@@ -426,8 +447,8 @@ class Tagging(base.Task):
     def identity(self):
         return {"task": self.name, "labels": ",".join(self.types), "scheme": self.scheme}
 
-    def fingerprint(self, split):
-        return repr((self.tags, self._dataset.sources[split].table))
+    def fingerprint(self):
+        return repr(self.tags)
 
     def path(self, split):
         if self._own_files.get(split):
@@ -436,9 +457,13 @@ class Tagging(base.Task):
         return self._dataset.sources[split].find(directory, split)
 
     def examples(self, split):
-        path = self.path(split)
-        examples = list(self._dataset.sources[split].table.sentences(
-            path, split, self.scheme, self.types))
+        path, table = self.path(split), self._dataset.sources[split].table
+        records = self._training_records if split == "train" else None
+        if records:
+            self._training_records = None
+        else:
+            records = table.read(path, split)
+        examples = list(table.sentences(path, records, split, self.scheme, self.types))
         if not examples:
             raise UserError("%s: no sentences in this file" % path)
         return examples

@@ -13,6 +13,8 @@ import tensorflow.compat.v1 as tf
 from tasks import metrics
 from tasks.base import Feature
 
+# The value of --class_weights that stands for the inverse of the labels' frequencies.
+BALANCED = "balanced"
 _REMEDIES = ("try another --learning_rate (often a lower one), train longer "
              "(--num_train_epochs)%s, and check that --init_checkpoint is a pre-trained model")
 
@@ -278,3 +280,34 @@ def _some(labels):
     """A list of labels as text, cut where it is very long."""
     shown = ", ".join(labels[:30])
     return shown if len(labels) <= 30 else "%s and %d more" % (shown, len(labels) - 30)
+
+
+def balanced_weights(counts):
+    """Counts of L labels -> weights in inverse proportion whose mean over the examples is 1.
+
+    As scikit-learn's "balanced". A label without examples has no effect, and the weight 1.
+    """
+    counts = np.asarray(counts, np.float64)
+    present = counts > 0
+    return np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 1.0)
+
+
+def class_weights(given, kind):
+    """What --class_weights says -> None, BALANCED or a list of positive numbers, one a label."""
+    given = [given] if isinstance(given, str) else list(given or [])
+    if not given:
+        return None
+    if not kind.can_be_weighted:
+        raise UserError("--class_weights: only for one label an example, not for several labels "
+                        "or a number; leave it out")
+    if given == [BALANCED]:
+        return BALANCED
+    try:
+        weights = [float(weight) for weight in given]
+    except ValueError:
+        weights = []
+    if len(weights) != len(kind.labels) or not all(0 < weight < float("inf") for weight in weights):
+        raise UserError("--class_weights=%s: expected %d positive numbers, for the labels %s, or "
+                        "%s" % (",".join(map(str, given)), len(kind.labels),
+                                ", ".join(kind.labels), BALANCED))
+    return weights

@@ -64,7 +64,7 @@ def test_race(tmp_path):
         ("high1.txt-1", 0, "high")]
     assert examples[3].place == "%s questions[1]" % (tmp_path / "dev/high/1.txt")
     assert examples[3].passage == ("Tom has a dog.",) and examples[3].choices[3] == "Eve"
-    assert task.max_choices == 4
+    assert task.max_choices(examples) == 4
 
 
 def test_race_of_one_level_and_below_its_own_directory(tmp_path):
@@ -131,9 +131,9 @@ def test_own_questions(tmp_path):
     examples = task.examples("dev")
     assert [(example.id, example.label) for example in examples] == [
         ("dev-1", 1), ("x", 2), ("dev-3", 0)]
-    assert examples[2].passage == ("",) and task.max_choices == 3
+    assert examples[2].passage == ("",) and task.max_choices(examples) == 3
     write(tmp_path / "train.json", dict(OWN, choices=["蓝的"] * 7))
-    assert task_of("jsonl", tmp_path).max_choices == 7
+    assert task.max_choices(task.examples("train")) == 7
 
 
 @pytest.mark.parametrize("changes, message", [

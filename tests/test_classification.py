@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 import run_classifier
 import tiny
 import tuning
-from tasks import classification, datasets
+from tasks import classification, datasets, targets
 
 
 def lines(*rows):
@@ -29,7 +29,9 @@ def write(directory, **texts):
 
 def create(name, directory, **options):
     key = datasets.find(name)
-    return classification.Classification(key, datasets.DATASETS[key], str(directory), **options)
+    task = classification.Classification(key, datasets.DATASETS[key], str(directory), **options)
+    task.setup()
+    return task
 
 
 def found(task, split):
@@ -212,7 +214,6 @@ def test_what_is_left_out_is_counted(tmp_path, caplog):
     with caplog.at_level("INFO", "albert"):
         task = create("qqp", tmp_path)
         assert [example.id for example in task.examples("train")] == ["0", "2"]
-        task.examples("train")
     message, = caplog.messages
     assert message.endswith("train.tsv: 2 examples, left out: 2 with another number of columns "
                             "than the header, 1 with a missing text")
@@ -329,7 +330,9 @@ def own(directory, text, form="tsv", **options):
     write(directory, **{"train__" + form: text, "dev__" + form: text})
     columns = ("text", "label") if form == "jsonl" else ("0", "1")
     dataset = datasets.own_dataset(form, columns[0], None, columns[1], None, False, **options)
-    return classification.Classification(form, dataset, str(directory))
+    task = classification.Classification(form, dataset, str(directory))
+    task.setup()
+    return task
 
 
 @pytest.mark.parametrize("form, text, separator", [
@@ -471,6 +474,7 @@ def test_class_weights(tmp_path):
 
     def weighted(weights, is_training=True):
         task = create("lcqmc", tmp_path, class_weights=weights, classifier_dropout=0.0)
+        task.fit(task.examples("train"))
         return (losses(task, [0, 1], is_training)[0] / np.log(2)).tolist()
 
     assert weighted(None) == pytest.approx([1, 1])
@@ -480,7 +484,7 @@ def test_class_weights(tmp_path):
 
 
 def test_balanced_weights():
-    weights = classification.balanced_weights([3, 1, 0])
+    weights = targets.balanced_weights([3, 1, 0])
     np.testing.assert_allclose(weights, [2 / 3, 2, 1])
     assert np.dot(weights, [3, 1, 0]) == pytest.approx(4)
 
@@ -514,14 +518,14 @@ def test_dropout(tmp_path):
 def test_refused_flags(tmp_path, changes, message):
     tuning.prepare(tmp_path)
     with pytest.raises(UserError, match=message):
-        run_classifier.create_task(tuning.flags_of(tmp_path, **changes))
+        run_classifier.create_task(tuning.flags_of(tmp_path, **changes)).setup()
 
 
 def test_fingerprints_tell_tables_and_labels_apart(tmp_path):
     text = "a\tx\nb\ty\n"
     tasks = [own(tmp_path, text), own(tmp_path, text, multi_label=True),
              own(tmp_path, text, multi_label=True, separator="|"), own(tmp_path, "a\tx\nb\tz\n")]
-    assert len({task.fingerprint("dev") for task in tasks}) == 4
+    assert len({task.fingerprint() for task in tasks}) == 4
     assert "0x" not in repr([create(name, tmp_path)._dataset.sources for name in
                              datasets.DATASETS])  # addresses differ between two runs
 

@@ -87,7 +87,7 @@ def test_counts_are_told_once(tmp_path, caplog, monkeypatch):
         question("moved", answers=[("Denver", 40)]), question("gone", answers=[("x", 25)])))
     task = reading.Reading("own", reading.Dataset({}, "en"), None,
                            {split: ("file", path) for split in ("train", "dev")})
-    assert [len(task.examples(split)) for split in ("dev", "train", "dev")] == [2, 1, 2]
+    assert [len(task.examples(split)) for split in ("dev", "train")] == [2, 1]
     assert said == [
         path + ": 1 answers do not stand at their answer_start; the place nearest to it is taken",
         path + ": 1 questions have no answer that stands in the context, kept and scored; the "

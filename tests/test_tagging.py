@@ -32,7 +32,12 @@ def json_lines(path):
 
 
 def read(table, path, text, split="dev", scheme=None, types=None):
-    return list(table.sentences(write(path, text), split, scheme, types))
+    path = write(path, text)
+    return list(table.sentences(path, table.read(path, split), split, scheme, types))
+
+
+def survey(table, path, scheme=None):
+    return table.survey(path, list(table.read(path, "train")), scheme)
 
 
 @pytest.mark.parametrize("scheme, tags", [
@@ -84,7 +89,7 @@ def test_words_are_joined(tmp_path):
     sentence, = read(Conll(joiner=" "), tmp_path / "f", "New B-LOC\nYork I-LOC\nis O\n")
     assert (sentence.text, sentence.starts) == ("New York is", [0, 4, 9])
     with pytest.raises(UserError, match="Latin words, .* put a space between them .--joiner=' '."):
-        Conll().survey(str(tmp_path / "f"))
+        survey(Conll(), str(tmp_path / "f"))
 
 
 def test_position_digits(tmp_path):
@@ -103,8 +108,8 @@ def test_untagged_test_file(tmp_path):
     ("B-PER E-PER S-LOC", "BIOES"), ("S-PER B-LOC I-LOC E-LOC", "BIOES")])
 def test_scheme_is_recognised(tmp_path, tags, scheme):
     path = write(tmp_path / "f", "".join("字 %s\n" % tag for tag in tags.split()))
-    assert Conll().survey(path)[0] == scheme
-    assert Conll().survey(path)[1] == (("LOC", "PER") if "LOC" in tags else ("PER",))
+    assert survey(Conll(), path)[0] == scheme
+    assert survey(Conll(), path)[1] == (("LOC", "PER") if "LOC" in tags else ("PER",))
 
 
 @pytest.mark.parametrize("text, message", [
@@ -120,7 +125,7 @@ def test_scheme_is_recognised(tmp_path, tags, scheme):
 ])
 def test_bad_conll_training_files(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
-        Conll().survey(write(tmp_path / "f", text))
+        survey(Conll(), write(tmp_path / "f", text))
 
 
 @pytest.mark.parametrize("table, text, message", [
@@ -158,7 +163,7 @@ def test_json_spans(tmp_path):
     first, second = read(JsonSpans(), tmp_path / "f", "\n".join(lines))
     assert first.entities == [("company", 0, 4), ("name", 5, 8)]  # the longer of two that overlap
     assert (second.id, second.text, second.entities) == (7, "\ufffd无", [])
-    assert JsonSpans().survey(str(tmp_path / "f")) == ("BIO", ("company", "name"))
+    assert survey(JsonSpans(), str(tmp_path / "f")) == ("BIO", ("company", "name"))
     assert read(JsonSpans(), tmp_path / "f", '{"id": 0, "text": "a"}', "test")[0].entities is None
 
 
@@ -193,8 +198,13 @@ def test_windows_count_every_token_once():
 def make_task(directory, scheme="BIO", joiner=None):
     """A Tagging of the types LOC and PER without files."""
     sources = {"train": Source(("train",), Conll(joiner)), "test": Source(("f",), Conll(joiner))}
-    return Tagging("own", Dataset(sources, ("LOC", "PER"), "submitted.json"), str(directory),
-                   scheme=scheme)
+    return set_up(Tagging("own", Dataset(sources, ("LOC", "PER"), "submitted.json"),
+                          str(directory), scheme=scheme))
+
+
+def set_up(task):
+    task.setup()
+    return task
 
 
 def make_tokenizer(path):
@@ -330,15 +340,16 @@ def test_rows():
     assert {name: sorted(row.sources) for name, row in tagging.DATASETS.items()} == {
         name: ["dev", "test", "train"]
         for name in ("cluener", "weibo", "msra", "people_daily", "resume")}
-    task = Tagging("cluener", tagging.DATASETS["cluener"], None)
+    task = set_up(Tagging("cluener", tagging.DATASETS["cluener"], None))
     assert (len(task.tags), task.scheme) == (21, "BIO")
-    assert len(Tagging("cluener", tagging.DATASETS["cluener"], None, scheme="BMES").tags) == 41
+    other = set_up(Tagging("cluener", tagging.DATASETS["cluener"], None, scheme="BMES"))
+    assert len(other.tags) == 41
 
 
 def test_weibo():
     if not os.path.isdir(WEIBO):
         pytest.skip("no Weibo NER files; name their directory in WEIBO_NER_DIR")
-    task = Tagging("weibo", tagging.DATASETS["weibo"], WEIBO)
+    task = set_up(Tagging("weibo", tagging.DATASETS["weibo"], WEIBO))
     assert (len(task.tags), task.scheme, len(task.types)) == (17, "BIO", 8)
     tokenizer = tokenization.WordPieceTokenizer(os.path.join(SHARED, "vocab_chinese_21128.txt"))
     for split, sentences, units, entities in (
@@ -450,4 +461,4 @@ def test_refused(learned, changes, message):
 def test_task_names(tmp_path, given, name):
     write(tmp_path / "train.json", '{"text": "ab", "label": {"PER": {"a": [[0, 0]]}}}')
     flags = tiny.parse(run_ner.define_flags, **flag_values(tmp_path, task_name=given))
-    assert run_ner.create_task(flags).identity()["task"] == name
+    assert set_up(run_ner.create_task(flags)).identity()["task"] == name

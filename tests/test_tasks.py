@@ -106,10 +106,15 @@ def test_bad_lines_are_named(tmp_path, table, text, message):
         rows(table, tmp_path / "f", text)
 
 
+def create(name, directory, dataset=None):
+    task = classification.Classification(name, dataset or datasets.DATASETS[name], directory)
+    task.setup()
+    return task
+
+
 def lcqmc(tmp_path, text, split="dev"):
     (tmp_path / (split + ".txt")).write_text(text, encoding="utf-8")
-    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], str(tmp_path))
-    return task.examples(split)
+    return create("lcqmc", str(tmp_path)).examples(split)
 
 
 def test_examples(tmp_path):
@@ -156,7 +161,7 @@ def test_xnli_spelling_of_contradiction_and_languages(tmp_path):
         "premise\thypo\tlabel\na\tb\tcontradictory\nc\td\tentailment\n")
     (tmp_path / "xnli.dev.tsv").write_text(
         "language\tgold_label\tsentence1\tsentence2\nfr\tneutral\ta\tb\nzh\tcontradiction\tc\td\n")
-    task = classification.Classification("xnli", datasets.DATASETS["xnli"], str(tmp_path))
+    task = create("xnli", str(tmp_path))
     assert [example.label for example in task.examples("train")] == [0, 1]
     assert [example[2:] for example in task.examples("dev")] == [("c", "d", 0)]
 
@@ -166,8 +171,7 @@ def test_xnli_spelling_of_contradiction_and_languages(tmp_path):
     ("xnli", {"train": [60, 60, 60], "dev": [20, 20, 20], "test": [20, 20, 20]}),
 ])
 def test_bundled_data(name, counts):
-    task = classification.Classification(name, datasets.DATASETS[name],
-                                         os.path.join(DATA, name))
+    task = create(name, os.path.join(DATA, name))
     texts = {}
     for split, expected in counts.items():
         examples = task.examples(split)
@@ -180,7 +184,7 @@ def test_bundled_data(name, counts):
 def own(tmp_path, text, kind="tsv", text_b=None, columns=("0", "1"), labels=None, header=False):
     (tmp_path / ("train." + kind)).write_text(text, encoding="utf-8")
     dataset = datasets.own_dataset(kind, columns[0], text_b, columns[1], labels, header)
-    return classification.Classification(kind, dataset, str(tmp_path))
+    return create(kind, str(tmp_path), dataset)
 
 
 def test_labels_of_own_files_are_those_of_the_training_file(tmp_path):
@@ -258,7 +262,7 @@ def test_pairs_are_cut_as_bert_cuts_them():
 
 
 def test_featurize(tmp_path):
-    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], None)
+    task = create("lcqmc", None)
     example, = lcqmc(tmp_path, "AB\tC\t1\n")
     features, = task.featurize(example, Tokenizer, 16)
     assert set(features) == set(task.features)
@@ -269,14 +273,14 @@ def test_featurize(tmp_path):
 
 def test_evaluation_needs_labels(tmp_path):
     examples = lcqmc(tmp_path, "a\tb\n", "test")
-    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], None)
+    task = create("lcqmc", None)
     with pytest.raises(UserError, match="test.txt line 1: no label; labels are needed to evaluate"):
         task.score(examples, {"probabilities": np.ones([1, 2])})
 
 
 def test_predictions_as_a_table(tmp_path):
     examples = lcqmc(tmp_path, "a\tb\nc\td\n", "test")
-    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], None)
+    task = create("lcqmc", None)
     paths = task.write_predictions(str(tmp_path), "test", examples, {
         "probabilities": np.array([[0.25, 0.75], [0.9, 0.1]])})
     assert paths == [str(tmp_path / "test_results.tsv")]
