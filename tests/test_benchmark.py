@@ -64,7 +64,7 @@ def script(path, text):
 
 
 def test_all_are_measured_in_turn_and_one_that_fails_is_left_out(tmp_path, monkeypatch, said):
-    monkeypatch.setattr(benchmark, "ours", lambda *arguments: script(
+    monkeypatch.setattr(benchmark, "peer_command", lambda *arguments: script(
         tmp_path / "peak.py", "print(2e9)"))
     commands_of = {
         "this code": script(tmp_path / "good.py", "print('7.0 examples/s')"),
