@@ -21,7 +21,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import optimization
-from pretraining import recipes, records
+from pretraining import inputs, recipes, records
 from training import checkpoints, estimators, flops, hooks
 
 
@@ -283,7 +283,7 @@ def training_data(flags, paths):
         raise UserError("%s holds masks and --dynamic_masking draws its own; make the data again "
                         "with --store_word_starts or leave --dynamic_masking out" % paths[0])
     return Data(paths, functools.partial(
-        records.pretraining_input_fn, paths, *lengths, estimators.step_examples(flags),
+        inputs.pretraining_input_fn, paths, *lengths, estimators.step_examples(flags),
         is_training=True, seed=flags.seed, masking=masking), masking)
 
 
@@ -294,7 +294,7 @@ def evaluation_data(flags, paths):
     """
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
     masking = records.masking_settings(paths, lengths[1])
-    return Data(paths, records.pretraining_input_fn(
+    return Data(paths, inputs.pretraining_input_fn(
         paths, *lengths, flags.eval_batch_size, is_training=False, masking=masking), masking)
 
 
@@ -344,7 +344,7 @@ def main(flags):
         raise UserError("--max_seq_length=%d is larger than the config's max_position_embeddings "
                         "%d" % (flags.max_seq_length, config.max_position_embeddings))
     fit = flags.max_seq_length, flags.max_predictions_per_seq, config.vocab_size
-    records.check_pretraining_files(train_paths + eval_paths, *fit)
+    inputs.check_pretraining_files(train_paths + eval_paths, *fit)
     training, evaluation = training_data(flags, train_paths), evaluation_data(flags, eval_paths)
     if train_paths:
         choose_recipe(flags, config)
@@ -353,12 +353,12 @@ def main(flags):
         raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first"
                         % flags.output_dir)
     with estimators.damage_named(train_paths):
-        baseline = train_paths and records.majority_token_accuracy(train_paths, training.masking)
+        baseline = train_paths and inputs.majority_token_accuracy(train_paths, training.masking)
     estimator = estimators.create(model_fn_builder(config, flags, baseline), flags)
     try:
         train_and_evaluate(estimator, flags, training, evaluation)
     except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one
-        records.check_every_record(train_paths + eval_paths, *fit)
+        inputs.check_every_record(train_paths + eval_paths, *fit)
         raise
     if flags.export_dir and estimators.is_chief():
         path = estimator.export_saved_model(

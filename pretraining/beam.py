@@ -1,4 +1,4 @@
-"""Documents -> shuffled record files on Apache Beam, for more text than one machine works through.
+"""Text -> shuffled record files on Apache Beam, for more text than one machine works through.
 
 The records are those that pretraining/shards.py makes, in another random order:
 
@@ -26,16 +26,15 @@ import tempfile
 import typing
 import uuid
 
-from util import files, sources, tfrecords
+from util import console, files, sources, tfrecords, workers
 from util.errors import UserError
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-import tokenization
-from pretraining import shards
+from pretraining import record_maker, shard_files
 from pretraining.report import Statistics
-from text import corpus, segmentation
+from text import corpus
 
 CHUNK_CHARACTERS = 1 << 16
 BUCKET_BYTES = 1 << 26
@@ -52,20 +51,39 @@ _OS_ERROR = re.compile(
 _DEATH = ("a worker process died, most often killed for lack of memory; the DirectRunner holds all "
           "records there: leave --runner out on one machine, or take a cluster's runner")
 
-# paths: list of text files; skip_bad_lines, split: as corpus.read_documents has them.
-Source = collections.namedtuple("Source", "paths skip_bad_lines split")
 
-# What a worker makes its RecordMaker of; engine: a name of segmentation.ENGINES, or None.
-Recipe = collections.namedtuple("Recipe", "vocab_file spm_model_file do_lower_case engine settings")
+def make_data(inputs, outputs, maker, runner, num_workers=None, options=""):
+    """Makes the record files and descriptions of some text, as shards.make_data, by a pipeline.
+
+    Args:
+      inputs: text files.
+      outputs: paths of the record files.
+      maker: record_maker.RecordMaker.
+      runner, num_workers, options: of `run`; the DirectRunner has a process for each processor
+        where num_workers is None.
+
+    Returns:
+      report.Statistics.
+
+    Raises:
+      UserError: the text or the options are wrong, the text makes fewer instances than there are
+        outputs, or a cluster did not do its work.
+    """
+    if runner == "DirectRunner":
+        num_workers = num_workers or workers.default_number()
+    console.say("%s makes the records of %d file(s); it shows no progress here",
+                runner, len(inputs))
+    with work_directory(outputs[0]) as directory:
+        shards, statistics = run(
+            inputs, maker, directory, len(outputs), runner, num_workers, options)
+        if len(shards) < len(outputs):
+            raise shard_files.too_few_error(statistics.counts["instances"], outputs)
+        shard_files.publish(shards, outputs, maker.description(statistics.counts))
+    return statistics
 
 
-@functools.lru_cache(1)
-def record_maker(recipe):
-    """A Recipe -> shards.RecordMaker, made once in a process."""
-    tokenizer = tokenization.load_tokenizer(
-        recipe.vocab_file, recipe.spm_model_file, recipe.do_lower_case)
-    return shards.RecordMaker(
-        tokenizer, recipe.engine and segmentation.load(recipe.engine), recipe.settings)
+# RecordMakers do not travel to the workers, their settings do: each process makes one of them.
+_record_maker = functools.lru_cache(1)(record_maker.RecordMaker)
 
 
 # ---- the steps ----
@@ -74,14 +92,13 @@ def record_maker(recipe):
 class ReadChunks(beam.DoFn):
     """(number of a file, its path) -> (number of the first document, documents) of every chunk."""
 
-    def __init__(self, source):
-        self._source = source
+    def __init__(self, text):
+        self._text = text  # record_maker.TextSettings
 
     def process(self, element):
         number, path = element
         statistics = Statistics()
-        documents = corpus.read_documents(
-            [path], statistics.counts, self._source.skip_bad_lines, self._source.split)
+        documents = record_maker.read_documents([path], self._text, statistics.counts)
         for chunk in corpus.chunks(documents, CHUNK_CHARACTERS, statistics.counts):
             yield (number << FILE_SHIFT) + chunk.first, chunk.documents
         statistics.counts.pop("input bytes", None)
@@ -92,19 +109,18 @@ class ReadChunks(beam.DoFn):
 class MakeRecords(beam.DoFn):
     """(number of the first document, [documents]) -> (bucket, order key + record) of instances."""
 
-    def __init__(self, recipe, num_buckets):
-        self._recipe, self._num_buckets = recipe, num_buckets
+    def __init__(self, text, settings, num_buckets):
+        self._text, self._settings, self._num_buckets = text, settings, num_buckets
 
     def setup(self):
-        self._records_of = record_maker(self._recipe)
+        self._maker = _record_maker(self._text, self._settings)
 
     def process(self, element):
         first, chunks = element
-        seed, statistics = self._recipe.settings.random_seed, Statistics()
-        for ordinal, sentences in enumerate(itertools.chain.from_iterable(chunks), first):
-            for number, record in enumerate(self._records_of(sentences, statistics)):
-                key = shards.order_key(seed, ordinal, number)
-                yield key * self._num_buckets >> 64, key.to_bytes(8, "big") + record
+        statistics = Statistics()
+        documents = itertools.chain.from_iterable(chunks)
+        for key, record in self._maker.keyed_records(documents, first, statistics):
+            yield key * self._num_buckets >> 64, key.to_bytes(8, "big") + record
         yield beam.pvalue.TaggedOutput("statistics", statistics)
 
 
@@ -153,24 +169,23 @@ def _read_result(directory, name):
 
 # ---- the pipeline ----
 
-def buckets_a_shard(source, num_shards, recipe):
+def buckets_a_shard(inputs, maker, num_shards):
     """How many buckets a shard is made of, estimated from some of the text."""
-    spread = source.paths[::1 + len(source.paths) // SAMPLE_FILES]
+    spread = inputs[::1 + len(inputs) // SAMPLE_FILES]
     documents = (document for path in spread for document in itertools.islice(
-        corpus.read_documents(
-            [path], collections.Counter(), source.skip_bad_lines, source.split), 64))
-    text = made = 0
-    for sentences in documents:
-        text += sum(len(sentence.encode("utf-8")) for sentence in sentences)
-        made += sum(map(len, record_maker(recipe)(sentences, Statistics())))
-        if text > SAMPLE_BYTES:
+        record_maker.read_documents([path], maker.text, collections.Counter()), 64))
+    text_bytes = record_bytes = 0
+    for document in documents:
+        text_bytes += sum(len(sentence.encode("utf-8")) for sentence in document)
+        record_bytes += sum(map(len, maker(document, Statistics())))
+        if text_bytes > SAMPLE_BYTES:
             break
     size = sum(files.size(path) * (COMPRESSION if path.lower().endswith(COMPRESSED) else 1)
-               for path in source.paths)
-    return 1 + int(size * made / max(text, 1) / num_shards / BUCKET_BYTES)
+               for path in inputs)
+    return 1 + int(size * record_bytes / max(text_bytes, 1) / num_shards / BUCKET_BYTES)
 
 
-def build(pipeline, source, recipe, directory, num_shards, per_shard):
+def build(pipeline, inputs, maker, directory, num_shards, per_shard):
     """Adds all steps to a beam.Pipeline; "shards.json" and "statistics.json" are its results.
 
     No Reshuffle: its keys are drawn at random, and a runner that computes a lost part again would
@@ -178,15 +193,16 @@ def build(pipeline, source, recipe, directory, num_shards, per_shard):
     """
     chunks, read = (
         pipeline
-        | "files" >> beam.Create(list(enumerate(source.paths)), reshuffle=False)
+        | "files" >> beam.Create(list(enumerate(inputs)), reshuffle=False)
         | "spread files" >> beam.GroupByKey()
         | "file" >> beam.MapTuple(lambda number, paths: (number, *paths))
-        | "read" >> beam.ParDo(ReadChunks(source)).with_outputs("statistics", main="chunks"))
+        | "read" >> beam.ParDo(ReadChunks(maker.text)).with_outputs("statistics", main="chunks"))
     records, made = (
         chunks
         | "spread chunks" >> beam.GroupByKey()
-        | "make" >> beam.ParDo(MakeRecords(recipe, num_shards * per_shard)).with_outputs(
-            "statistics", main="records"))
+        | "make" >> beam.ParDo(MakeRecords(
+            maker.text, maker.settings, num_shards * per_shard)).with_outputs(
+                "statistics", main="records"))
     _ = (
         records
         | "shuffle" >> beam.GroupByKey()
@@ -204,12 +220,12 @@ def build(pipeline, source, recipe, directory, num_shards, per_shard):
         | "statistics.json" >> beam.Map(_write_result, directory, "statistics.json"))
 
 
-def run(source, recipe, directory, num_shards, runner, num_workers=None, options=""):
+def run(inputs, maker, directory, num_shards, runner, num_workers=None, options=""):
     """Makes all shards.
 
     Args:
-      source: Source.
-      recipe: Recipe.
+      inputs: text files.
+      maker: record_maker.RecordMaker.
       directory: of `work_directory`; the shards are written there.
       num_shards: how many, all about equally large.
       runner: a key of NUM_WORKERS_OPTION, or another runner of Beam.
@@ -224,11 +240,11 @@ def run(source, recipe, directory, num_shards, runner, num_workers=None, options
       UserError: the text or the options are wrong, or a cluster did not do its work.
     """
     arguments = _arguments(runner, num_workers, options)
-    with _importable_in_children(), _held_stderr() as (own_stderr, show), _log(runner, own_stderr):
+    with _importable_in_children(), _held_stderr() as (terminal, show), _log(runner, terminal):
         try:
             pipeline = beam.Pipeline(options=_options(runner, arguments))
-            per_shard = buckets_a_shard(source, num_shards, recipe)
-            build(pipeline, source, recipe, directory, num_shards, per_shard)
+            per_shard = buckets_a_shard(inputs, maker, num_shards)
+            build(pipeline, inputs, maker, directory, num_shards, per_shard)
             _finish(pipeline.run())
         except Exception as error:
             text = "%s: %s" % (type(error).__name__, str(error).strip())
@@ -289,16 +305,17 @@ def _finish(result):
 
 
 def find_mistake(text):
-    """An error of Beam, tracebacks of a worker included -> the sentence of a UserError there.
+    """An error of Beam, with the tracebacks of workers -> one sentence for the user, or None.
 
-    So with an OSError (a full disk) and a worker that was killed; None if there is nothing known.
+    The sentence is that of a UserError or an OSError (a full disk) in a worker, or says that a
+    worker was killed.
     """
-    found = _USER_ERROR.search(text)
-    if found:
-        return found.group(1)
-    found = _OS_ERROR.search(text)
-    if found:
-        return "%s: %s" % (found.group(2) or "writing", found.group(1))
+    match = _USER_ERROR.search(text)
+    if match:
+        return match.group(1)
+    match = _OS_ERROR.search(text)
+    if match:
+        return "%s: %s" % (match.group(2) or "writing", match.group(1))
     return _DEATH if "Channel closed prematurely" in text else None
 
 
@@ -317,25 +334,25 @@ def _importable_in_children():
 
 @contextlib.contextmanager
 def _held_stderr():
-    """Keeps what this process and its children write to standard error: (the real one, show).
+    """Keeps what this process and its children write to standard error: yields (terminal, show).
 
-    A worker process writes a traceback of every exception, also of a UserError; show() shows what
-    was kept.
+    A worker process writes a traceback of every exception, also of a UserError. `terminal` is the
+    real standard error; show() writes there what was kept.
     """
     def show():
         sys.stderr.flush()
         held.seek(0)
-        own.write(held.read().decode("utf-8", "replace"))
-        own.flush()
+        terminal.write(held.read().decode("utf-8", "replace"))
+        terminal.flush()
 
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(2), "w") as own:
+    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(2), "w") as terminal:
         os.dup2(held.fileno(), 2)
         try:
-            yield own, show
+            yield terminal, show
         finally:
             sys.stderr.flush()
-            os.dup2(own.fileno(), 2)
+            os.dup2(terminal.fileno(), 2)
 
 
 @contextlib.contextmanager

@@ -8,12 +8,11 @@ import pytest
 import scipy.stats
 import tensorflow.compat.v1 as tf
 
-from pretraining import dynamic_masking
-from pretraining import instances as instances_of
+from pretraining import dynamic_masking, masking
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 V = 30
-SETTINGS = dynamic_masking.Settings(
+SETTINGS = masking.Settings(
     max_predictions_per_seq=20, masked_lm_prob=0.15, ngram=3, brightmart_labels=False,
     mask_id=MASK, special_ids=(PAD, UNK, CLS, SEP, MASK), vocab_size=V)
 FIRST = 12  # tokens of texts made here are 12 to 29, so 5 to 11 come from the random ones only
@@ -81,16 +80,16 @@ def labels_of(made):
 
 
 def budget(features, settings):
-    return instances_of.mask_budget(int(features["input_mask"].sum()), settings)
+    return masking.mask_budget(int(features["input_mask"].sum()), settings)
 
 
 def statically_chosen(features, settings, count):
-    """The positions that instances.py chooses in a text, `count` times."""
+    """The positions that masking.py chooses in a text, `count` times."""
     length = features["input_mask"].sum()
     middle = int(np.argmax(features["segment_ids"])) - 1
     rng = random.Random(5)
     starts = features["word_starts"][:length].astype(bool)
-    return [instances_of.choose_positions(
+    return [masking.choose_positions(
         starts, middle, budget(features, settings), settings.ngram, rng)[0].tolist()
             for _ in range(count)]
 
@@ -196,8 +195,8 @@ def test_budget_is_rounded_as_in_python(share, most):
     settings = SETTINGS._replace(masked_lm_prob=share, max_predictions_per_seq=most)
     lengths = list(range(5, 513))
     with tf.Graph().as_default(), tf.Session() as session:
-        found = session.run(dynamic_masking.mask_budget(tf.constant(lengths), settings))
-    assert found.tolist() == [instances_of.mask_budget(length, settings) for length in lengths]
+        budgets = session.run(dynamic_masking.mask_budgets(tf.constant(lengths), 512, settings))
+    assert budgets.tolist() == [masking.mask_budget(length, settings) for length in lengths]
 
 
 @pytest.mark.parametrize("ngram", [1, 2, 3, 10])

@@ -14,8 +14,8 @@ import tensorflow.compat.v1 as tf
 
 import create_vocab
 import tokenization
+from pretraining import inputs, masking, records
 from pretraining import instances as instances_of
-from pretraining import records
 from text import corpus as corpus_of
 from text import segmentation
 
@@ -471,13 +471,14 @@ def test_features_are_the_original_codes(encoded, vocabulary):
 def test_features_fit_the_reader(encoded, vocabulary):
     instance = make(encoded[:1], vocabulary)[0]
     for changes, spec in [
-            ({}, records.pretraining_spec(64, 20)),
+            ({}, records.masked_spec(64, 20)),
             ({"store_word_starts": True}, records.unmasked_spec(64, False)),
             ({"store_word_starts": True, "brightmart_labels": True},
              records.unmasked_spec(64, True))]:
         features = instances_of.instance_features(instance, SETTINGS._replace(**changes))
         with tf.Graph().as_default(), tf.Session() as session:
-            read = session.run(tf.parse_single_example(tfrecords.serialize(features), spec))
+            read = session.run(tf.parse_single_example(
+                tfrecords.serialize(features), inputs.parsing_spec(spec)))
         assert set(read) == set(features)
         for name, values in features.items():
             np.testing.assert_array_equal(read[name], values)
@@ -568,7 +569,7 @@ def test_positions_are_drawn_in_words_between_the_specials():
         starts[bounds[:-1]] = True
         middle = bounds[split + 1]
         size, ngram = rng.randrange(1, 30), rng.randrange(1, 6)
-        positions, span_lengths = instances_of.choose_positions(starts, middle, size, ngram, rng)
+        positions, span_lengths = masking.choose_positions(starts, middle, size, ngram, rng)
         assert positions.dtype == np.int32
         assert len(positions) <= size
         assert not {0, middle, bounds[-1] - 1} & set(positions.tolist())

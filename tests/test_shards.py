@@ -25,9 +25,8 @@ from util.errors import UserError
 
 import pytest
 
-import create_pretraining_data as command
 from factories import NEWS, ROOT, everything, flags, make, news, refused, stopped
-from pretraining import shards
+from pretraining import record_maker, shard_files, shards
 from processes import alive, descendants, needs_proc, wait_until
 from text import corpus
 
@@ -38,7 +37,7 @@ TEXT = "\n\n".join(news().split("\n\n")[:DOCUMENTS]) + "\n"
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(command, "MIN_CHUNK", 256)
+    monkeypatch.setattr(shards, "MIN_CHUNK", 256)
 
 
 def outputs(directory, **changes):
@@ -63,13 +62,13 @@ def expected(tmp_path_factory, sample_vocab):
 @pytest.fixture
 def encoded(monkeypatch):
     """How many documents were made into records, and not found as records: a list that grows."""
-    original, documents = shards.RecordMaker.__call__, []
+    original, documents = record_maker.RecordMaker.__call__, []
 
     def spied(self, document, statistics):
         documents.append(document)
         return original(self, document, statistics)
 
-    monkeypatch.setattr(shards.RecordMaker, "__call__", spied)
+    monkeypatch.setattr(record_maker.RecordMaker, "__call__", spied)
     return documents
 
 
@@ -102,7 +101,7 @@ RUNS, SHARDS = (external_sort, "write_run"), (tfrecords, "write")
 # ---- parts ----
 
 def test_order_keys_are_even():
-    keys = [shards.order_key(seed, document, instance)
+    keys = [record_maker.order_key(seed, document, instance)
             for seed in range(3) for document in range(1000) for instance in range(3)]
     assert len(set(keys)) == 9000
     assert min(keys) >= 0 and max(keys) < 2 ** 64
@@ -112,7 +111,7 @@ def test_order_keys_are_even():
 
 
 def test_order_key_never_changes():
-    assert shards.order_key(12345, 7, 1) == 4503141663918634411
+    assert record_maker.order_key(12345, 7, 1) == 4503141663918634411
 
 
 def test_work_directory_is_removed_or_kept(tmp_path, caplog):
@@ -312,10 +311,12 @@ def test_nothing_of_other_code_is_used(tmp_path, sample_vocab, monkeypatch, enco
 
 def test_code_that_decides_the_bytes_is_watched():
     """Every module of the project that runs between the text and a run."""
-    assert {"create_pretraining_data.py", "pretraining/instances.py", "pretraining/report.py",
-            "pretraining/shards.py", "text/corpus.py", "text/segmentation.py", "text/sentences.py",
-            "tokenization.py", "util/external_sort.py", "util/files.py", "util/tfrecords.py"
-            } <= set(sources.closure("create_pretraining_data.py"))
+    watched = {"pretraining/instances.py", "pretraining/masking.py", "pretraining/record_maker.py",
+               "pretraining/report.py", "pretraining/shards.py", "text/corpus.py",
+               "text/segmentation.py", "text/sentences.py", "tokenization.py",
+               "util/external_sort.py", "util/files.py", "util/tfrecords.py"}
+    assert watched <= set(sources.closure("pretraining/shards.py"))
+    assert watched <= set(sources.closure("create_pretraining_data.py"))
 
 
 def test_mended_line_costs_its_chunk_only(tmp_path, sample_vocab, encoded, expected):
@@ -398,7 +399,7 @@ def test_killed_while_names_are_given(tmp_path, sample_vocab, monkeypatch, expec
     """Old output stands there; every file is the old or the new one at any time."""
     old = contents(make(tmp_path, sample_vocab, TEXT, **outputs(tmp_path, random_seed=1)))
     assert set(old) == set(expected) and old != expected
-    publish = command.publish
+    publish = shard_files.publish
 
     def dying(*arguments):
         return publish(*arguments) if os.getpid() == parent else killing(*arguments)
@@ -410,7 +411,7 @@ def test_killed_while_names_are_given(tmp_path, sample_vocab, monkeypatch, expec
         publish(*arguments)
 
     parent = os.getpid()
-    monkeypatch.setattr(command, "publish", dying)
+    monkeypatch.setattr(shard_files, "publish", dying)
     assert killed_at(None, lambda: make(tmp_path, sample_vocab, TEXT, **outputs(tmp_path)))
     for name, content in contents(tmp_path / "out").items():
         assert name.endswith(".tmp") or content in (old[name], expected[name])
