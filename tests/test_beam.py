@@ -255,7 +255,7 @@ def test_options_that_are_refused(tmp_path, sample_vocab, inputs, runner, change
 
 @needs_beam
 def test_options_of_the_user_count():
-    from pretraining.beam import _arguments
+    from pretraining.beam_runs import _arguments
     assert _arguments("DirectRunner", 2, "--runner=x " + IN_MEMORY) == [
         "--direct_running_mode=multi_processing", "--direct_num_workers=2", "--runner=x",
         IN_MEMORY, "--runner=DirectRunner"]
@@ -276,7 +276,7 @@ def test_options_of_the_user_count():
     ("ValueError: [Errno of nothing]", None),
 ])
 def test_mistake_in_an_error_of_beam(text, sentence):
-    from pretraining.beam import find_mistake
+    from pretraining.beam_runs import find_mistake
     assert find_mistake(text) == sentence
 
 
