@@ -285,25 +285,6 @@ def test_comma_list_of_files(tmp_path, sample_vocab, reference):
     assert description(out / "u.tfrecord")["files"] == {"u.tfrecord": counts["u.tfrecord"]}
 
 
-@pytest.mark.parametrize("output_file, paths", [
-    ("a.tfrecord", ["a.tfrecord"]),
-    ("d/a@2.tfrecord", ["d/a-00000-of-00002.tfrecord", "d/a-00001-of-00002.tfrecord"]),
-    ("a@1", ["a-00000-of-00001"]),
-    ("a@2, b@1.x,c", ["a-00000-of-00002", "a-00001-of-00002", "b-00000-of-00001.x", "c"]),
-    ("a@x.tfrecord", ["a@x.tfrecord"]),  # no number of shards: a name
-    ("me@2/a", ["me@2/a"]),
-    ("d/@2", ["d/@2"]),
-])
-def test_names_of_the_output(output_file, paths):
-    assert shard_files.output_paths(output_file, []) == paths
-
-
-def test_many_shards_have_five_digits():
-    paths = shard_files.output_paths("a@99999.tfrecord", [])
-    assert paths[-1] == "a-99998-of-99999.tfrecord"
-    assert sorted(paths) == paths
-
-
 @pytest.mark.parametrize("number", ["0", "00", "100000"])
 def test_number_of_shards_out_of_range(tmp_path, sample_vocab, number):
     sentence = refused(tmp_path, sample_vocab, output_file="%s/a@%s.tfrecord" % (tmp_path, number))
@@ -321,12 +302,6 @@ def test_set_of_another_size_beside_it(tmp_path, sample_vocab):
             "delete the set or give another name" % place)
     for output_file in ("t[1]@8.tfrecord", "t[1]@2", "t@2.tfrecord", "t[1].tfrecord", "u@2"):
         shard_files.check_other_shards(shard_files.output_paths(str(tmp_path / output_file), []))
-
-
-def test_set_whose_name_only_begins_alike(tmp_path):
-    """tf-big-00000-of-00008 is no shard of tf@4."""
-    (tmp_path / "tf-big-00000-of-00008.tfrecord").write_text("")
-    shard_files.check_other_shards(shard_files.output_paths(str(tmp_path / "tf@4.tfrecord"), []))
 
 
 def test_same_command_again_replaces_its_set(tmp_path, sample_vocab):

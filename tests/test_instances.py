@@ -2,7 +2,6 @@
 
 import collections
 import math
-import random
 import re
 import types
 
@@ -14,7 +13,7 @@ import tensorflow.compat.v1 as tf
 
 import create_vocab
 import tokenization
-from pretraining import inputs, masking, records
+from pretraining import inputs, records
 from pretraining import instances as instances_of
 from text import corpus as corpus_of
 from text import segmentation
@@ -555,30 +554,6 @@ def test_unknown_pieces_are_kept_as_they_were_written(tokenizer):
     document = instances_of.encode_document(["中华 OK龘", "长江", "河Ж"], tokenizer)
     assert document.unknown == ["华", "OK", "龘", "Ж"]
     assert (document.ids == UNK).sum() == 4
-
-
-def test_positions_are_drawn_in_words_between_the_specials():
-    """choose_positions by itself, over sentences and words of any length."""
-    rng = random.Random(4)
-    for _ in range(500):
-        lengths = [rng.choice([1, 1, 2, 3, 9]) for _ in range(rng.randrange(2, 40))]
-        split = rng.randrange(1, len(lengths))
-        words = [1] + lengths[:split] + [1] + lengths[split:] + [1]  # with [CLS], [SEP] and [SEP]
-        bounds = np.cumsum([0] + words)
-        starts = np.zeros(bounds[-1], bool)
-        starts[bounds[:-1]] = True
-        middle = bounds[split + 1]
-        size, ngram = rng.randrange(1, 30), rng.randrange(1, 6)
-        positions, span_lengths = masking.choose_positions(starts, middle, size, ngram, rng)
-        assert positions.dtype == np.int32
-        assert len(positions) <= size
-        assert not {0, middle, bounds[-1] - 1} & set(positions.tolist())
-        assert (np.diff(positions) > 0).all()
-        number = np.cumsum(starts) - 1  # of the word of every token
-        masked = collections.Counter(number[positions].tolist())
-        assert all(count == words[word] for word, count in masked.items())
-        assert sum(span_lengths) == len(masked)
-        assert not span_lengths or 1 <= min(span_lengths) <= max(span_lengths) <= ngram
 
 
 def test_masked_share_is_what_was_asked_for(encoded, vocabulary):
