@@ -41,12 +41,12 @@ def inputs(tmp_path):
 
 def values(tmp_path, vocab, inputs, name, **changes):
     """Small settings: three shards in the directory `name`."""
-    found = {"input_file": inputs, "output_file": tmp_path / name / "t@3.tfrecord",
+    flags = {"input_file": inputs, "output_file": tmp_path / name / "t@3.tfrecord",
              "vocab_file": vocab, "max_seq_length": 64, "max_predictions_per_seq": 10,
              "masked_lm_prob": 0.15, "dupe_factor": 2, "num_workers": 1,
              "report": tmp_path / (name + ".json")}
-    found.update(changes)
-    return found
+    flags.update(changes)
+    return flags
 
 
 def make(tmp_path, vocab, inputs, name, runner=None, beam_options=IN_MEMORY, **changes):
@@ -71,7 +71,7 @@ def refused(function, *arguments, **changes):
 
 
 def run(tmp_path, **flags):
-    """The command in a process of its own, started from another directory."""
+    """The command in another process, started from another directory."""
     done = subprocess.run(
         [sys.executable, os.path.join(ROOT, "create_pretraining_data.py")]
         + ["--%s=%s" % flag for flag in flags.items()],

@@ -42,7 +42,7 @@ from training import input_pipeline
 
 
 def restored(example, tokenizer):
-    """A record with its labels put back -> for each segment (tokens, places that were masked)."""
+    """A record with its labels put back -> for each segment (tokens, masked positions)."""
     length, predictions = sum(example["input_mask"]), int(sum(example["masked_lm_weights"]))
     ids = np.array(example["input_ids"][:length])
     masked = np.array(example["masked_lm_positions"][:predictions], int)
@@ -295,11 +295,11 @@ def test_number_of_shards_out_of_range(tmp_path, sample_vocab, number):
 def test_set_of_another_size_beside_it(tmp_path, sample_vocab):
     for name in ("t[1]-00003-of-00008.tfrecord", "u-00000-of-00002"):
         (tmp_path / name).write_text("")
-    place = str(tmp_path / "t[1]")
-    for output_file in (place + "@2.tfrecord", "%s/v@2,%s@2.tfrecord" % (tmp_path, place)):
+    stem = str(tmp_path / "t[1]")
+    for output_file in (stem + "@2.tfrecord", "%s/v@2,%s@2.tfrecord" % (tmp_path, stem)):
         assert refused(tmp_path, sample_vocab, output_file=output_file) == (
             "error: %s-00003-of-00008.tfrecord is of another set with the name of --output_file; "
-            "delete the set or give another name" % place)
+            "delete the set or give another name" % stem)
     for output_file in ("t[1]@8.tfrecord", "t[1]@2", "t@2.tfrecord", "t[1].tfrecord", "u@2"):
         shard_files.check_other_shards(shard_files.output_paths(str(tmp_path / output_file), []))
 
@@ -322,7 +322,7 @@ DOCUMENTS, SHARDS = 400, 5
 def shuffled(tmp_path_factory):
     """For every record of five shards, in their order, the number of its document.
 
-    A document of the corpus has a character of its own, so that the tokens of a record say where
+    A document of the corpus has its own character, so that the tokens of a record say where
     it was: about ten records for each of 400 documents.
     """
     directory = tmp_path_factory.mktemp("shuffled")
@@ -421,8 +421,8 @@ def test_masked_share_and_what_stands_there(pairs):
     shown, labels, wanted = [], [], 0
     for example in examples:
         predictions = int(sum(example["masked_lm_weights"]))
-        shown += [example["input_ids"][place]
-                  for place in example["masked_lm_positions"][:predictions]]
+        shown += [example["input_ids"][position]
+                  for position in example["masked_lm_positions"][:predictions]]
         labels += example["masked_lm_ids"][:predictions]
         wanted += min(20, round(sum(example["input_mask"]) * 0.15))
         assert not any(example["masked_lm_positions"][predictions:])
@@ -464,9 +464,9 @@ ENGLISH = ["The rain (it rains!) falls on the plain's plains; don't go outside, 
            "Lower, lowest and unlovely: 1999, the lowest rain-falls in Spain..."]
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "sentencepiece"])
-def test_english_words_are_masked_whole(tmp_path, kind):
-    if kind == "wordpiece":
+@pytest.mark.parametrize("model", ["wordpiece", "sentencepiece"])
+def test_english_words_are_masked_whole(tmp_path, model):
+    if model == "wordpiece":
         letters = "abcdefghijklmnopqrstuvwxyz0123456789"
         path = tmp_path / "vocab.txt"
         path.write_text("\n".join(
@@ -488,14 +488,14 @@ def test_english_words_are_masked_whole(tmp_path, kind):
         for tokens, masked in restored(example, tokenizer):
             # "##" continues a word; with SentencePiece a letter without "▁" does, and punctuation
             # never. (No apostrophe here is next to other punctuation.)
-            begins = [token[:2] != "##" if kind == "wordpiece" else
+            begins = [token[:2] != "##" if model == "wordpiece" else
                       token[0] == "▁" or not (token[0].isalnum() or token[0] == "'")
                       for token in tokens]
             words = np.cumsum(begins)
             for word, count in collections.Counter(words[masked].tolist()).items():
                 assert count == (words == word).sum()
                 long += count > 1
-            alone += sum(tokens[place] in "!(),-.:;" for place in masked)
+            alone += sum(tokens[position] in "!(),-.:;" for position in masked)
     assert min(long, alone) > 500
 
 

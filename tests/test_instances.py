@@ -244,8 +244,8 @@ def test_budget_is_met_and_never_exceeded(encoded, vocabulary, changes):
 def test_masked_words_are_whole(word_length):
     document = numbered([6 * word_length] * 100, word_length)
     for instance in make([document], max_seq_length=128):
-        places = instance.labels - FIRST
-        words = collections.Counter(places // word_length)
+        indices = instance.labels - FIRST
+        words = collections.Counter(indices // word_length)
         assert set(words.values()) <= {word_length}
         assert sum(instance.span_lengths) == len(words)
 
@@ -287,11 +287,11 @@ def test_spans_do_not_cross_sep():
 
 def test_every_place_is_masked_equally_often():
     made = make([numbered([10, 10])], ngram=1, dupe_factor=6000)
-    places = collections.Counter(place for instance in made
-                                 for place in (instance.labels - FIRST).tolist())
-    total = sum(places.values())
-    for place in range(20):
-        assert_share(places[place], total, 1 / 20)
+    counts = collections.Counter(index for instance in made
+                                 for index in (instance.labels - FIRST).tolist())
+    total = sum(counts.values())
+    for index in range(20):
+        assert_share(counts[index], total, 1 / 20)
 
 
 def test_eighty_ten_ten():
@@ -441,7 +441,7 @@ def test_seed_and_duplicate_change_the_instances(encoded, vocabulary):
 
 
 def parsed(features):
-    """What a reader of the record finds: {name: (kind, list of values)}."""
+    """What a reader of the record finds: {name: (field of the Feature, list of values)}."""
     example = tf.train.Example.FromString(tfrecords.serialize(features))
     return {name: (feature.WhichOneof("kind"),
                    list(getattr(feature, feature.WhichOneof("kind")).value))
@@ -575,8 +575,8 @@ ENGLISH = ["The rain (it rains!) falls on the plain's plains; don't go outside, 
 WORDS = {"wordpiece": r"[A-Za-z0-9]+|[^\sA-Za-z0-9]", "sentencepiece": r"[\w']+|[^\s\w']"}
 
 
-def english_tokenizer(tmp_path, kind):
-    if kind == "wordpiece":
+def english_tokenizer(tmp_path, model):
+    if model == "wordpiece":
         letters = "abcdefghijklmnopqrstuvwxyz0123456789"
         tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "rain", "low", "##er"]
         tokens += list(letters) + ["##" + letter for letter in letters] + list("!\"'(),-.:;?")
@@ -588,32 +588,32 @@ def english_tokenizer(tmp_path, kind):
     return tokenization.load_tokenizer(spm_model_file=str(tmp_path / "tiny.model"))
 
 
-def words_in_text(sentence, kind, tokenizer):
+def words_in_text(sentence, model, tokenizer):
     """For every token of a sentence the number of its word, by where it stands in the text."""
-    begins = [match.start() for match in re.finditer(WORDS[kind], sentence)]
+    begins = [match.start() for match in re.finditer(WORDS[model], sentence)]
     tokens, offsets, _ = tokenizer.tokenize_with_offsets(sentence)
     numbers = np.searchsorted(begins, offsets, side="right").tolist()
-    # A "▁" that stands alone before punctuation is a word of its own.
+    # A "▁" that stands alone before punctuation is a word by itself.
     return [-number if token == "▁" and not sentence[offset].isalnum() else number
             for token, offset, number in zip(tokens, offsets, numbers)]
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "sentencepiece"])
-def test_english_words_are_masked_whole(tmp_path, kind):
+@pytest.mark.parametrize("model", ["wordpiece", "sentencepiece"])
+def test_english_words_are_masked_whole(tmp_path, model):
     """By the characters of the text, not by what the tokens look like."""
-    tokenizer = english_tokenizer(tmp_path, kind)
+    tokenizer = english_tokenizer(tmp_path, model)
     vocabulary = instances_of.Vocabulary(tokenizer)
     several = punctuation = 0
     for first, second in zip(ENGLISH, ENGLISH[1:]):
         document = instances_of.encode_document([first, second], tokenizer)
-        numbers = [[(text, number) for number in words_in_text(text, kind, tokenizer)]
+        numbers = [[(text, number) for number in words_in_text(text, model, tokenizer)]
                    for text in (first, second)]
         for instance in make([document], vocabulary, dupe_factor=200, max_seq_length=256):
             one, other = numbers[::-1] if instance.is_swapped else numbers
             words = ["[CLS]"] + one + ["[SEP]"] + other + ["[SEP] at the end"]
             assert len(words) == len(instance.tokens)
             sizes = collections.Counter(words)
-            masked = collections.Counter(words[place] for place in instance.positions)
+            masked = collections.Counter(words[position] for position in instance.positions)
             for word, count in masked.items():
                 assert count == sizes[word]
                 several += count > 1
