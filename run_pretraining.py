@@ -20,7 +20,7 @@ from util.errors import UserError
 import tensorflow.compat.v1 as tf
 
 import modeling
-from pretraining import objectives, recipes, records
+from pretraining import inputs, objectives, recipes, records
 from training import checkpoints, command_line, estimators
 from training.settings import Schedule
 
@@ -114,7 +114,7 @@ def training_data(flags, paths, run):
         raise UserError("%s holds masks and --dynamic_masking draws its own; make the data again "
                         "with --store_word_starts or leave --dynamic_masking out" % paths[0])
     return Data(paths, functools.partial(
-        records.pretraining_input_fn, paths, *lengths, run.batches.step_examples,
+        inputs.pretraining_input_fn, paths, *lengths, run.batches.step_examples,
         is_training=True, seed=run.seed, masking=masking), masking)
 
 
@@ -125,7 +125,7 @@ def evaluation_data(flags, paths, run):
     """
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
     masking = records.masking_settings(paths, lengths[1])
-    return Data(paths, records.pretraining_input_fn(
+    return Data(paths, inputs.pretraining_input_fn(
         paths, *lengths, run.batches.eval_batch_size, is_training=False, masking=masking), masking)
 
 
@@ -178,7 +178,7 @@ def main(flags):
         raise UserError("--max_seq_length=%d is larger than the config's max_position_embeddings "
                         "%d" % (flags.max_seq_length, config.max_position_embeddings))
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
-    records.check_pretraining_files(train_paths + eval_paths, *lengths, config.vocab_size)
+    inputs.check_pretraining_files(train_paths + eval_paths, *lengths, config.vocab_size)
     training, evaluation = training_data(flags, train_paths, run), evaluation_data(
         flags, eval_paths, run)
     schedule = train_paths and choose_schedule(flags, config, run.batches.step_examples)
@@ -187,14 +187,14 @@ def main(flags):
         raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first"
                         % flags.output_dir)
     with estimators.damage_named(train_paths):
-        baseline = train_paths and records.majority_token_accuracy(train_paths, training.masking)
+        baseline = train_paths and inputs.majority_token_accuracy(train_paths, training.masking)
     estimator = estimators.create(
         objectives.model_fn_builder(config, run, schedule, *lengths, baseline=baseline), run)
     try:
         train_and_evaluate(estimator, training, evaluation, run, flags.num_train_steps,
                            flags.eval_every_steps, flags.max_eval_steps)
     except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one
-        records.check_every_record(train_paths + eval_paths, *lengths, config.vocab_size)
+        inputs.check_every_record(train_paths + eval_paths, *lengths, config.vocab_size)
         raise
     if flags.export_dir and estimators.is_chief():
         path = estimator.export_saved_model(

@@ -37,13 +37,13 @@ def prepare(config_file, record_file, target, batch_size, max_seq_length, max_pr
     import tensorflow.compat.v1 as tf
 
     import modeling
-    from pretraining import records
+    from pretraining import inputs
     from training import flops
 
     config = modeling.AlbertConfig.from_json_file(config_file)
     sizes = int(batch_size), int(max_seq_length), int(max_predictions_per_seq)
     with tf.Graph().as_default(), tf.Session() as session:
-        input_fn = records.pretraining_input_fn(
+        input_fn = inputs.pretraining_input_fn(
             [record_file], sizes[1], sizes[2], sizes[0], is_training=True)
         following = tf.data.make_one_shot_iterator(input_fn({})).get_next()
         batches = [peer_batch(session.run(following)) for _ in range(NUM_BATCHES)]
@@ -64,10 +64,10 @@ def last_block(config_file, record_file, batch_size, max_seq_length, max_predict
     import numpy as np
     import tensorflow.compat.v1 as tf
 
-    from pretraining import records
+    from pretraining import inputs
 
     sizes = int(batch_size), int(max_seq_length), int(max_predictions_per_seq)
-    input_fn = records.pretraining_input_fn(
+    input_fn = inputs.pretraining_input_fn(
         [record_file], sizes[1], sizes[2], sizes[0], is_training=True)
     features = tf.data.make_one_shot_iterator(input_fn({})).get_next()
     steps = [last_block_step(config_file, features, everywhere) for everywhere in (True, False)]

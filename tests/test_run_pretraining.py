@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 import modeling
 import run_pretraining
 import tiny
-from pretraining import records
+from pretraining import inputs
 from processes import needs_proc, wait_until
 from training import checkpoints, command_line
 
@@ -110,7 +110,7 @@ def batches(paths, first_step, count, size=8):
     """The content of `count` training batches from a step on."""
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(12345)
-        dataset = records.pretraining_input_fn(
+        dataset = inputs.pretraining_input_fn(
             paths, tiny.LENGTH, tiny.PREDICTIONS, size, is_training=True, seed=12345,
             first_step=first_step)({})
         following = tf.data.make_one_shot_iterator(dataset).get_next()
@@ -233,7 +233,7 @@ def test_masking_flags_reach_the_masks(unmasked, monkeypatch):
     def input_fn(paths, *lengths, is_training, **options):
         seen.append((is_training, options.pop("masking"), options))
 
-    monkeypatch.setattr(records, "pretraining_input_fn", input_fn)
+    monkeypatch.setattr(inputs, "pretraining_input_fn", input_fn)
     flags = tiny.parse(run_pretraining.define_flags, dynamic_masking=True, masked_lm_prob=0.5,
                        ngram=1, max_predictions_per_seq=7)
     paths = [str(unmasked / "train.tfrecord")]
