@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+from util import sources
+
 # TensorFlow 1.15's XLA trades 1e-4 of accuracy for speed on CPUs unless told not to. Code that is
 # optimized less takes a third less time to compile.
 os.environ["XLA_FLAGS"] = "--xla_cpu_enable_fast_math=false --xla_backend_optimization_level=1"
@@ -28,6 +30,34 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 SESSION_CONFIG = estimators.session_config
+
+
+def pytest_addoption(parser):
+    parser.addoption("--only-tensorflow", action="store_true", help="leave out the tests for which "
+                     "TensorFlow's version makes no difference; for the second platform")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--only-tensorflow"):
+        left_out = [item for item in items if not depends_on_tensorflow(item)]
+        items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def depends_on_tensorflow(item):
+    """Whether a test's module imports project code that imports TensorFlow; or as a mark says.
+
+    What tests read results with (TensorFlow itself, tiny.py, factories.py) does not count.
+    """
+    for mark in item.iter_markers():  # a function's own come first
+        if mark.name in ("every_platform", "one_platform"):
+            return mark.name == "every_platform"
+    return module_loads_tensorflow(os.path.relpath(str(item.fspath), ROOT))
+
+
+@functools.lru_cache(None)
+def module_loads_tensorflow(path):
+    return any(sources.loads(imported, "tensorflow") for imported in sources.imports(path))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,35 +13,55 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @functools.lru_cache(None)
-def imports(path):
-    """The project files that a file imports, at its top or inside a function.
+def imported_names(path, at_top=False):
+    """The dotted names that a file imports, e.g. {"os", "util", "util.files"}.
 
     Args:
       path: of a Python file, relative to the repository's root.
-
-    Returns:
-      A sorted list of such paths; a package's own __init__.py is not among them.
+      at_top: leaves out what is imported inside functions, that is only when those are called.
     """
     names = set()
-    for node in ast.walk(ast.parse(_content(path))):
+    for node in _nodes(ast.parse(_content(path)), at_top):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add(node.module)
             names.update("%s.%s" % (node.module, alias.name) for alias in node.names)
-    paths = {name.replace(".", "/") + ".py" for name in names}
+    return names
+
+
+def _nodes(tree, at_top):
+    """The nodes of a syntax tree, with `at_top` without those inside functions."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if not (at_top and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
+            yield node
+            waiting += ast.iter_child_nodes(node)
+
+
+def imports(path, at_top=False):
+    """The project files among `imported_names`: a sorted list of paths, without __init__.py."""
+    paths = {name.replace(".", "/") + ".py" for name in imported_names(path, at_top)}
     return sorted(path for path in paths if os.path.isfile(os.path.join(ROOT, path)))
 
 
-def closure(*paths):
+def closure(*paths, imports_of=imports):
     """The files themselves and all project files that they import, directly or not, sorted."""
     found, waiting = set(), list(paths)
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += imports(path)
+            waiting += imports_of(path)
     return sorted(found)
+
+
+def loads(path, package):
+    """Whether importing a file imports the package, at the top of that file or of another."""
+    return any(name.split(".")[0] == package
+               for file in closure(path, imports_of=functools.partial(imports, at_top=True))
+               for name in imported_names(file, at_top=True))
 
 
 def path_of(module):
