@@ -74,11 +74,11 @@ def description_path(record_path):
     return re.sub(r"-\d+-of-\d+", "", record_path) + ".json"
 
 
-def describe(flags, vocab_file, tokenizer, counts):
+def describe(flag_values, vocab_file, tokenizer, counts):
     """The description of records, still without "files".
 
     Args:
-      flags: {name: value} of all flags that decide what the records are.
+      flag_values: {name: value} of all flags that decide what the records are.
       vocab_file: path of the vocabulary or SentencePiece model.
       tokenizer: of tokenization.py.
       counts: {what was counted: how often}.
@@ -86,7 +86,7 @@ def describe(flags, vocab_file, tokenizer, counts):
     special_ids = {tokenizer.tokens[index]: index for index in (
         tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id)}
     return {
-        "flags": dict(flags),
+        "flags": dict(flag_values),
         "vocab": {"file": vocab_file, "size": tokenizer.vocab_size,
                   "fingerprint": tokenizer.fingerprint, "special_ids": special_ids},
         "counts": dict(counts),
