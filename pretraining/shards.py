@@ -20,8 +20,7 @@ from util.errors import UserError
 from pretraining import record_maker, report, shard_files
 from text import corpus
 
-# Characters of text that a worker takes at a time; less where there is little, so that all have
-# some.
+# Characters of text that a worker takes at a time; few of a short text, so that all have some.
 MIN_CHUNK, MAX_CHUNK = 1 << 14, 1 << 21
 # Records that a worker holds before it writes them.
 RUN_BYTES = 1 << 26
@@ -115,7 +114,7 @@ def _remove(path):
 
 
 def fingerprint(*parts):
-    """A short name for anything that has a repr."""
+    """A hash of anything that has a repr, short enough for a file name."""
     return hashlib.blake2b(repr(parts).encode("utf-8"), digest_size=12).hexdigest()
 
 
@@ -178,10 +177,10 @@ def make_runs(maker, chunks, num_workers, total_bytes):
 
 
 class ShardWriter:
-    """Writes shard i of n, an n-th of all records in their order, unless it is there.
+    """Writes shard i of n, an n-th of all records in order of their keys, unless it exists.
 
     Args:
-      directory: where the runs are and the shards will be.
+      directory: of the runs and the shards.
       runs: names of runs.
       num_shards: n.
 
