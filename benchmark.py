@@ -188,6 +188,7 @@ def masking(flags, paths, directory):
                 input_file=os.path.join(directory, name + ".tfrecord"), train_batch_size=32,
                 output_dir=os.path.join(directory, "%s-%d" % (name, number)),
                 num_train_steps=flags.steps, num_warmup_steps=10, learning_rate=1e-4,
+                optimizer="adamw",
                 dynamic_masking=name == "dynamic", **lengths))
             shown = [float(rate) for rate in re.findall(r"([\d.]+) examples/s", printed)]
             rates[name].append(statistics.median(shown))
@@ -234,7 +235,7 @@ def candidates(flags, directory):
         "max_seq_length": flags.max_seq_length,
         "max_predictions_per_seq": flags.max_predictions_per_seq}
     script = "run_pretraining.py"
-    yield from our_candidates(flags, script, training)
+    yield from our_candidates(flags, script, dict(training, optimizer="adamw"))
     script = os.path.join(os.path.abspath(flags.albert_zh_dir or ""), script)
     yield (Peer("albert_zh", trainer(flags.albert_zh_python or "", script, training),
                 ORIGINAL_RATE, 5), lacks_original(flags, script))

@@ -45,6 +45,8 @@ def define_flags():
                        lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_integer("ngram", 3, "Longest masked span in words, p(n) ~ 1/n; 3 as in the ALBERT "
                          "paper, 1 for single words.", lower_bound=1, upper_bound=10)
+    flags.DEFINE_bool("favor_shorter_ngram", True, "Spans of n words have p(n) ~ 1/n; False: "
+                      "reversed, the default of albert_zh's copy of Google's code.")
     flags.DEFINE_float("short_seq_prob", 0.1, "Share of documents cut to shorter instances.",
                        lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_integer("dupe_factor", None, "How often each document is used, with other masks; "
@@ -91,7 +93,8 @@ def instance_settings(flags):
         masked_lm_prob=flags.masked_lm_prob, short_seq_prob=flags.short_seq_prob,
         dupe_factor=flags.dupe_factor or (1 if flags.store_word_starts else 10), ngram=flags.ngram,
         whole_words=flags.do_whole_word_mask, brightmart_labels=flags.brightmart_labels,
-        store_word_starts=flags.store_word_starts, random_seed=flags.random_seed)
+        store_word_starts=flags.store_word_starts, random_seed=flags.random_seed,
+        favor_shorter_ngram=flags.favor_shorter_ngram)
 
 
 def check_flags(flags):

@@ -22,6 +22,8 @@ LAMB_EXCLUDE = {
     "no_decay": None,  # those without weight decay, as Google's ALBERT
     "none": (),        # no variable, as brightmart's albert_zh
 }
+# What each layout's own code does.
+LAYOUT_LAMB_EXCLUDE = {"google": "no_decay", "brightmart": "none"}
 
 # trust_ratios is {variable name: scalar} of LAMB's adapted variables, empty for AdamW.
 TrainOp = collections.namedtuple(

@@ -20,6 +20,7 @@ from util.errors import UserError
 import tensorflow.compat.v1 as tf
 
 import modeling
+import optimization
 from pretraining import inputs, objectives, recipes, records
 from training import checkpoints, command_line, estimators
 from training.settings import Schedule
@@ -28,7 +29,7 @@ from training.settings import Schedule
 def define_flags():
     """The flags of both original codes, with their names."""
     flags = tf.flags
-    command_line.define_flags(batch_size=64, save_checkpoints_steps=1000)
+    command_line.define_flags(batch_size=64, save_checkpoints_steps=1000, optimizer=None)
     flags.DEFINE_string("input_file", None, "Record files, globs, or a comma list, to train on.")
     flags.DEFINE_string("eval_input_file", None, "Held-out record files for --do_eval.")
     flags.DEFINE_bool("eval_on_train_data", False, "Let --do_eval use --input_file when there is "
@@ -88,6 +89,10 @@ def input_files(flags):
     return train_paths, eval_paths
 
 
+# What a line at the start says of --lamb_exclude.
+LAMB_RULES = {"no_decay": "trust ratio where weight decay applies, as Google's",
+              "none": "trust ratio on every variable, as brightmart's"}
+
 # Record files, and what reads them: for training a function first_step=n -> input_fn, for
 # evaluation an input_fn.
 Data = collections.namedtuple("Data", "paths input_fn masking")
@@ -132,14 +137,20 @@ def evaluation_data(flags, paths, run):
 def choose_schedule(flags, config, step_examples):
     """The Schedule of the flags, the recipe's where they are silent; says what was chosen and why.
     """
-    recipe = recipes.resolve(config, flags.optimizer, step_examples, flags.learning_rate,
+    optimizer, reason = recipes.choose_optimizer(
+        flags.optimizer, flags.learning_rate, step_examples)
+    recipe = recipes.resolve(config, optimizer, step_examples, flags.learning_rate,
                              flags.num_train_steps, flags.num_warmup_steps)
+    exclude = flags.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout]
+    console.say("optimizer: %s, peak rate %g; %s", {
+        "adamw": "AdamW",
+        "lamb": "LAMB (%s)" % LAMB_RULES[exclude]}[optimizer], recipe.learning_rate, reason)
     for sentence in recipe.sentences:
         # A model that has left the beginning behind is another matter than the recipes'.
         if not (flags.init_checkpoint and sentence.startswith("warning: ")):
             console.say("%s", sentence)
     return Schedule(recipe.learning_rate, recipe.num_train_steps, recipe.num_warmup_steps,
-                    flags.start_warmup_step, flags.poly_power, flags.optimizer, flags.lamb_exclude)
+                    flags.start_warmup_step, flags.poly_power, optimizer, exclude)
 
 
 def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, eval_every_steps,

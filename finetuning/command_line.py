@@ -14,7 +14,7 @@ from training.settings import Schedule
 
 def define_flags():
     """Flags of every fine-tuning command, with the names of both original codes."""
-    command_line.define_flags(batch_size=32, save_checkpoints_steps=1000)
+    command_line.define_flags(batch_size=32, save_checkpoints_steps=1000, optimizer="adamw")
     _define_data_flags()
     _define_training_flags()
     _define_output_flags()

@@ -152,7 +152,8 @@ def draw_spans(words, settings, seed):
     """
     draws = settings.max_predictions_per_seq + masking.MAX_MISSES - 1  # each a token or a miss
     chance = tf.random.stateless_uniform([draws, tf.shape(words)[0], 1 + masking.TRIES], seed)
-    bounds = np.array(masking.span_law(settings.ngram)[:-1], np.float32)
+    law = masking.span_law(settings.ngram, settings.favor_shorter_ngram)
+    bounds = np.array(law[:-1], np.float32)
     lengths = 1 + tf.reduce_sum(tf.cast(chance[:, :, :1] >= bounds, tf.int32), 2, keepdims=True)
     # A span longer than the text begins with [CLS] and so is never free.
     choices = tf.maximum(words - lengths + 1, 0)  # [N, B, 1]

@@ -29,6 +29,7 @@ class Settings(typing.NamedTuple):
     brightmart_labels: bool       # labels of later characters of a word are the ids of `##字`
     store_word_starts: bool       # nothing is masked: dynamic_masking.py does it while training
     random_seed: int
+    favor_shorter_ngram: bool = True  # else the longest span is the likeliest
 
 
 class Document(typing.NamedTuple):
@@ -170,7 +171,8 @@ def make_instance(document, first, second, settings, vocabulary, rng):
     if settings.store_word_starts:
         return Instance(tokens, segments, starts, _NO_POSITIONS, labels, int(is_swapped), [])
     positions, span_lengths = masking.choose_positions(
-        starts, middle, masking.mask_budget(len(tokens), settings), settings.ngram, rng)
+        starts, middle, masking.mask_budget(len(tokens), settings),
+        masking.span_law(settings.ngram, settings.favor_shorter_ngram), rng)
     masking.replace(tokens, positions, vocabulary, rng)
     return Instance(tokens, segments, starts, positions, labels[positions], int(is_swapped),
                     span_lengths)

@@ -28,6 +28,7 @@ class Settings(typing.NamedTuple):
     mask_id: int
     special_ids: tuple            # never drawn as a random token; [MASK] is one of them
     vocab_size: int
+    favor_shorter_ngram: bool = True  # p(n) ~ 1/n; else the longest span is the likeliest
 
 
 def mask_budget(length, settings):
@@ -41,9 +42,14 @@ def mask_budget(length, settings):
 
 
 @functools.lru_cache()
-def span_law(ngram):
-    """The cumulated p(n) ~ 1/n of spans of 1...ngram words: 3 -> [6/11, 9/11, 1]."""
+def span_law(ngram, favor_shorter=True):
+    """The cumulated p(n) ~ 1/n of spans of 1...ngram words: 3 -> [6/11, 9/11, 1].
+
+    Without `favor_shorter` the probabilities are reversed, as in albert_zh's copy of Google's code.
+    """
     weights = [1.0 / length for length in range(1, ngram + 1)]
+    if not favor_shorter:
+        weights.reverse()
     return [total / sum(weights) for total in itertools.accumulate(weights)]
 
 
@@ -53,7 +59,7 @@ def ordinary_ids(vocab_size, special_ids):
     return [index for index in range(vocab_size) if index not in special]
 
 
-def choose_positions(starts, middle, budget, ngram, rng):
+def choose_positions(starts, middle, budget, law, rng):
     """Draws spans of 1...ngram whole words.
 
     Args:
@@ -61,7 +67,7 @@ def choose_positions(starts, middle, budget, ngram, rng):
       middle: position of the first [SEP]; it, [CLS] and the last token are never masked and no
         span crosses them.
       budget: at most so many tokens.
-      ngram: the longest span, in words.
+      law: of span_law.
       rng: random.Random.
 
     Returns:
@@ -71,11 +77,11 @@ def choose_positions(starts, middle, budget, ngram, rng):
     word_bounds = np.flatnonzero(starts).tolist() + [len(starts)]
     taken = bytearray(len(word_bounds) - 1)
     taken[0] = taken[bisect.bisect_left(word_bounds, middle)] = taken[-1] = 1
-    law = span_law(ngram)[:-1]
+    bounds = law[:-1]
     positions, span_lengths = [], []
     misses = 0
     while len(positions) < budget and misses < MAX_MISSES:
-        length = 1 + bisect.bisect_right(law, rng.random())
+        length = 1 + bisect.bisect_right(bounds, rng.random())
         begin, end = _free_span(taken, length, rng)
         while end > begin and word_bounds[end] - word_bounds[begin] > budget - len(positions):
             end -= 1

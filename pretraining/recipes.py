@@ -55,6 +55,9 @@ KNOWN_BATCHES = {"adamw": (16, 8192), "lamb": (512, 32768)}
 OUTSIDE = {("adamw", True): "accumulate gradients", ("adamw", False): "--optimizer=lamb is for it",
            ("lamb", True): "--optimizer=adamw is for it", ("lamb", False): "take a smaller batch"}
 
+# From so many examples an update LAMB is chosen: half of the batch of both ALBERT codes.
+LAMB_FROM = 2048
+
 # A given rate this many times the recipe's is warned of.
 FAR = 3.0
 
@@ -68,6 +71,25 @@ def size_of(config):
         if config.hidden_size <= hidden_size and config.num_hidden_layers <= num_hidden_layers:
             return name
     return SIZES[-1][0]
+
+
+def choose_optimizer(optimizer, learning_rate, step_examples):
+    """The optimizer to train with, and why, as a sentence.
+
+    Args:
+      optimizer: "adamw", "lamb", or None where none was given.
+      learning_rate: the rate that was given, or None.
+      step_examples: examples an update.
+    """
+    if optimizer:
+        return optimizer, "--optimizer=%s was given" % optimizer
+    if learning_rate is not None:
+        return "lamb", ("--learning_rate without --optimizer means LAMB, as in both originals; "
+                        "--optimizer=adamw for AdamW")
+    if step_examples >= LAMB_FROM:
+        return "lamb", "--optimizer not given: LAMB for %d examples an update" % step_examples
+    return "adamw", ("--optimizer not given: AdamW for %d examples an update, under %d"
+                     % (step_examples, LAMB_FROM))
 
 
 def recipe_for(config, optimizer):

@@ -197,7 +197,7 @@ def masking_settings(paths, max_predictions_per_seq, masked_lm_prob=None, ngram=
                 flags["masked_lm_prob"] if masked_lm_prob is None else masked_lm_prob,
                 flags["ngram"] if ngram is None else ngram, flags["brightmart_labels"],
                 vocab["special_ids"]["[MASK]"], tuple(sorted(vocab["special_ids"].values())),
-                vocab["size"])
+                vocab["size"], flags.get("favor_shorter_ngram", True))
     return _common(settings)
 
 

@@ -32,7 +32,7 @@ echo "== 3/5 pre-training"
   --eval_input_file="$output/held_out.tfrecord" --output_dir="$output/pretraining" \
   --do_train --do_eval --bert_config_file="$output/config.json" --train_batch_size=32 \
   --max_seq_length=64 --max_predictions_per_seq=10 --num_train_steps=1000 \
-  --num_warmup_steps=100 --learning_rate=2e-4
+  --num_warmup_steps=100 --optimizer=adamw --learning_rate=2e-4
 
 echo "== 4/5 fine-tuning on sentence pairs"
 "$python" run_classifier.py --task_name=lcqmc_pair --do_train --do_eval --do_predict \

@@ -40,7 +40,8 @@ def flags_of(data, output, **changes):
                                                          data / "one.tfrecord"),
               "eval_input_file": data / "dev.tfrecord", "bert_config_file": data / "config.json",
               "output_dir": output, "train_batch_size": 12, "num_train_steps": 3,
-              "num_warmup_steps": 0, "learning_rate": 0.01, "max_seq_length": tiny.LENGTH,
+              "num_warmup_steps": 0, "learning_rate": 0.01, "optimizer": "adamw",
+              "max_seq_length": tiny.LENGTH,
               "max_predictions_per_seq": tiny.PREDICTIONS, "xla": False}
     return dict(values, **changes)
 

@@ -90,7 +90,8 @@ def statically_chosen(features, settings, count):
     rng = random.Random(5)
     starts = features["word_starts"][:length].astype(bool)
     return [masking.choose_positions(
-        starts, middle, budget(features, settings), settings.ngram, rng)[0].tolist()
+        starts, middle, budget(features, settings), masking.span_law(settings.ngram),
+        rng)[0].tolist()
             for _ in range(count)]
 
 

@@ -261,15 +261,18 @@ def test_labels_are_the_true_tokens(encoded, vocabulary):
         assert second == list(range(second[0], second[0] + len(second)))
 
 
-@pytest.mark.parametrize("ngram", [1, 2, 3, 5])
-def test_span_lengths_follow_one_over_n(ngram):
-    made = make([numbered([5] * 400)], ngram=ngram, dupe_factor=500)
+@pytest.mark.parametrize("ngram, favor_shorter", [
+    (1, True), (2, True), (3, True), (5, True), (3, False)])
+def test_span_lengths_follow_one_over_n(ngram, favor_shorter):
+    """Reversed where longer spans are favored."""
+    made = make([numbered([5] * 400)], ngram=ngram, dupe_factor=500,
+                favor_shorter_ngram=favor_shorter)
     first = collections.Counter(instance.span_lengths[0] for instance in made
                                 if len(instance.tokens) > 40)
     total = sum(first.values())
     assert total > 14000
     assert set(first) == set(range(1, ngram + 1))
-    law = 1.0 / np.arange(1, ngram + 1)
+    law = 1.0 / np.arange(1, ngram + 1)[::1 if favor_shorter else -1]
     expected = total * law / law.sum()
     chi_square = sum((first[n] - expected[n - 1]) ** 2 / expected[n - 1]
                      for n in range(1, ngram + 1))

@@ -57,7 +57,8 @@ def test_positions_are_drawn_in_words_between_the_specials():
         starts[bounds[:-1]] = True
         middle = bounds[split + 1]
         size, ngram = rng.randrange(1, 30), rng.randrange(1, 6)
-        positions, span_lengths = masking.choose_positions(starts, middle, size, ngram, rng)
+        positions, span_lengths = masking.choose_positions(
+            starts, middle, size, masking.span_law(ngram), rng)
         assert positions.dtype == np.int32
         assert len(positions) <= size
         assert not {0, middle, bounds[-1] - 1} & set(positions.tolist())
@@ -83,7 +84,8 @@ class Draws:
 def test_draws_end_after_twenty_misses_of_eight_tries():
     """Always the span from [CLS] on, which is never free: 20 lengths and 160 places are drawn."""
     rng = Draws(0.0)
-    positions, span_lengths = masking.choose_positions(np.ones(9, bool), 4, 3, 3, rng)
+    positions, span_lengths = masking.choose_positions(
+        np.ones(9, bool), 4, 3, masking.span_law(3), rng)
     assert (positions.tolist(), span_lengths) == ([], [])
     assert rng.count == 20 * (1 + 8)
 

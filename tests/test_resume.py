@@ -37,8 +37,8 @@ def here(tmp_path):
 def train(here, output="out", **changes):
     """Trains in this process, by default six steps, saving every two."""
     return run(here, output, **dict(
-        {"input_file": here / "train*.tfrecord", "learning_rate": 0.003, "num_train_steps": 6,
-         "save_checkpoints_steps": 2}, **changes))
+        {"input_file": here / "train*.tfrecord", "learning_rate": 0.003, "optimizer": "adamw",
+         "num_train_steps": 6, "save_checkpoints_steps": 2}, **changes))
 
 
 # ---- processes that are killed ----
@@ -47,7 +47,7 @@ def start(here, output, *more):
     """The command in its own process."""
     command = [sys.executable, "run_pretraining.py", "--do_train", "--do_eval",
                "--train_batch_size=8", "--eval_batch_size=8", "--learning_rate=0.003",
-               "--num_warmup_steps=10", "--max_seq_length=%d" % tiny.LENGTH,
+               "--optimizer=adamw", "--num_warmup_steps=10", "--max_seq_length=%d" % tiny.LENGTH,
                "--max_predictions_per_seq=%d" % tiny.PREDICTIONS,
                "--eval_input_file=%s" % (here / "dev.tfrecord"),
                "--bert_config_file=%s" % (here / "config.json"), "--output_dir=%s" % output]

@@ -51,7 +51,7 @@ def run(here, output="out", **changes):
     values = {"input_file": here / "train.tfrecord", "eval_input_file": here / "dev.tfrecord",
               "bert_config_file": here / "config.json", "output_dir": here / output,
               "do_train": True, "train_batch_size": 8, "num_train_steps": 4, "num_warmup_steps": 0,
-              "learning_rate": 0.01, "max_seq_length": tiny.LENGTH,
+              "optimizer": "adamw", "learning_rate": 0.01, "max_seq_length": tiny.LENGTH,
               "max_predictions_per_seq": tiny.PREDICTIONS, "xla": False}
     run_pretraining.main(tiny.parse(run_pretraining.define_flags, **dict(values, **changes)))
     return here / output

@@ -12,8 +12,12 @@ from training import clusters, estimators
 from training.settings import Batches, Checkpointing, Devices, Initial, Run
 
 
-def define_flags(batch_size, save_checkpoints_steps):
-    """Defines the shared flags; the arguments are the command's defaults."""
+def define_flags(batch_size, save_checkpoints_steps, optimizer):
+    """Defines the shared flags; the arguments are the command's defaults.
+
+    Args:
+      optimizer: "adamw" or "lamb"; None: the command chooses one by rate and batch.
+    """
     flags = absl_flags
     flags.DEFINE_string("output_dir", None, "Where checkpoints and results go; an earlier run of "
                         "the same config in it is continued.")
@@ -35,9 +39,13 @@ def define_flags(batch_size, save_checkpoints_steps):
                          lower_bound=1)
     flags.DEFINE_integer("seed", 12345, "Decides initial weights, dropout and the data's order.",
                          lower_bound=0)
-    flags.DEFINE_enum("optimizer", "adamw", ["adamw", "lamb"], "AdamW, or LAMB for large batches.")
-    flags.DEFINE_enum("lamb_exclude", "no_decay", ["no_decay", "none"], "Variables without trust "
-                      "ratio: those without weight decay (Google), or none (brightmart).")
+    flags.DEFINE_enum("optimizer", optimizer, ["adamw", "lamb"], "AdamW, or LAMB for large "
+                      "batches" + ("." if optimizer else "; default: LAMB where --learning_rate is "
+                                   "given, as both original codes, else what suits the batch "
+                                   "(docs/recipes.md)."))
+    flags.DEFINE_enum("lamb_exclude", None, ["no_decay", "none"], "Variables without trust ratio: "
+                      "those without weight decay (Google), or none (brightmart); default: as the "
+                      "code of the config's layout.")
     _define_device_flags()
 
 

@@ -66,7 +66,7 @@ class Schedule(typing.NamedTuple):
     start_warmup_step: int = 0
     poly_power: float = 1.0
     optimizer: str = "adamw"               # or "lamb"
-    lamb_exclude: str = "no_decay"         # a key of optimization.LAMB_EXCLUDE
+    lamb_exclude: typing.Optional[str] = None        # of optimization.LAMB_EXCLUDE; None: by layout
     layer_decay: float = 1.0               # see optimization.layer_factor
 
 

@@ -35,7 +35,8 @@ def training_graph(loss_fn, features, config, run, schedule):
     train = optimization.create_train_op(
         gradients, schedule.optimizer, schedule.learning_rate, schedule.num_train_steps,
         schedule.num_warmup_steps, poly_power=schedule.poly_power, use_tpu=devices.use_tpu,
-        lamb_exclude=schedule.lamb_exclude, start_warmup_step=schedule.start_warmup_step,
+        lamb_exclude=schedule.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout],
+        start_warmup_step=schedule.start_warmup_step,
         loss_scale=scale, rate_factor=lambda name: optimization.layer_factor(
             name, schedule.layer_decay, config.num_hidden_groups))
     means = optimization.mean_over_replicas([loss] + list(values.values()), devices.use_tpu)

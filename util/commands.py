@@ -16,6 +16,7 @@ A command that makes data needs no TensorFlow and starts in a moment:
 One that builds graphs imports `util.platforms` first and ends with `platforms.run`.
 """
 
+import os
 import sys
 
 from util.errors import UserError
@@ -49,7 +50,7 @@ def check_platform(problem):
 
 check_platform(platform_problem(sys.version_info))
 
-from util import console  # noqa: E402
+from util import console, originals  # noqa: E402
 
 from absl import app, flags  # noqa: E402 - only after the check
 
@@ -59,6 +60,7 @@ def _main_with_plain_errors(main, argv):
     try:
         if len(argv) > 1:
             raise UserError("unexpected argument %r; flags are written --name=value" % argv[1])
+        apply_original_flags(flags.FLAGS, command_name(argv[0]))
         main(flags.FLAGS)
     except UserError as error:
         sys.exit("error: %s" % error)
@@ -80,7 +82,71 @@ def run(main, define_flags):
     """Defines and parses the flags, then calls `main(flags)`; used under `__main__` only."""
     others = set(flags.FLAGS)
     define_flags()
+    define_original_flags(flags, command_name(sys.argv[0]))
     for name in set(flags.FLAGS) - others:  # --help shows a command's key flags only
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     console.start_log()
-    app.run(lambda argv: _main_with_plain_errors(main, argv))
+    app.run(lambda argv: _main_with_plain_errors(main, argv),
+            argv=join_booleans(sys.argv, flags.FLAGS))
+
+
+def command_name(path):
+    """"/a/run_squad.py" -> "run_squad"."""
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def define_original_flags(flags, command):
+    """Defines the flags of the original codes that a command accepts, and --defaults."""
+    define = {"string": flags.DEFINE_string, "bool": flags.DEFINE_bool,
+              "integer": flags.DEFINE_integer, "float": flags.DEFINE_float}
+    for flag in originals.flags_of(command):
+        if flag.here:
+            flags.DEFINE_alias(flag.name, flag.here)
+        else:
+            define[flag.value_type](flag.name, None, "Of %s's; %s." % (
+                " and ".join(flag.codes), "ignored: " + flag.ignored if flag.ignored
+                else "refused: " + flag.refused))
+    codes = originals.defaults_of(command)
+    if codes:
+        flags.DEFINE_enum("defaults", None, sorted(codes), "Take every default of that code; flags "
+                          "that are given win.")
+
+
+def apply_original_flags(flags, command):
+    """Refuses or mentions the flags of original codes that were given, and applies --defaults.
+
+    Args:
+      flags: parsed; still open to change, as this is part of parsing.
+
+    Raises:
+      UserError: a flag that asks for what this code does not do.
+    """
+    for flag in originals.flags_of(command):
+        if flag.here or not flags[flag.name].present:
+            continue
+        value = flags[flag.name].value
+        if flag.ignored:
+            console.say("--%s is ignored: %s", flag.name, flag.ignored)
+        elif value != flag.harmless:
+            raise UserError("--%s=%s: %s" % (flag.name, value, flag.refused))
+    code = flags.defaults if "defaults" in flags else None
+    if code:
+        chosen = {name: value for name, value in originals.defaults_of(command)[code].items()
+                  if not flags[name].present}
+        for name, value in chosen.items():
+            flags[name].value = value
+        console.say("--defaults=%s: %s", code, " ".join(
+            "--%s=%s" % item for item in sorted(chosen.items())))
+
+
+def join_booleans(arguments, flags):
+    """["--do_train", "true"] -> ["--do_train=true"], as the originals' users often write it."""
+    joined = []
+    for argument in arguments:
+        name = joined[-1].lstrip("-") if joined else ""
+        if argument.lower() in ("true", "false") and joined and joined[-1].startswith("-") and (
+                name in flags and flags[name].flag_type() == "bool"):
+            joined[-1] += "=" + argument
+        else:
+            joined.append(argument)
+    return joined
