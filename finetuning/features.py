@@ -54,7 +54,7 @@ def cache_path(task, split, examples, tokenizer, settings):
                  code_version(task, tokenizer)):
         digest.update(part.encode("utf-8") + b"\0")
     for example in examples:  # wherever their files lie now
-        digest.update(repr(example._replace(place=None)).encode("utf-8") + b"\0")
+        digest.update(repr(example._replace(location=None)).encode("utf-8") + b"\0")
     return os.path.join(
         settings.cache_dir, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
 
