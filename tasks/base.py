@@ -117,6 +117,7 @@ class Task(object):
         self._dataset = dataset
         self._data_dir = data_dir
         self._custom_files = custom_files or {}
+        self._training_records = None  # what `setup` read, until `examples` takes it
 
     def splits(self, split):
         """The parts of "train", "dev" or "test", as ("dev", "dev_mm"); the first one decides."""
@@ -126,26 +127,6 @@ class Task(object):
         """The file of a split, or a list of them; a UserError if there is none."""
         raise NotImplementedError
 
-    def file_flag(self, split):
-        """The flag that names a custom file of a split."""
-        return split + "_file"
-
-    def custom_file(self, split):
-        """The path of a split's custom file, None without one; a UserError if it does not exist."""
-        path = self._custom_files.get(split)
-        return files.require_file(path, self.file_flag(split)) if path else None
-
-    def directory(self, split):
-        """--data_dir, or a UserError that names the flag of a custom file to give in its place."""
-        if not self._data_dir:
-            raise UserError("--data_dir is missing; name the directory of the data (or give --%s)"
-                            % self.file_flag(split))
-        return self._data_dir
-
-    def find(self, split, names):
-        """The path of a split's custom file, else of the first of `names` in --data_dir."""
-        return self.custom_file(split) or find_file(self.directory(split), names, split)
-
     def setup(self):
         """Reads what the data set's row leaves open, such as the labels of the training file.
 
@@ -153,11 +134,15 @@ class Task(object):
         """
 
     def examples(self, split):
-        """A list of examples, in file order; bad files are UserErrors with file and line."""
+        """A list of namedtuples with a `location`, in file order.
+
+        Raises:
+          UserError: something in the file is not as it should be, with the file and the line.
+        """
         raise NotImplementedError
 
     def fit(self, examples):
-        """Takes from the training split's examples what its loss depends on."""
+        """Takes from the training examples what the loss depends on, such as class weights."""
 
     def max_choices(self, examples):
         """How many choices an example has at most; None where `features` holds no CHOICES."""
@@ -168,11 +153,11 @@ class Task(object):
         return all(example.label is not None for example in examples)
 
     def identity(self):
-        """A flat dict of what must not change when a run goes on (name, labels)."""
+        """A flat dict of what must not change when a run is continued: name, labels."""
         raise NotImplementedError
 
     def fingerprint(self):
-        """A text of what decides, beside the examples, what their features are."""
+        """A text of the settings of this task that the features of an example depend on."""
         raise NotImplementedError
 
     def featurize(self, example, tokenizer, max_seq_length):
@@ -180,11 +165,11 @@ class Task(object):
         raise NotImplementedError
 
     def build(self, config, model, features, is_training):
-        """The task's head on an AlbertModel of the B (or B * C) sequences.
+        """The task's output layer on an AlbertModel of the B (or B * C) sequences.
 
         Returns:
-          (float [B], the loss of every example, {name: [B, ...]}, what `score` wants to see).
-          Tensors that were padded may be longer in some batches than in others.
+          (float [B], the loss of every example, {name: [B, ...]}, the predictions for `score`).
+          Padded predictions may be longer in some batches than in others.
         """
         raise NotImplementedError
 
@@ -213,3 +198,41 @@ class Task(object):
     def write_predictions(self, directory, split, examples, predictions):
         """Writes predictions for people and submissions; returns the paths."""
         raise NotImplementedError
+
+    # What follows is for subclasses.
+
+    def file_flag(self, split):
+        """The flag that names a custom file of a split."""
+        return split + "_file"
+
+    def custom_file(self, split):
+        """The path of a split's custom file, None without one; a UserError if it does not exist."""
+        path = self._custom_files.get(split)
+        return files.require_file(path, self.file_flag(split)) if path else None
+
+    def directory(self, split):
+        """--data_dir, or a UserError that names the flag of a custom file to give in its place."""
+        if not self._data_dir:
+            raise UserError("--data_dir is missing; name the directory of the data (or give --%s)"
+                            % self.file_flag(split))
+        return self._data_dir
+
+    def find(self, split, names):
+        """The path of a split's custom file, else of the first of `names` in --data_dir."""
+        return self.custom_file(split) or find_file(self.directory(split), names, split)
+
+    def read(self, split):
+        """Yields what a split's file holds, before labels or tags are known."""
+        raise NotImplementedError
+
+    def training_records(self):
+        """For `setup`: a list of what `read` yields of the training file."""
+        self._training_records = list(self.read("train"))
+        return self._training_records
+
+    def records(self, split):
+        """For `examples`: what `read` yields of a split, which `setup` may have read already."""
+        if split == "train" and self._training_records is not None:
+            records, self._training_records = self._training_records, None
+            return records
+        return self.read(split)

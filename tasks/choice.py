@@ -17,13 +17,13 @@ import tensorflow.compat.v1 as tf
 import layers
 from tasks import base
 
-# What an idiom that is not asked looks like (as CLUE's baseline: idioms have four characters).
+# The [MASK]s of the blanks that are not in question (as CLUE's baseline: four characters).
 MASKS_OF_OTHER_BLANKS = 4
 EXCERPT = 100  # characters of a passage in a list of errors
 
 
 class Choice(base.Task):
-    """The likeliest of several answers to a question about a passage.
+    """The right one of several answers to a question about a passage: softmax over the choices.
 
         task = Choice("c3", choice_data.DATASETS["c3"], "data/c3")
         task.examples("dev")[0]
@@ -184,9 +184,9 @@ def join(question, choice):
 
 
 def passage_ids(example, tokenizer):
-    """(token ids of a question's passage, the position of the asked blank or None).
+    """(token ids of a question's passage, the position of the blank in question or None).
 
-    The asked blank is [unused1], as CLUE's baseline has it, or one [MASK] where the vocabulary has
+    That blank is [unused1], as CLUE's baseline has it, or one [MASK] where the vocabulary has
     no such token; the others are four [MASK].
     """
     ids, middle = [], None

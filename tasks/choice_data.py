@@ -17,9 +17,9 @@ import tensorflow.compat.v1 as tf
 from tasks import base, json_input, names
 
 # One question as read. location: "file line n" and the like, for errors; passage: texts that stand
-# before, between and after its blanks, one text where it has none; blank: which of the blanks is
-# asked, or None; label: the index of the right choice, None where unknown; group: the part of the
-# data set whose accuracy is given apart.
+# before, between and after its blanks, one text where it has none; blank: the index of the blank in
+# question, or None; label: the index of the right choice, None where unknown; group: the part of
+# the data set whose accuracy is given apart.
 Question = collections.namedtuple(
     "Question", "id location passage blank question choices label group")
 

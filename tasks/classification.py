@@ -47,7 +47,6 @@ class Classification(base.Task):
         self._dropout = classifier_dropout
         self._class_weights = class_weights
         self._balanced_weights = None  # float [L], once `fit` has seen the labels' counts
-        self._training_rows = None  # what `setup` read, for `examples`
 
     def setup(self):
         """Finds the labels: in the directory's own list, the row, or the training file.
@@ -83,21 +82,14 @@ class Classification(base.Task):
             if base.existing(self._data_dir, tables.names_of(self._dataset.sources[more])))
 
     def path(self, split):
-        return self._locate(split)[0]
-
-    def _locate(self, split):
-        """(path, table) of a split."""
-        sources = self._dataset.sources[split]
-        path = self.find(split, tables.names_of(sources))
-        return path, tables.table_of(path, sources)
+        return self.find(split, tables.names_of(self._dataset.sources[split]))
 
     def _is_test(self, split):
         return split == "test" or split in self._dataset.more_splits.get("test", ())
 
     def examples(self, split):
-        path, rows = self._rows(split)
         examples, left_out = [], collections.Counter()
-        for number, (location, row) in enumerate(rows, 1):
+        for number, (location, row) in enumerate(self.records(split), 1):
             reason = self._reason_to_leave_out(split, location, row)
             if reason:
                 left_out[reason] += 1
@@ -108,18 +100,15 @@ class Classification(base.Task):
         reasons = ", ".join("%d %s" % (count, reason) for reason, count in left_out.items())
         if not examples:
             raise UserError("%s: no examples in this file%s"
-                            % (path, " (left out: %s)" % reasons if reasons else ""))
+                            % (self.path(split), " (left out: %s)" % reasons if reasons else ""))
         if reasons:
-            console.say("%s: %d examples, left out: %s", path, len(examples), reasons)
+            console.say("%s: %d examples, left out: %s", self.path(split), len(examples), reasons)
         return examples
 
-    def _rows(self, split):
-        """(path, the rows of its table), of which `setup` may have read the training file's."""
-        path, table = self._locate(split)
-        if split == "train" and self._training_rows:
-            rows, self._training_rows = self._training_rows, None
-            return path, rows
-        return path, table.rows(path, self._is_test(split))
+    def read(self, split):
+        path = self.path(split)
+        table = tables.table_of(path, self._dataset.sources[split])
+        return table.rows(path, self._is_test(split))
 
     def _reason_to_leave_out(self, split, location, row):
         """Why an example is not used, as published results do not; None: it is.
@@ -156,14 +145,12 @@ class Classification(base.Task):
 
     def _labels_of_training_file(self):
         dataset = self._dataset
-        path, rows = self._rows("train")
-        self._training_rows = list(rows)
         labels = tuple(sorted({
-            text for location, row in self._training_rows if row
+            text for location, row in self.training_records() if row
             for text in dataset.target.texts(row["label"], dataset.separator, location)}))
         if len(labels) < 2:
-            raise UserError("%s: the label column holds %s; expected two labels or more"
-                            % (path, ", ".join(map(repr, labels)) or "nothing"))
+            raise UserError("%s: the label column holds %s; expected two labels or more" % (
+                self.path("train"), ", ".join(map(repr, labels)) or "nothing"))
         return labels
 
     def featurize(self, example, tokenizer, max_seq_length):

@@ -54,7 +54,7 @@ def top_tokens(logits, is_candidate, characters, k):
       characters: int [B, S], where the tokens begin or end in the context.
 
     Returns:
-      (float [B, K], their logits; int [B, K], their places, -1 for what is no candidate; int
+      (float [B, K], their logits; int [B, K], their positions, -1 for no candidate; int
       [B, K], their characters).
     """
     batch, length = layers.shape_list(logits)
@@ -185,7 +185,7 @@ class Reading(base.Task):
         return loss / 2.0, predictions
 
     def n_best(self, examples, predictions):
-        """Yields (Question, its best answers with the likeliest first, how likely it has none).
+        """Yields (Question, its n-best list, the null odds).
 
         An answer is {"text", "probability", "start_logit", "end_logit"}; the first without text is
         "no answer", which stands among them where questions may have none and where no other was

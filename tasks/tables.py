@@ -80,14 +80,14 @@ def _is_optional(field, label_is_optional):
 
 def _by_name(location, cells, columns, label_is_optional):
     """{field: header name} -> {field: column number}."""
-    found = {}
+    numbers = {}
     for field, name in columns.items():
         if name in cells:
-            found[field] = cells.index(name)
+            numbers[field] = cells.index(name)
         elif not _is_optional(field, label_is_optional):
             raise UserError("%s: no column %r in the header, found %s"
                             % (location, name, ", ".join(cells)))
-    return found
+    return numbers
 
 
 class JsonLines(collections.namedtuple("JsonLines", "columns")):

@@ -28,15 +28,17 @@ from text import sentences
 
 
 def units_of_tokens(unit_ends, starts, ends):
-    """Which unit each token tells the tag of, and how far it reaches.
+    """The units that each token labels.
+
+    A token labels the unit in which it starts, unless an earlier token starts there too. It may
+    reach over further units: single Latin letters on lines of their own are units of one token.
 
     Args:
       unit_ends: where each unit ends in the text; starts, ends: of each token.
 
     Returns:
-      (first, last), int [tokens]: 1 + the unit in which a token starts, 0 if an earlier token
-      starts there too or it is of no characters; 1 + the last unit that any token reaches that
-      starts there. Single Latin letters on lines of their own are many units of one token.
+      (first, last), int [tokens]: 1 + the unit that a token labels, and 1 + the last unit that the
+      tokens which start there reach; 0 for a token that labels none.
     """
     first, last = np.zeros(len(starts), np.int32), np.zeros(len(starts), np.int32)
     owner, unit = None, None
@@ -52,7 +54,7 @@ def units_of_tokens(unit_ends, starts, ends):
 
 
 def cut_windows(num_tokens, room, stops):
-    """Windows of at most `room` tokens: [(begin, end, begin of what counts, end of what counts)].
+    """Windows of at most `room` tokens: [(begin, end, first token that counts, end of those)].
 
     A window ends behind a sentence (`stops`: numbers of tokens) if one ends in its latter half.
     Else the next window begins a quarter of a window earlier, and each token of that quarter counts
@@ -109,16 +111,14 @@ class Tagging(base.Task):
         self._dropout = dropout
         self.scheme = scheme or dataset.sources["train"].table.scheme
         self.types, self.tags = dataset.labels, None
-        self._training_records = None  # what `setup` read, for `examples`
 
     def setup(self):
         """Finds scheme and types in the training file where row and flags leave them open."""
         if self.tags is not None:
             return
         if not (self.scheme and self.types):
-            path, table = self.path("train"), self._dataset.sources["train"].table
-            self._training_records = list(table.read(path, "train"))
-            self.scheme, types = table.survey(path, self._training_records, self.scheme)
+            self.scheme, types = self._dataset.sources["train"].table.survey(
+                self.path("train"), self.training_records(), self.scheme)
             self.types = self.types or types
         self.tags = tag_schemes.tags_of(self.types, self.scheme)
         self._tag_ids = {tag: index for index, tag in enumerate(self.tags)}
@@ -135,14 +135,13 @@ class Tagging(base.Task):
     def path(self, split):
         return self.find(split, self._dataset.sources[split].names)
 
+    def read(self, split):
+        return self._dataset.sources[split].table.read(self.path(split), split)
+
     def examples(self, split):
-        path, table = self.path(split), self._dataset.sources[split].table
-        records = self._training_records if split == "train" else None
-        if records:
-            self._training_records = None
-        else:
-            records = table.read(path, split)
-        examples = list(table.sentences(path, records, split, self.scheme, self.types))
+        path = self.path(split)
+        examples = list(self._dataset.sources[split].table.sentences(
+            path, self.records(split), split, self.scheme, self.types))
         if not examples:
             raise UserError("%s: no sentences in this file" % path)
         return examples

@@ -109,10 +109,10 @@ class OneLabel(object):
     def errors(self, labels, predictions):
         """Yields (index, {column: text}) of the examples that were predicted wrongly."""
         for index, (label, row) in enumerate(zip(labels, predictions["probabilities"])):
-            likeliest = int(np.argmax(row))
-            if likeliest != label:
-                yield index, {"label": self.labels[label], "predicted": self.labels[likeliest],
-                              "probability": "%.6f" % row[likeliest]}
+            predicted = int(np.argmax(row))
+            if predicted != label:
+                yield index, {"label": self.labels[label], "predicted": self.labels[predicted],
+                              "probability": "%.6f" % row[predicted]}
 
     def columns(self):
         """Names of the columns that `table` gives beside the label."""
@@ -176,12 +176,12 @@ class SeveralLabels(OneLabel):
         wrong = np.flatnonzero((self._indicators(labels) != predicted).any(-1))
         for index in wrong:
             row = predictions["probabilities"][index]
-            asked = sorted(set(labels[index]) | set(np.flatnonzero(predicted[index])))
+            columns = sorted(set(labels[index]) | set(np.flatnonzero(predicted[index])))
             yield int(index), {
                 "label": self._text(labels[index]),
                 "predicted": self._text(np.flatnonzero(predicted[index])),
                 "probability": self._separator.join(
-                    "%s %.6f" % (self.labels[column], row[column]) for column in asked)}
+                    "%s %.6f" % (self.labels[column], row[column]) for column in columns)}
 
     def table(self, predictions):
         for chosen, row in zip(self._predicted(predictions), predictions["probabilities"]):
