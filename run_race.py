@@ -22,7 +22,7 @@ from util.errors import UserError
 import tensorflow.compat.v1 as tf
 
 from finetuning import command_line, harness
-from tasks import choice
+from tasks import choice, choice_data
 
 
 def define_flags():
@@ -31,7 +31,7 @@ def define_flags():
     command_line.define_flags()
     flags.FLAGS.set_default("max_seq_length", 512)
     flags.DEFINE_string("task_name", "race", "A data set (%s); jsonl is for your own files."
-                        % ", ".join(sorted(choice.DATASETS)))
+                        % ", ".join(sorted(choice_data.DATASETS)))
     flags.DEFINE_integer("max_qa_length", 128, "Tokens of question and option together; what is "
                          "longer loses its beginning. Half of --max_seq_length at most.",
                          lower_bound=1)
@@ -42,17 +42,14 @@ def define_flags():
 
 def create_task(flags):
     """The task that --task_name asks for; a UserError that lists them for an unknown one."""
-    name = (flags.task_name or "").lower()
-    if name not in choice.DATASETS:
-        raise UserError("--task_name=%s: no such task, expected one of %s"
-                        % (flags.task_name, ", ".join(sorted(choice.DATASETS))))
+    name = choice_data.find(flags.task_name)
     if flags.high_only and flags.middle_only:
         raise UserError("--high_only and --middle_only leave nothing; give one of them, or none "
                         "for all questions")
-    dataset = choice.DATASETS[name]
+    dataset = choice_data.DATASETS[name]
     for level in ("high", "middle"):
         if getattr(flags, "%s_only" % level):
-            dataset = choice.only(dataset, level)
+            dataset = choice_data.only(dataset, level)
     return choice.Choice(name, dataset, flags.data_dir, command_line.custom_files(flags),
                          flags.max_qa_length, flags.classifier_dropout)
 

@@ -206,12 +206,12 @@ def prepare_pairs(config_file, vocab_file, pairs_file, target, max_seq_length):
 
     import modeling
     import tokenization
-    from tasks import classification, datasets
+    from tasks import classification, classification_data
 
     config = modeling.AlbertConfig.from_json_file(config_file)
     tokenizer = tokenization.load_tokenizer(vocab_file)
     task = classification.Classification(
-        "lcqmc", datasets.DATASETS["lcqmc"], None, {"train": pairs_file})
+        "lcqmc", classification_data.DATASETS["lcqmc"], None, {"train": pairs_file})
     task.setup()
     features = [one for example in task.examples("train")
                 for one in task.featurize(example, tokenizer, int(max_seq_length))]

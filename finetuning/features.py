@@ -1,5 +1,7 @@
 """A task's examples as features: made once, kept in a cache, read in batches of similar length.
 
+    settings = Settings(max_seq_length=128, cache_dir="cache", step_examples=64,
+                        eval_batch_size=64, seed=1)
     split = Split(task, "train", tokenizer, settings)
     estimator.train(split.training_input_fn(first_step=0), max_steps=split.num_windows // 64)
 
@@ -21,7 +23,7 @@ from training import input_pipeline
 
 # So many batches, or a quarter of the data if that is less, are sorted by length together.
 POOLED_BATCHES = 50
-# What is added to a task's features: which example a window is of, and its own number.
+# Added to a task's features: the indices of the window and of its example.
 INDEX_FEATURES = {"example": Feature((), tf.int32), "window": Feature((), tf.int32)}
 
 
@@ -46,15 +48,15 @@ def code_version(task, tokenizer):
 def cache_path(task, split, examples, tokenizer, settings):
     """The cache file of a split: its name is a fingerprint of all that decides the features.
 
-    That is the examples as they were read, the task's own settings, the vocabulary, the length and
+    That is the examples but for their location, the task's settings, the vocabulary, the length and
     the code; when one of them changes, so does the name, and the old file is not read.
     """
     digest = hashlib.sha256()
     for part in (tokenizer.fingerprint, str(settings.max_seq_length), task.fingerprint(),
                  code_version(task, tokenizer)):
         digest.update(part.encode("utf-8") + b"\0")
-    for example in examples:  # wherever their files lie now
-        digest.update(repr(example._replace(place=None)).encode("utf-8") + b"\0")
+    for example in examples:
+        digest.update(repr(example._replace(location=None)).encode("utf-8") + b"\0")
     return os.path.join(
         settings.cache_dir, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
 
@@ -88,10 +90,10 @@ def parser(features):
     """A function from a serialized window to {name: tensor}, shaped as `features` say."""
     spec = {}
     for name, feature in features.items():
-        kind = tf.float32 if feature.dtype == tf.float32 else tf.int64
+        dtype = tf.float32 if feature.dtype == tf.float32 else tf.int64
         spec[name] = (
-            tf.FixedLenSequenceFeature([], kind, allow_missing=True) if None in feature.shape
-            else tf.FixedLenFeature(feature.shape, kind))
+            tf.FixedLenSequenceFeature([], dtype, allow_missing=True) if None in feature.shape
+            else tf.FixedLenFeature(feature.shape, dtype))
 
     def parse(serialized):
         parsed = tf.parse_single_example(serialized, spec)
@@ -214,7 +216,7 @@ class Split(object):
     def input_fn(self, in_order=False):
         """An input_fn of one pass, the shortest first; `in_order`: batch by batch as in the file.
 
-        Inside a batch windows are sorted by length all the same; "window" tells their places.
+        Inside a batch windows are sorted by length all the same; "window" holds their indices.
         """
         batch_size = self._settings.eval_batch_size
 

@@ -1,4 +1,4 @@
-"""Every data set in its published form, submissions, kinds of labels, class weights, learning."""
+"""Every data set in its published form, submissions, targets, class weights, learning."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 import run_classifier
 import tiny
 import tuning
-from tasks import classification, datasets, targets
+from tasks import classification, classification_data, targets
 
 
 def lines(*rows):
@@ -28,8 +28,12 @@ def write(directory, **texts):
 
 
 def create(name, directory, **options):
-    key = datasets.find(name)
-    task = classification.Classification(key, datasets.DATASETS[key], str(directory), **options)
+    key = classification_data.find(name)
+    return set_up(classification.Classification(
+        key, classification_data.DATASETS[key], str(directory), **options))
+
+
+def set_up(task):
     task.setup()
     return task
 
@@ -153,7 +157,7 @@ def test_official_forms(tmp_path, name, split, file_name, text, first):
 
 
 def test_every_row_has_an_example_above():
-    assert {row[0] for row in OFFICIAL} == set(datasets.DATASETS)
+    assert {row[0] for row in OFFICIAL} == set(classification_data.DATASETS)
 
 
 @pytest.mark.parametrize("given, name", [
@@ -163,24 +167,25 @@ def test_every_row_has_an_example_above():
     ("ChnSentiCorp", "chnsenticorp"), ("PAWS-X", "paws-x"), ("paws_x", "paws-x"), ("TSV", "tsv"),
 ])
 def test_spellings(given, name):
-    assert datasets.find(given) == name
+    assert classification_data.find(given) == name
 
 
 def test_unknown_tasks():
     with pytest.raises(UserError, match="--task_name=lcqcm: no such task, expected one of afqmc, "
                                         ".*, tsv, jsonl; did you mean lcqmc\\?"):
-        datasets.find("lcqcm")
-    with pytest.raises(UserError, match="--task_name=None: no such task.* jsonl$"):
-        datasets.find(None)
+        classification_data.find("lcqcm")
+    with pytest.raises(UserError, match="--task_name is missing, expected one of .* jsonl$"):
+        classification_data.find(None)
 
 
 @pytest.mark.parametrize("name, file_name, text, message", [
     ("csl", "dev.json", lines({"abst": "a", "keyword": "水", "label": "0"}),
-     "dev.json line 1: 'keyword' is '水', expected a list of texts"),
+     'dev.json line 1 keyword: found "水", expected a list of texts$'),
     ("cluewsc2020", "dev.json", lines({"text": "a", "label": "true"}),
-     "dev.json line 1: expected the keys 'text', a text, and 'target'.*; found label, text"),
+     "dev.json line 1: no key 'target', found label, text$"),
     ("cluewsc2020", "dev.json", lines(wsc("true", text="小红打球，他累了")),
-     "dev.json line 1: target says that '小明' is at character 0 of the text, which it is not"),
+     "dev.json line 1 target.span1_index: found 0, expected the number, from 0, of the character "
+     "where '小明' begins$"),
     ("tnews", "dev.json", lines({"sentence": "a", "label": "105"}),
      "dev.json line 1: unknown label '105', expected one of 100, 101"),
     ("iflytek", "dev.json", lines({"sentence": "a", "label": "119"}),
@@ -188,7 +193,7 @@ def test_unknown_tasks():
     ("afqmc", "dev.json", lines({"sentence1": "a", "label": "0"}), "line 1: no key 'sentence2'"),
     ("afqmc", "dev.json", lines(pair("0", sentence2="")), "line 1: an empty text"),
     ("afqmc", "dev.json", lines(pair()), "dev.json line 1: no key 'label', found sentence1"),
-    ("afqmc", "dev.json", "[]", "expected a JSON object, found list"),
+    ("afqmc", "dev.json", "[]", r"line 1: found \[\], expected an object with '"),
     ("afqmc", "dev.json", lines(pair(["0"])), "line 1: the label is a list .*pass --multi_label"),
     ("afqmc", "dev.json", "", "dev.json: no examples in this file$"),
     ("cmnli", "dev.json", lines(pair("-")), r"no examples in this file \(left out: 1 without a l"),
@@ -239,13 +244,13 @@ def test_a_list_of_labels_beside_the_data_counts(tmp_path):
         create("tnews", tmp_path)
 
 
-def test_json_comes_before_tsv_and_own_files_have_the_table_of_their_ending(tmp_path):
+def test_json_comes_before_tsv_and_custom_files_have_the_table_of_their_ending(tmp_path):
     write(tmp_path, dev__json=lines(pair("0")), dev__tsv=lines(("a", "b", "1")))
     assert found(create("afqmc", tmp_path), "dev")[0][1] == "你好"
-    own = create("afqmc", tmp_path, own_files={"dev": str(tmp_path / "dev.tsv")})
-    assert found(own, "dev")[0][1] == "a"
+    custom_task = create("afqmc", tmp_path, custom_files={"dev": str(tmp_path / "dev.tsv")})
+    assert found(custom_task, "dev")[0][1] == "a"
     with pytest.raises(UserError, match="no train data: none of .*train.json, .*train.tsv, "):
-        own.path("train")
+        custom_task.path("train")
 
 
 def test_splits_of_mnli(tmp_path):
@@ -254,7 +259,7 @@ def test_splits_of_mnli(tmp_path):
     write(tmp_path, dev_mismatched__tsv="", test_mismatched__tsv="", diagnostic__tsv="")
     assert task.splits("dev") == ("dev", "dev_mm")
     assert task.splits("test") == ("test", "test_mm", "ax")
-    assert create("mnli", tmp_path, own_files={"test": "x.tsv"}).splits("test") == ("test",)
+    assert create("mnli", tmp_path, custom_files={"test": "x.tsv"}).splits("test") == ("test",)
     (tmp_path / "diagnostic.tsv").unlink()
     (tmp_path / "MNLI").mkdir()
     (tmp_path / "AX").mkdir()
@@ -326,13 +331,12 @@ def test_submissions_of_mnli_and_sts_b(tmp_path):
                      "STS-B.tsv": ["index\tprediction", "0\t2.500000"]}
 
 
-def own(directory, text, form="tsv", **options):
+def custom(directory, text, form="tsv", **options):
     write(directory, **{"train__" + form: text, "dev__" + form: text})
     columns = ("text", "label") if form == "jsonl" else ("0", "1")
-    dataset = datasets.own_dataset(form, columns[0], None, columns[1], None, False, **options)
-    task = classification.Classification(form, dataset, str(directory))
-    task.setup()
-    return task
+    dataset = classification_data.custom_dataset(
+        form, columns[0], None, columns[1], None, False, **options)
+    return set_up(classification.Classification(form, dataset, str(directory)))
 
 
 @pytest.mark.parametrize("form, text, separator", [
@@ -342,14 +346,14 @@ def own(directory, text, form="tsv", **options):
                     {"text": "c", "label": ["blue", "green"]}), ","),
 ])
 def test_several_labels(tmp_path, form, text, separator):
-    task = own(tmp_path, text, form, multi_label=True, separator=separator)
+    task = custom(tmp_path, text, form, multi_label=True, separator=separator)
     assert task.labels == ("blue", "green", "red") and task.metric == "micro_f1"
     assert [example.label for example in task.examples("dev")] == [(0, 2), (), (0, 1)]
     assert task.identity() == {"task": form, "labels": "blue,green,red", "kind": "multi_label"}
 
 
 def test_predictions_of_several_labels(tmp_path):
-    task = own(tmp_path, "a\tred,blue\nb\t\nc\tgreen\n", multi_label=True)
+    task = custom(tmp_path, "a\tred,blue\nb\t\nc\tgreen\n", multi_label=True)
     examples = task.examples("dev")
     predictions = {"probabilities": np.array([[0.75, 0.25, 0.5], [0.1, 0.2, 0.25],
                                               [0.25, 0.75, 0.75]])}
@@ -371,7 +375,7 @@ def test_predictions_of_several_labels(tmp_path):
 
 
 def test_predictions_of_one_label(tmp_path):
-    task = own(tmp_path, "a\tx\nb\ty\n")
+    task = custom(tmp_path, "a\tx\nb\ty\n")
     examples = task.examples("dev")
     predictions = {"probabilities": np.array([[0.25, 0.75], [0.25, 0.75]])}
     names, matrix = task.confusion(examples, predictions)
@@ -383,7 +387,7 @@ def test_predictions_of_one_label(tmp_path):
 
 
 def test_numbers(tmp_path):
-    task = own(tmp_path, "a\t1\nb\t-2.5\nc\t3e0\n", regression=True)
+    task = custom(tmp_path, "a\t1\nb\t-2.5\nc\t3e0\n", regression=True)
     examples = task.examples("dev")
     assert [example.label for example in examples] == [1.0, -2.5, 3.0]
     predictions = {"values": np.array([1.0, -2.0, 0.0])}
@@ -408,7 +412,7 @@ def test_numbers(tmp_path):
     ("a\t1\nb\t2\n", {"regression": True}, {"values": [1, 2]}, None),
 ])
 def test_warnings(tmp_path, text, options, scores, message):
-    task = own(tmp_path, text, **options)
+    task = custom(tmp_path, text, **options)
     warning = task.warning(task.score(task.examples("dev"), {
         name: np.array(values, np.float64) for name, values in scores.items()}))
     if message is None:
@@ -445,7 +449,7 @@ class Model(object):
 def losses(task, label_ids, is_training=True, logits=None):
     """The losses of examples whose logits are these (0 where not given), and the predictions."""
     label_ids = np.array(label_ids)
-    logits = np.zeros([len(label_ids), task._kind.size]) if logits is None else np.array(logits)
+    logits = np.zeros([len(label_ids), task._target.size]) if logits is None else np.array(logits)
     with tf.Graph().as_default(), tf.Session() as session:
         output = task.build(tiny.config(hidden_size=logits.shape[1], num_attention_heads=1),
                             Model(logits), {"label_ids": tf.constant(label_ids)}, is_training)
@@ -457,14 +461,15 @@ def losses(task, label_ids, is_training=True, logits=None):
 
 def test_losses(tmp_path):
     text = "a\tx\nb\ty\n"
-    loss, predictions = losses(own(tmp_path, text), [0, 1], False, np.log([[0.8, 0.2], [0.5, 0.5]]))
+    loss, predictions = losses(
+        custom(tmp_path, text), [0, 1], False, np.log([[0.8, 0.2], [0.5, 0.5]]))
     np.testing.assert_allclose(loss, -np.log([0.8, 0.5]), rtol=1e-5)
     np.testing.assert_allclose(predictions["probabilities"], [[0.8, 0.2], [0.5, 0.5]], rtol=1e-5)
-    several = own(tmp_path, text, multi_label=True)
+    several = custom(tmp_path, text, multi_label=True)
     loss, predictions = losses(several, np.float32([[1, 0]]), False, [[np.log(4), 0]])
     np.testing.assert_allclose(loss, [-np.log([0.8, 0.5]).mean()], rtol=1e-5)
     np.testing.assert_allclose(predictions["probabilities"], [[0.8, 0.5]], rtol=1e-5)
-    number = own(tmp_path, "a\t1\n", regression=True)
+    number = custom(tmp_path, "a\t1\n", regression=True)
     loss, predictions = losses(number, np.float32([3, 1]), False, [[1.0], [1.0]])
     assert (loss.tolist(), predictions["values"].tolist()) == ([4, 0], [1, 1])
 
@@ -497,13 +502,13 @@ def test_class_weights_that_do_not_fit(weights):
         create("lcqmc", "", class_weights=weights)
 
 
-def test_class_weights_of_other_kinds():
+def test_class_weights_of_other_targets():
     with pytest.raises(UserError, match="--class_weights: only for one label an example"):
         create("sts-b", "", class_weights="balanced")
 
 
 def test_dropout(tmp_path):
-    task = own(tmp_path, "a\t1\n", regression=True)
+    task = custom(tmp_path, "a\t1\n", regression=True)
     found = losses(task, np.zeros(2000, np.float32), True, np.ones([2000, 1]))[1]["values"]
     assert np.mean(found == 0) == pytest.approx(0.1, abs=0.04)
 
@@ -523,11 +528,12 @@ def test_refused_flags(tmp_path, changes, message):
 
 def test_fingerprints_tell_tables_and_labels_apart(tmp_path):
     text = "a\tx\nb\ty\n"
-    tasks = [own(tmp_path, text), own(tmp_path, text, multi_label=True),
-             own(tmp_path, text, multi_label=True, separator="|"), own(tmp_path, "a\tx\nb\tz\n")]
+    tasks = [custom(tmp_path, text), custom(tmp_path, text, multi_label=True),
+             custom(tmp_path, text, multi_label=True, separator="|"),
+             custom(tmp_path, "a\tx\nb\tz\n")]
     assert len({task.fingerprint() for task in tasks}) == 4
     assert "0x" not in repr([create(name, tmp_path)._dataset.sources for name in
-                             datasets.DATASETS])  # addresses differ between two runs
+                             classification_data.DATASETS])  # addresses differ between two runs
 
 
 def several(count, seed):

@@ -13,8 +13,11 @@ from seqeval.metrics import sequence_labeling
 import run_ner
 import tiny
 import tokenization
-from tasks import tagging
-from tasks.tagging import Conll, Dataset, Entity, JsonSpans, Source, Tagging, decode, encode
+from tasks import tag_schemes, tagging, tagging_data
+from tasks.tables import Source
+from tasks.tag_schemes import Entity, decode, encode
+from tasks.tagging import Tagging
+from tasks.tagging_data import Conll, Dataset, JsonSpans
 
 SHARED = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
 WEIBO = os.environ.get("WEIBO_NER_DIR") or os.path.join(SHARED, "weibo_ner")
@@ -55,7 +58,7 @@ def test_round_trips_of_random_entities():
         ends = sorted(rng.choice(np.arange(1, 20), 6, replace=False).tolist())
         entities = [Entity(rng.choice(["A", "B-c"]), begin, end)
                     for begin, end in zip(ends[::2], ends[1::2])]
-        for scheme in tagging.SCHEMES:
+        for scheme in tag_schemes.SCHEMES:
             assert decode(encode(entities, 20, scheme)) == entities
 
 
@@ -75,7 +78,7 @@ def test_illegal_sequences_are_read_as_conlleval_does(tags, entities):
 def test_conll(tmp_path, text):
     first, second = read(Conll(), tmp_path / "f", text)
     assert (first.id, first.text, first.entities) == ("dev-1", "我在北京", [("LOC", 2, 4)])
-    assert second.place.endswith("f line %d" % (9 if "DOC" in text else 6))
+    assert second.location.endswith("f line %d" % (9 if "DOC" in text else 6))
     assert (first.starts, first.ends) == ([0, 1, 2, 3], [1, 2, 3, 4])
 
 
@@ -133,14 +136,15 @@ def test_bad_conll_training_files(tmp_path, text, message):
     (Conll(), "字 S-PER\n", r"f line 1: tag 'S-PER', expected the scheme BIO \(B, I\)"),
     (Conll(position_digits=True), "字 O\n", "f line 1: token '字', expected a character and its "
                                             "position"),
-    (JsonSpans(), "{", "f line 1: not JSON"),
-    (JsonSpans(), "[]", "f line 1: expected a JSON object, found list"),
-    (JsonSpans(), '{"text": "", "label": {}}', "f line 1: found no text under 'text'"),
-    (JsonSpans(), '{"text": 7, "label": {}}', "f line 1: found no text under 'text'"),
+    (JsonSpans(), "{", "f line 1 column 2: not JSON"),
+    (JsonSpans(), "[]", r"f line 1: found \[\], expected an object with 'text'$"),
+    (JsonSpans(), '{"text": "", "label": {}}', 'f line 1 text: found "", expected a text that is '
+                                               'not empty$'),
+    (JsonSpans(), '{"text": 7, "label": {}}', "f line 1 text: found 7, expected a text$"),
     (JsonSpans(), '{"text": "a"}', "f line 1: no key 'label', found text"),
     (JsonSpans(), '\n{"text": "ab", "label": {"ORG": {"a": [[0, 0]]}}}',
-     "f line 2: label.ORG: unknown type 'ORG'"),
-    (JsonSpans(), '{"text": "ab", "label": []}', r"f line 1: label: found \[\], expected an obj"),
+     "f line 2 label.ORG: unknown type 'ORG'"),
+    (JsonSpans(), '{"text": "ab", "label": []}', r"f line 1 label: found \[\], expected an obj"),
     (JsonSpans(), '{"text": "ab", "label": {"PER": 1}}', "label.PER: found 1, expected an object"),
     (JsonSpans(), '{"text": "ab", "label": {"PER": {"a": 3}}}', "label.PER.a: found 3, expected a"),
     (JsonSpans(), '{"text": "ab", "label": {"PER": {"a": [[0, 0], [1]]}}}',
@@ -232,7 +236,7 @@ def gold_tags(task):
     return lambda example: encode(example.entities, len(example.ends), task.scheme)
 
 
-@pytest.mark.parametrize("scheme", sorted(tagging.SCHEMES))
+@pytest.mark.parametrize("scheme", sorted(tag_schemes.SCHEMES))
 @pytest.mark.parametrize("length", [8, 13, 64])
 def test_gold_comes_back_through_windows(tmp_path, scheme, length):
     task, tokenizer = make_task(tmp_path, scheme), make_tokenizer(tmp_path / "vocab.txt")
@@ -337,19 +341,19 @@ def test_written_predictions(tmp_path):
 
 
 def test_rows():
-    assert {name: sorted(row.sources) for name, row in tagging.DATASETS.items()} == {
+    assert {name: sorted(row.sources) for name, row in tagging_data.DATASETS.items()} == {
         name: ["dev", "test", "train"]
         for name in ("cluener", "weibo", "msra", "people_daily", "resume")}
-    task = set_up(Tagging("cluener", tagging.DATASETS["cluener"], None))
+    task = set_up(Tagging("cluener", tagging_data.DATASETS["cluener"], None))
     assert (len(task.tags), task.scheme) == (21, "BIO")
-    other = set_up(Tagging("cluener", tagging.DATASETS["cluener"], None, scheme="BMES"))
+    other = set_up(Tagging("cluener", tagging_data.DATASETS["cluener"], None, scheme="BMES"))
     assert len(other.tags) == 41
 
 
 def test_weibo():
     if not os.path.isdir(WEIBO):
         pytest.skip("no Weibo NER files; name their directory in WEIBO_NER_DIR")
-    task = set_up(Tagging("weibo", tagging.DATASETS["weibo"], WEIBO))
+    task = set_up(Tagging("weibo", tagging_data.DATASETS["weibo"], WEIBO))
     assert (len(task.tags), task.scheme, len(task.types)) == (17, "BIO", 8)
     tokenizer = tokenization.WordPieceTokenizer(os.path.join(SHARED, "vocab_chinese_21128.txt"))
     for split, sentences, units, entities in (
@@ -446,7 +450,9 @@ def test_long_texts_are_predicted_whole(learned):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"task_name": "nerr"}, "--task_name=nerr: no such task, expected one of cluener, msra"),
+    ({"task_name": "nerr"}, "--task_name=nerr: no such task, expected one of cluener, msra, "
+                            "people_daily, resume, weibo, conll, jsonl$"),
+    ({"task_name": "weibo_nre"}, r"--task_name=weibo_nre: no such .*; did you mean weibo\?$"),
     ({"data_dir": ""}, "--data_dir is missing"),
     ({"scheme": "BMES"}, r"train.conll line \d+: tag 'I-PER', expected the scheme BMES"),
     ({"labels": "PER,ORG"}, "train.conll line .*: unknown type 'LOC', expected one of PER, ORG"),

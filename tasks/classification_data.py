@@ -1,29 +1,27 @@
-"""The data sets of tasks/classification.py, a row each: LCQMC, XNLI, CLUE, GLUE and more.
+"""Data sets of classification, a row each: LCQMC, XNLI, CLUE, GLUE, and your own files.
 
-    dataset = datasets.DATASETS[datasets.find("lcqmc_pair")]
+    dataset = DATASETS[find("lcqmc_pair")]
 
 A row says where the files lie in --data_dir and what their columns are called, as published.
 """
 
 import collections
-import difflib
-import re
 
 from util.errors import UserError
 
-from tasks import base, metrics, targets
-from tasks.base import JsonLines, Source, Tsv
+from tasks import base, metrics, names, targets
 from tasks.submissions import Clue, Glue
+from tasks.tables import JsonLines, Source, Tsv
 
 # sources: {split: the Sources it may lie in}; labels: in the order of their ids, None: those of the
-# training file; metric: the score that picks the best checkpoint, None: the kind's own; aliases:
-# {other spelling: label}; kind: what is asked (tasks/targets.py); extra_scores: functions of
-# tasks/metrics.py; dropped_label: examples that nobody agreed on; missing_texts: what stands, in
-# training files, where a text is missing; more_splits: {"dev" or "test": further splits};
-# label_file: JSON lines that, where they exist, list the labels; submissions: {split: form};
-# separator: between several labels.
+# training file; metric: the score that picks the best checkpoint, None: that of the target;
+# aliases: {other spelling: label}; target: a class of tasks/targets.py; extra_scores: functions of
+# tasks/metrics.py; dropped_label: marks examples whose annotators did not agree; missing_texts:
+# what stands, in training files, where a text is missing; more_splits: {"dev" or "test": further
+# splits}; label_file: JSON lines that, where they exist, list the labels; submissions: {split: a
+# form of tasks/submissions.py}; separator: between several labels.
 Dataset = collections.namedtuple("Dataset", (
-    "sources labels metric aliases kind extra_scores dropped_label missing_texts more_splits "
+    "sources labels metric aliases target extra_scores dropped_label missing_texts more_splits "
     "label_file submissions separator"))
 Dataset.__new__.__defaults__ = (
     None, {}, targets.OneLabel, (), None, (), {}, None, {}, ",")
@@ -41,35 +39,27 @@ _SENTENCE_LINES = JsonLines({"id": "id", "text_a": "sentence", "label": "label"}
 class CslLines(JsonLines):
     """Keywords are joined by spaces, as CLUE's baselines do."""
 
-    def prepare(self, record, place):
-        keywords = record.get("keyword")
-        if not isinstance(keywords, list) or not all(isinstance(word, str) for word in keywords):
-            raise UserError("%s: 'keyword' is %r, expected a list of texts" % (place, keywords))
-        return dict(record, keyword=" ".join(keywords))
+    def prepare(self, record):
+        return record.replaced(keyword=" ".join(record.get("keyword").texts()))
 
 
 class WscLines(JsonLines):
     """The noun is marked _so_ and the pronoun [so], as CLUE's baselines do."""
 
-    def prepare(self, record, place):
-        text, target = record.get("text"), record.get("target")
-        if not isinstance(text, str) or not isinstance(target, dict):
-            raise UserError("%s: expected the keys 'text', a text, and 'target', an object with "
-                            "two spans; found %s" % (place, ", ".join(sorted(record))))
-        spans = [_span(text, target, "span1", "_", "_", place),
-                 _span(text, target, "span2", "[", "]", place)]
+    def prepare(self, record):
+        text, target = record.get("text").text(), record.get("target")
+        spans = [_span(text, target, "span1", "_", "_"), _span(text, target, "span2", "[", "]")]
         for begin, end, left, right in sorted(spans, reverse=True):
             text = text[:begin] + left + text[begin:end] + right + text[end:]
-        return dict(record, text=text)
+        return record.replaced(text=text)
 
 
-def _span(text, target, name, left, right, place):
+def _span(text, target, name, left, right):
     """One span of WSC as (begin, end, left mark, right mark)."""
-    words, begin = target.get(name + "_text"), target.get(name + "_index")
-    if not isinstance(words, str) or not isinstance(begin, int) or (
-            text[begin:begin + len(words)] != words):
-        raise UserError("%s: target says that %r is at character %r of the text, which it is not"
-                        % (place, words, begin))
+    words, index = target.get(name + "_text").text(), target.get(name + "_index")
+    begin = index.value
+    if type(begin) is not int or text[begin:begin + len(words)] != words:
+        raise index.error("the number, from 0, of the character where %r begins" % words)
     return begin, begin + len(words), left, right
 
 
@@ -78,17 +68,17 @@ def _by_header(**columns):
     return Tsv(dict({"id": "index"}, **columns), header=True, skip_bad_lines=True)
 
 
-def _each(names, table):
-    """{split: (Source,)}; in the names "{}" stands for the split."""
-    return {split: (Source(tuple(name.format(split) for name in names), table),)
+def _each(patterns, table):
+    """{split: (Source,)}; in the file names "{}" stands for the split."""
+    return {split: (Source(tuple(pattern.format(split) for pattern in patterns), table),)
             for split in base.SPLITS}
 
 
 def _clue(table, labels, name, train=("train.json",), simple_tsv=False, **fields):
     """A row of CLUE: JSON lines, for pairs also in the form of LCQMC's files."""
-    names = {"train": train, "dev": ("dev.json",),
+    files = {"train": train, "dev": ("dev.json",),
              "test": ("test.json", "test1.1.json", "test1.0.json")}
-    sources = {split: (Source(names[split], table),) for split in base.SPLITS}
+    sources = {split: (Source(files[split], table),) for split in base.SPLITS}
     if simple_tsv:
         other = _each(("{}.tsv", "{}.txt"), _PAIR)
         sources = {split: sources[split] + other[split] for split in base.SPLITS}
@@ -188,7 +178,7 @@ DATASETS = {
     "mrpc": _glue("MRPC", None, sources=_mrpc(), metric="accuracy_and_f1",
                   extra_scores=(metrics.positive_f1,)),
     "sts-b": _glue("STS-B", _by_header(text_a="sentence1", text_b="sentence2", label="score"),
-                   labels=(), kind=targets.Number),
+                   labels=(), target=targets.Number),
     "qqp": _glue("QQP", _by_header(id="id", text_a="question1", text_b="question2",
                                    label="is_duplicate"), metric="accuracy_and_f1",
                  extra_scores=(metrics.positive_f1,)),
@@ -201,38 +191,20 @@ DATASETS = {
     "rte": _glue("RTE", _TWO_SENTENCES, _ENTAILMENT),
     "wnli": _glue("WNLI", _TWO_SENTENCES),
 }
-OWN = ("tsv", "jsonl")
-# Other names, in lower case without "-" and "_", as `find` compares them.
-ALIASES = {"lcqmcpair": "lcqmc", "cluewsc": "cluewsc2020", "wsc": "cluewsc2020",
-           "sst": "sst-2", "sts": "sts-b", "mnlim": "mnli", "mnlimm": "mnli", "mismnli": "mnli",
-           "bqcorpus": "bq", "ocnli50k": "ocnli", "pawsxzh": "paws-x", "nlizh": "nli"}
+# Rows that `custom_dataset` makes of flags.
+CUSTOM = ("tsv", "jsonl")
+ALIASES = {"lcqmc_pair": "lcqmc", "cluewsc": "cluewsc2020", "wsc": "cluewsc2020", "sst": "sst-2",
+           "sts": "sts-b", "mnli-m": "mnli", "mnli-mm": "mnli", "mis-mnli": "mnli",
+           "bq_corpus": "bq", "ocnli_50k": "ocnli", "paws-x-zh": "paws-x", "nli_zh": "nli"}
 
 
 def find(name):
-    """A task's name in any common spelling -> a key of DATASETS or one of OWN.
-
-    find("STS-B") -> "sts-b"; find("lcqmc_pair") -> "lcqmc"
-
-    Raises:
-      UserError: there is none; it lists all.
-    """
-    keys = {_plain(key): key for key in list(DATASETS) + list(OWN)}
-    keys.update(ALIASES)
-    found = keys.get(_plain(name or ""))
-    if found is None:
-        close = difflib.get_close_matches(_plain(name or ""), keys, 1)
-        raise UserError("--task_name=%s: no such task, expected one of %s%s" % (
-            name, ", ".join(sorted(DATASETS) + list(OWN)),
-            "; did you mean %s?" % keys[close[0]] if close else ""))
-    return found
+    """A --task_name -> a key of DATASETS or one of CUSTOM; a UserError that lists them all."""
+    return names.find(name, sorted(DATASETS) + list(CUSTOM), ALIASES)
 
 
-def _plain(name):
-    return re.sub("[-_ ]", "", name.lower())
-
-
-def own_dataset(form, text_a, text_b, label, labels, header, multi_label=False, regression=False,
-                separator=","):
+def custom_dataset(form, text_a, text_b, label, labels, header, multi_label=False,
+                   regression=False, separator=","):
     """A data set of the user's own files, from flags.
 
     Args:
@@ -245,7 +217,7 @@ def own_dataset(form, text_a, text_b, label, labels, header, multi_label=False, 
         between them.
       regression: the label is a number.
     """
-    kind = own_kind(multi_label, regression, labels, separator)
+    target = _custom_target(multi_label, regression, labels, separator)
     columns = collections.OrderedDict(
         (field, column) for field, column in (("text_a", text_a), ("text_b", text_b),
                                               ("label", label)) if column not in (None, ""))
@@ -262,12 +234,12 @@ def own_dataset(form, text_a, text_b, label, labels, header, multi_label=False, 
             columns = {field: int(column) for field, column in columns.items()}
         table, endings = Tsv(columns, header=header), (".tsv", ".txt")
     sources = _each(tuple("{}" + ending for ending in endings), table)
-    return Dataset(sources, labels=tuple(labels) if labels else None, kind=kind,
+    return Dataset(sources, labels=tuple(labels) if labels else None, target=target,
                    separator=separator)
 
 
-def own_kind(multi_label, regression, labels, separator):
-    """The kind that the flags ask for, or a UserError where they contradict each other."""
+def _custom_target(multi_label, regression, labels, separator):
+    """The target that the flags ask for; a UserError where they contradict each other."""
     if multi_label and regression:
         raise UserError("--multi_label and --regression exclude each other; pass one of them")
     if regression and labels:
