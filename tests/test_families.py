@@ -1,4 +1,7 @@
-"""What holds for every family of tasks: files are read once, the cache's name covers the code."""
+"""What holds for every family of tasks: files are read once, the cache's name covers the code.
+
+Variables have the originals' names and the config's initializer_range.
+"""
 
 import builtins
 import collections
@@ -7,6 +10,7 @@ import os
 import shutil
 
 from util import sources
+from util.errors import UserError
 
 import numpy as np
 import pytest
@@ -22,6 +26,7 @@ import tokenization
 import tuning
 from conftest import ROOT
 from finetuning import features as featurizing
+from tasks import base
 
 CHARACTERS = "".join(tiny.CHARACTERS)
 COUNTS = {"train": 24, "dev": 6, "test": 4}
@@ -51,19 +56,23 @@ def reading_file(count):
         for number in range(count)]}]}), "json"
 
 
-Family = collections.namedtuple("Family", "command file names flags modules")
+Family = collections.namedtuple("Family", "command file names flags modules variables")
 DRCD = {"train": "DRCD_training", "dev": "DRCD_dev", "test": "DRCD_test"}
 SPLITS = {split: split for split in COUNTS}
 FAMILIES = {
     "classification": Family(
         run_classifier, classification_file, SPLITS,
         {"task_name": "tsv", "header": True, "text_a_column": "text", "label_column": "label",
-         "class_weights": "balanced"}, ("tasks/classification.py", "tasks/targets.py")),
-    "choice": Family(run_race, choice_file, SPLITS, {"task_name": "jsonl"}, ("tasks/choice.py",)),
+         "class_weights": "balanced"}, ("tasks/classification.py", "tasks/targets.py"),
+        {"output_weights": [2, 16], "output_bias": [2]}),
+    "choice": Family(run_race, choice_file, SPLITS, {"task_name": "jsonl"}, ("tasks/choice.py",),
+                     {"output_weights": [1, 16], "output_bias": [1]}),
     "tagging": Family(run_ner, tagging_file, SPLITS, {"task_name": "conll"},
-                      ("tasks/tagging.py", "text/sentences.py")),
+                      ("tasks/tagging.py", "tasks/tag_schemes.py", "text/sentences.py"),
+                      {"tagging/output_weights": [16, 3], "tagging/output_bias": [3]}),
     "reading": Family(run_squad, reading_file, DRCD, {"task_name": "drcd", "max_query_length": 2},
-                      ("tasks/reading.py",)),
+                      ("tasks/reading.py",),
+                      {"squad/output_weights": [2, 16], "squad/output_bias": [2]}),
 }
 
 
@@ -134,10 +143,30 @@ def test_neither_the_constructor_nor_the_graph_reads_files(here, family, opened)
         model = modeling.AlbertModel(config, True, ids)
         losses, _ = task.build(config, model, batch, True)
         assert losses.shape.as_list() == [1]
+        assert family.variables == {
+            variable.op.name: variable.shape.as_list() for variable in tf.trainable_variables()
+            if not variable.op.name.startswith("bert/")}
     task.max_choices(examples)
     task.identity()
     task.fingerprint()
     assert set(opened.values()) == {1}
+
+
+def test_a_missing_file_is_said_before_another_is_read(here, family, opened):
+    ending = family.file(1)[1]
+    (here / "data" / ("%s.%s" % (family.names["dev"], ending))).unlink()
+    with pytest.raises(UserError, match="no dev data: none of .* exists; check --data_dir"):
+        family.command.main(flags_of(here, family, do_train=True, do_eval=True))
+    assert not opened
+
+
+def test_the_output_layer_starts_at_the_range_of_the_config():
+    with tf.Graph().as_default(), tf.Session() as session:
+        logits = base.output_layer(tf.ones([2, 3, 4000]), 5, tiny.config(hidden_size=4000), 0.0)
+        assert logits.shape.as_list() == [2, 3, 5]
+        session.run(tf.global_variables_initializer())
+        weights = session.run(tf.trainable_variables()[0])
+    assert weights.std() == pytest.approx(0.88 * 0.3, rel=0.03)  # cut at two deviations
 
 
 def code_files(family, here, monkeypatch):
