@@ -1,7 +1,7 @@
-"""The project's own source files and their imports, read from the files.
+"""The project's source files and their imports, read from the source.
 
     sources.imports("pretraining/shards.py")     # ["pretraining/instances.py", "util/files.py", …]
-    sources.code_version("finetuning/features.py")     # changes when any file behind it does
+    sources.code_version("finetuning/features.py")     # changes with it and with all it imports
 """
 
 import ast
@@ -14,13 +14,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 @functools.lru_cache(None)
 def imports(path):
-    """The project files that a file imports, at its top or inside a function.
+    """The project files that a file imports, at the top or inside a function.
 
     Args:
       path: of a Python file, relative to the repository's root.
 
     Returns:
-      A sorted list of such paths; a package's own __init__.py is not among them.
+      A sorted list of such paths, without the __init__.py of packages.
     """
     names = set()
     for node in ast.walk(ast.parse(_content(path))):
@@ -34,14 +34,14 @@ def imports(path):
 
 
 def closure(*paths):
-    """The files themselves and all project files that they import, directly or not, sorted."""
-    found, waiting = set(), list(paths)
+    """The given files and all project files that they import, directly or indirectly, sorted."""
+    visited, waiting = set(), list(paths)
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
+        if path not in visited:
+            visited.add(path)
             waiting += imports(path)
-    return sorted(found)
+    return sorted(visited)
 
 
 def path_of(module):
