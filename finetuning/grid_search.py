@@ -1,4 +1,4 @@
-"""A grid of learning rates and seeds, one training after another, and what they come to.
+"""Grid search over learning rates and seeds, one training after another.
 
     run(train_once, task, settings)     # with --learning_rates=1e-5,1e-4 --seeds=1,2,3
 """
@@ -18,8 +18,8 @@ Run = collections.namedtuple("Run", "learning_rate seed directory score")
 def run(train_once, task, settings):
     """Trains at every point of the grid; prints mean and deviation by rate, and the best run.
 
-    Points that are done are only scored again when the same command is started twice. What else
-    the settings ask (predictions, vectors) is done by the best run.
+    When the same command is started again, finished points are only scored. Predictions and
+    vectors, if asked for, are those of the best run.
 
     Args:
       train_once: function of (task, finetuning.settings.Settings) -> {metric: number} on the dev

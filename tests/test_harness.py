@@ -177,7 +177,7 @@ def test_task_names(here, given, name):
                                          "vocabulary the model was trained with"),
     ({"vocab_file": ""}, "neither --vocab_file nor --spm_model_file is given"),
     ({"max_seq_length": 64}, "--max_seq_length=64 is larger than .* max_position_embeddings 32"),
-    ({"train_batch_size": 1000}, "640 training examples are less than one step takes"),
+    ({"train_batch_size": 1000}, "640 training examples are fewer than one step takes"),
     ({"labels": "yes,maybe"}, "train.tsv line .: unknown label 'no', expected one of yes, maybe"),
     ({"label_column": "topic"}, "no column 'topic' in the header, found text, label"),
     ({"do_eval": True, "dev_file": "/none"}, "--dev_file=/none: no such file"),

@@ -122,7 +122,7 @@ def test_rates_known_to_train_are_not(name, optimizer, examples, rate):
 
 
 @pytest.mark.parametrize("optimizer, examples, remedy", [
-    ("lamb", 32, "--optimizer=adamw is for it"), ("adamw", 16384, "--optimizer=lamb is for it"),
+    ("lamb", 32, "use --optimizer=adamw"), ("adamw", 16384, "use --optimizer=lamb"),
     ("adamw", 8, "accumulate gradients"), ("lamb", 65536, "take a smaller batch")])
 def test_batch_outside_of_the_sources(optimizer, examples, remedy):
     sentences = recipes.resolve(SHAPES["base"], optimizer, examples, 1e-5, 1000, 50).sentences

@@ -578,7 +578,7 @@ def with_some_chunks(run, what):
      "start again, with fewer --num_workers if memory is short"),
     # As a terminal does, which sends it to the whole group.
     (lambda process: os.killpg(process.pid, signal.SIGINT),
-     "interrupted; the same command goes on from the last complete checkpoint or file"),
+     "interrupted; the same command resumes from the last complete checkpoint or file"),
 ])
 def test_dead_worker_and_ctrl_c_are_one_sentence(real, what, sentence):
     run, uninterrupted, _ = real
@@ -636,7 +636,7 @@ def test_damaged_archive(tmp_path, sample_vocab, damage):
     path = tmp_path / "a.txt.gz"
     path.write_bytes(damage(gzip.compress(TEXT.encode("utf-8"))))
     sentence = stopped(tmp_path, sample_vocab, **outputs(tmp_path, input_file=path))
-    assert sentence.startswith("error: %s: damaged or cut off (" % path)
+    assert sentence.startswith("error: %s: damaged or truncated (" % path)
     assert contents(tmp_path / "out") == {}
 
 

@@ -1,6 +1,6 @@
-"""What every command shares: the Python check, flag parsing and errors as one sentence.
+"""What every command shares: the Python check, flag parsing and one-sentence errors.
 
-A command that makes data needs no TensorFlow and starts in a moment:
+A command that makes data does not load TensorFlow:
 
     from util import commands
 
@@ -13,7 +13,7 @@ A command that makes data needs no TensorFlow and starts in a moment:
     if __name__ == "__main__":
         commands.run(main, define_flags)
 
-One that builds graphs imports `util.platforms` first and ends with `platforms.run`.
+One that builds graphs imports `util.platforms` first and calls `platforms.run` instead.
 """
 
 import os
@@ -25,9 +25,9 @@ PLATFORMS = "Python 3.9-3.11 with TensorFlow 2.15.1, or Python 3.7 with TensorFl
 
 
 def platform_problem(python, tensorflow=None):
-    """What is wrong with a pair of versions, or None: ((3, 11), "2.15.1") -> None.
+    """Why a pair of versions is not supported, or None: ((3, 11), "2.15.1") -> None.
 
-    Without `tensorflow` only the Python is looked at.
+    Without `tensorflow` only the Python version is checked.
     """
     supported = {(3, 7): "1.15"}
     supported.update({(3, minor): "2.15" for minor in (9, 10, 11)})
@@ -44,8 +44,8 @@ def check_platform(problem):
     """Exits with one sentence if there is a problem."""
     if problem:
         sys.exit("error: %s; this project runs on %s. Remedy: bash scripts/quickstart.sh makes a "
-                 "fitting environment in .venv, or use `pip install -r requirements.txt` on one of "
-                 "those Pythons." % (problem, PLATFORMS))
+                 "suitable environment in .venv, or use `pip install -r requirements.txt` on one "
+                 "of those Pythons." % (problem, PLATFORMS))
 
 
 check_platform(platform_problem(sys.version_info))
@@ -56,7 +56,7 @@ from absl import app, flags  # noqa: E402 - only after the check
 
 
 def _main_with_plain_errors(main, argv):
-    """Runs `main(flags)`; a user's mistake or a full disk is one sentence and status 1."""
+    """Runs `main(flags)`; exits with one sentence and status 1 on a UserError or a full disk."""
     try:
         if len(argv) > 1:
             raise UserError("unexpected argument %r; flags are written --name=value" % argv[1])
@@ -69,7 +69,7 @@ def _main_with_plain_errors(main, argv):
             raise
         sys.exit("error: %s: %s" % (error.filename or "writing", error.strerror))
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on from the last complete checkpoint or file")
+        sys.exit("interrupted; the same command resumes from the last complete checkpoint or file")
     except Exception as error:
         platforms = sys.modules.get("util.platforms")  # loaded where TensorFlow is
         sentence = platforms and platforms.explain(error)
@@ -79,7 +79,7 @@ def _main_with_plain_errors(main, argv):
 
 
 def run(main, define_flags):
-    """Defines and parses the flags, then calls `main(flags)`; used under `__main__` only."""
+    """Defines and parses the flags, then calls `main(flags)`; only for `__main__`."""
     others = set(flags.FLAGS)
     define_flags()
     define_original_flags(flags, command_name(sys.argv[0]))
