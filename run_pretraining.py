@@ -47,6 +47,8 @@ def define_flags():
                          "default: as the records' maker said.", lower_bound=1, upper_bound=10)
     flags.DEFINE_bool("restore_slots", False, "Take the optimizer's moments (adam_m, adam_v) from "
                       "--init_checkpoint too, where it has them, as Google's.")
+    flags.DEFINE_bool("init_from_group0", False, "Groups of layers that --init_checkpoint lacks "
+                      "start as its group 0.")
     flags.DEFINE_bool("do_train", False, "Train.")
     flags.DEFINE_bool("do_eval", False, "Evaluate at the end (and every --eval_every_steps).")
     flags.DEFINE_integer("eval_every_steps", 0, "Steps between evaluations while training; 0: only "
@@ -194,9 +196,11 @@ def main(flags):
         flags, eval_paths, run)
     schedule = train_paths and choose_schedule(flags, config, run.batches.step_examples)
     estimators.claim_directory(flags.output_dir, config.to_dict())
-    if not train_paths and not tf.train.latest_checkpoint(flags.output_dir):
-        raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first"
-                        % flags.output_dir)
+    if not (train_paths or tf.train.latest_checkpoint(flags.output_dir)) and (
+            flags.export_dir or not flags.init_checkpoint):
+        raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first%s"
+                        % (flags.output_dir, "" if flags.export_dir else
+                           ", or give one as --init_checkpoint"))
     with estimators.damage_named(train_paths):
         baseline = train_paths and inputs.majority_token_accuracy(train_paths, training.masking)
     estimator = estimators.create(

@@ -73,6 +73,8 @@ def _define_training_flags():
 
 def _define_output_flags():
     flags = absl_flags
+    flags.DEFINE_enum("use_checkpoint", "best", ["best", "last"], "Which checkpoint of OUTPUT_DIR "
+                      "--do_eval and --do_predict use: the best on the dev file, or the last one.")
     flags.DEFINE_bool("save_errors", False, "List the examples that --do_eval got wrong, with "
                       "their texts, in OUTPUT_DIR/dev_errors.tsv.")
     flags.DEFINE_enum("export_features", None, list(feature_export.LEVELS), "Write vectors of the "
@@ -99,7 +101,7 @@ def settings(flags):
                  flags.warmup_step),
         Vectors(flags.export_features, _layers(flags.feature_layers)), _grid(flags),
         flags.do_train, flags.do_eval, flags.do_predict, flags.eval_every_steps,
-        flags.early_stopping, flags.save_errors)
+        flags.early_stopping, flags.save_errors, flags.use_checkpoint)
 
 
 def _check_flags(flags):

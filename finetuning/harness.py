@@ -20,7 +20,7 @@ import tokenization
 from finetuning import feature_export, grid_search
 from finetuning.features import INDEX_FEATURES, Split
 from finetuning.features import Settings as FeatureSettings
-from training import checkpoints, estimators, hooks, step
+from training import checkpoints, estimators, hooks, restoring, step
 
 
 def model_fn_builder(task, config, run, schedule):
@@ -43,9 +43,11 @@ def model_fn_builder(task, config, run, schedule):
             return task.build(config, model, features, is_training)
 
         if not is_training:
-            indices = {name: features[name] for name in INDEX_FEATURES}
+            predictions = dict(build(features)[1])
+            predictions.update((name, features[name]) for name in INDEX_FEATURES)
             return tf.estimator.tpu.TPUEstimatorSpec(
-                mode, predictions=dict(build(features)[1], **indices))
+                mode, predictions=predictions, scaffold_fn=restoring.restore_scaffold(
+                    config, run.initial, trained, run.devices.use_tpu, needs_head=True))
         num_parts = run.batches.gradient_accumulation_steps
         return step.training_spec(
             lambda part: (tf.reduce_mean(build(part)[0]) / num_parts, {}), features, config, run,
@@ -73,12 +75,14 @@ def create_model(config, features, is_training, devices, pooled_only=False):
 def predict(estimator, split, checkpoint):
     """{prediction name: one row per window of the split, in order}, from one checkpoint.
 
+    Without a checkpoint the model is the initial one (settings.Initial), its head included.
     The rows are an array, or a list of arrays if batches differ in sequence length.
     """
     batches = collections.defaultdict(list)
     with console.progress(total=split.num_windows, unit="examples", desc=split.name) as bar:
-        for batch in estimator.predict(split.input_fn(), checkpoint_path=checkpoint,
-                                       yield_single_examples=False):
+        for batch in estimator.predict(
+                split.input_fn(), checkpoint_path=checkpoint, yield_single_examples=False,
+                hooks=[checkpoints.SaverHook(checkpoint)]):
             for name, value in batch.items():
                 batches[name].append(value)
             bar.update(len(batch["window"]))
@@ -258,6 +262,7 @@ def run_once(task, settings):
     """Trains, evaluates, predicts and exports as set; returns the dev scores, or None."""
     config, tokenizer = load(settings.inputs)
     feature_export.check(task, settings.vectors, config.num_hidden_layers)
+    settings = with_source(settings)
     splits = read_splits(task, config, tokenizer, settings)
     if settings.do_train:
         task.fit(splits["train"].examples)
@@ -271,11 +276,11 @@ def run_once(task, settings):
     if settings.do_eval:
         scores = _evaluate_best(task, estimator, splits, settings, predicted)
     if settings.do_predict:
-        _predict_best(task, estimator, splits, settings.output_dir)
+        _predict_best(task, estimator, splits, settings)
     if settings.vectors.level:
         for name in task.splits("test"):
             feature_export.export(
-                config, tokenizer, splits[name], settings, best_or_none(settings.output_dir))
+                config, tokenizer, splits[name], settings, trained_checkpoint(settings))
     if settings.do_train and not settings.do_predict:
         console.say("next: the same command with --do_predict in place of --do_train, or "
                     "tensorboard --logdir=%s", settings.output_dir)
@@ -287,13 +292,11 @@ def read_splits(task, config, tokenizer, settings):
 
     Raises:
       UserError: a file is missing (checked before any work) or invalid, or the output directory
-        holds another run, or no checkpoint although one is needed.
+        holds another run.
     """
     wanted = [split for split, asked in (
         ("train", settings.do_train), ("dev", settings.do_eval),
         ("test", settings.do_predict or settings.vectors.level)) if asked]
-    if not (settings.do_train or settings.vectors.level):
-        best_or_latest(settings.output_dir)
     names = [name for split in wanted for name in task.splits(split)]
     for name in names:
         task.path(name)
@@ -317,7 +320,7 @@ def _evaluate_best(task, estimator, splits, settings, predicted):
     Args:
       predicted: BestPredictions to reuse, or None.
     """
-    checkpoint, all_scores = best_or_latest(settings.output_dir), []
+    checkpoint, all_scores = trained_checkpoint(settings), []
     for name in task.splits("dev"):
         is_predicted = not all_scores and predicted and (
             predicted.step == checkpoints.checkpoint_step(checkpoint))
@@ -331,9 +334,9 @@ def _evaluate_best(task, estimator, splits, settings, predicted):
     return all_scores[0]
 
 
-def _predict_best(task, estimator, splits, output_dir):
+def _predict_best(task, estimator, splits, settings):
     """Predicts every test split with the best checkpoint, and scores those with labels."""
-    checkpoint = best_or_latest(output_dir)
+    checkpoint, output_dir = trained_checkpoint(settings), settings.output_dir
     for name in task.splits("test"):
         examples = splits[name].examples
         predictions = predict(estimator, splits[name], checkpoint)
@@ -344,20 +347,30 @@ def _predict_best(task, estimator, splits, output_dir):
                                      task.score(examples, predictions))
 
 
-def best_or_none(output_dir):
-    """The best checkpoint of a run, else its latest, else None."""
-    record = checkpoints.best(output_dir)
-    return record["checkpoint"] if record else tf.train.latest_checkpoint(output_dir)
+def trained_checkpoint(settings):
+    """The best checkpoint of a run, or its latest where that is asked for or none was scored.
+
+    None: the output directory holds none.
+    """
+    record = checkpoints.best(settings.output_dir) if settings.use_checkpoint == "best" else None
+    return record["checkpoint"] if record else tf.train.latest_checkpoint(settings.output_dir)
 
 
-def best_or_latest(output_dir):
-    """The best checkpoint of a run, else its latest.
+def with_source(settings):
+    """The Settings of a run without training whose model comes from elsewhere than its directory.
+
+    Where --output_dir holds no checkpoint that an Estimator finds, that is --init_checkpoint, or
+    what an original code left in the directory, such as Google's model.ckpt-best.
 
     Raises:
-      UserError: there is none.
+      UserError: there is neither.
     """
-    checkpoint = best_or_none(output_dir)
-    if checkpoint is None:
-        raise UserError("--output_dir=%s holds no checkpoint; train first (--do_train)"
-                        % output_dir)
-    return checkpoint
+    if settings.do_train or settings.vectors.level or trained_checkpoint(settings):
+        return settings
+    initial = settings.run.initial
+    source = restoring.find(settings.output_dir) or initial.init_checkpoint
+    if not source:
+        raise UserError("--output_dir=%s holds no checkpoint; train first (--do_train), or give a "
+                        "fine-tuned model as --init_checkpoint" % settings.output_dir)
+    return settings._replace(run=settings.run._replace(
+        initial=initial._replace(init_checkpoint=source)))

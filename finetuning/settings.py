@@ -51,6 +51,7 @@ class Settings(typing.NamedTuple):
     eval_every_steps: int = 0                    # 0: every epoch
     early_stopping: int = 0                      # evaluations without a better one; 0: never
     save_errors: bool = False
+    use_checkpoint: str = "best"                 # or "last": what is scored and predicts
 
     @property
     def output_dir(self):

@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import optimization
-from training import estimators, flops, hooks, step
+from training import estimators, flops, hooks, restoring, step
 
 
 def pretraining_outputs(config, build, features, total_weight=None):
@@ -104,7 +104,7 @@ def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions={
                 "sequence_output": model.get_sequence_output(),
                 "pooled_output": model.get_pooled_output()})
-        return evaluation_spec(config, build_for_mode, features)
+        return evaluation_spec(config, build_for_mode, features, run, trained)
 
     return model_fn
 
@@ -124,14 +124,23 @@ def training_loss(config, build, features, run):
     return lambda part: pretraining_shares(config, build, part, total_weight, num_parts)
 
 
-def evaluation_spec(config, build, features):
-    """The TPUEstimatorSpec of an evaluation; arguments as in `pretraining_outputs`."""
+def evaluation_spec(config, build, features, run, trained):
+    """The TPUEstimatorSpec of an evaluation.
+
+    Args:
+      config, build, features: as in `pretraining_outputs`.
+      run: settings.Run.
+      trained: the run's own checkpoint; without one the initial checkpoint is evaluated.
+    """
     masked_lm, sentence_order = pretraining_outputs(config, build, features)
+    scaffold_fn = restoring.restore_scaffold(
+        config, run.initial, trained, run.devices.use_tpu, needs_head=True)
     return tf.estimator.tpu.TPUEstimatorSpec(
         tf.estimator.ModeKeys.EVAL, loss=masked_lm[0] + sentence_order[0],
         eval_metrics=(evaluation_metrics, [
             masked_lm[1], masked_lm[2], features["masked_lm_ids"], features["masked_lm_weights"],
-            sentence_order[1], sentence_order[2], features["next_sentence_labels"]]))
+            sentence_order[1], sentence_order[2], features["next_sentence_labels"]]),
+        scaffold_fn=scaffold_fn)
 
 
 def step_work(config, run, max_seq_length, max_predictions_per_seq):

@@ -21,7 +21,7 @@ import run_pretraining
 import tiny
 from pretraining import inputs
 from processes import needs_proc, wait_until
-from training import checkpoints, command_line
+from training import checkpoints, command_line, variable_names
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 METRICS = ["masked_lm_accuracy", "masked_lm_loss", "sentence_order_accuracy", "sentence_order_loss"]
@@ -323,7 +323,7 @@ def test_init_checkpoint_loads_weights_only(here, trained, caplog):
                      num_train_steps=2, learning_rate=1e-9)
     first, second = tiny.weights(trained / "model.ckpt-2"), tiny.weights(output / "model.ckpt-2")
     assert results(output)["global_step"] == second["global_step"] == 2
-    slots = [name for name in first if name.endswith(checkpoints.SLOT_SUFFIXES)]
+    slots = [name for name in first if name.endswith(variable_names.SLOT_SUFFIXES)]
     for name in set(first) - set(slots):
         np.testing.assert_allclose(second[name], first[name], atol=1e-7, err_msg=name)
     fresh = tiny.weights(output / "model.ckpt-0")
@@ -343,14 +343,14 @@ def test_restore_slots_takes_the_moments_too(here, trained, caplog):
     for name in set(before) - {"global_step"}:
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
     assert any(before[name].any() for name in before if name.endswith("/adam_v"))
-    slots = sum(name.endswith(checkpoints.SLOT_SUFFIXES) for name in before)
+    slots = sum(name.endswith(variable_names.SLOT_SUFFIXES) for name in before)
     assert "loaded  %d optimizer slots (adam_m, adam_v)" % slots in caplog.text
 
 
 def test_restore_slots_of_a_checkpoint_without_them(here, trained):
     with tf.Graph().as_default(), tf.Session() as session:
         for name, value in tiny.weights(trained / "model.ckpt-2").items():
-            if not name.endswith(checkpoints.SLOT_SUFFIXES):
+            if not name.endswith(variable_names.SLOT_SUFFIXES):
                 tf.get_variable(name, initializer=value)
         session.run(tf.global_variables_initializer())
         tf.train.Saver().save(session, str(here / "bare.ckpt"))

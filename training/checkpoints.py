@@ -15,7 +15,8 @@ from util.errors import UserError
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-SLOT_SUFFIXES = ("/adam_m", "/adam_v")
+from training import variable_names
+
 IDENTITY_FILE = "run.json"
 BEST_FILE = "best.json"
 STATE_FILE = "checkpoint"
@@ -244,15 +245,39 @@ def _sync(path):
 
 
 class SaverHook(tf.train.SessionRunHook):
-    """Makes a training Estimator save with Saver."""
+    """Makes an Estimator restore and save with Saver, under the names of its directory.
 
-    def __init__(self, keep_checkpoint_max):
+    A directory that an original code wrote keeps that code's names (variable_names.py).
+    """
+
+    def __init__(self, checkpoint, keep_checkpoint_max=5):
+        """`checkpoint` is the one that the session will be restored from, or None."""
+        self._checkpoint = checkpoint
         self._keep_checkpoint_max = keep_checkpoint_max
 
     def begin(self):
+        variables = self._variables()
+        # With a list the operations are built now; all variables are there by the time of `begin`.
         tf.get_collection_ref(tf.GraphKeys.SAVERS)[:] = [Saver(
-            sharded=True, max_to_keep=self._keep_checkpoint_max, defer_build=True,
-            save_relative_paths=True)]
+            variables, sharded=True, max_to_keep=self._keep_checkpoint_max,
+            defer_build=variables is None, save_relative_paths=True)]
+
+    def _variables(self):
+        """{name in the checkpoint: variable}; None where all names are ours."""
+        if self._checkpoint is None:
+            return None
+        names = open_reader(self._checkpoint).get_variable_to_shape_map()
+        variables = {variable.name.split(":")[0]: variable for variable in tf.global_variables()}
+        sources = {name: variable_names.source(name, names) for name in variables}
+        missing = sorted(name for name, source in sources.items() if source is None)
+        if missing:
+            raise UserError(
+                "%s cannot be resumed: it lacks %s%s; give it as --init_checkpoint to a run with "
+                "an empty --output_dir" % (self._checkpoint, missing[0], " and %d more variables"
+                                           % (len(missing) - 1) if len(missing) > 1 else ""))
+        if all(name == source for name, source in sources.items()):
+            return None
+        return {source: variables[name] for name, source in sources.items()}
 
 
 def remove_leftovers(directory):

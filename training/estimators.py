@@ -152,7 +152,8 @@ def train(estimator, input_fn, max_steps, record_paths, run):
             clusters.Watch(cluster, estimator.latest_checkpoint) as watch:
         step = hooks.StepHook(
             max_steps, run.devices.iterations_per_loop if run.devices.use_tpu else 1, watch.stop)
-        session_hooks = [step, termination] + _saving_hooks(run.checkpointing)
+        session_hooks = [step, termination] + _saving_hooks(
+            run.checkpointing, estimator.latest_checkpoint())
         try:
             if cluster:
                 # Estimator.train refuses to run in one of several workers. The EvalSpec is for an
@@ -179,9 +180,13 @@ def train(estimator, input_fn, max_steps, record_paths, run):
                  % step.last)
 
 
-def _saving_hooks(checkpointing):
-    """The hooks that save checkpoints as settings.Checkpointing asks for."""
-    saving = [checkpoints.SaverHook(checkpointing.keep_checkpoint_max)]
+def _saving_hooks(checkpointing, trained):
+    """The hooks that save checkpoints as settings.Checkpointing asks for.
+
+    Args:
+      trained: the checkpoint that training resumes from, or None.
+    """
+    saving = [checkpoints.SaverHook(trained, checkpointing.keep_checkpoint_max)]
     if checkpointing.save_checkpoints_secs and is_chief():
         saving.append(hooks.CheckpointHook(
             checkpointing.output_dir, checkpointing.save_checkpoints_steps,

@@ -55,6 +55,7 @@ class Initial(typing.NamedTuple):
     init_checkpoint: typing.Optional[str] = None
     allow_partial_init: bool = False       # model variables may stay random
     restore_slots: bool = False            # the optimizer's moments too
+    init_from_group0: bool = False         # groups of layers that it lacks start as its group 0
 
 
 class Schedule(typing.NamedTuple):
