@@ -78,6 +78,16 @@ def test_race_of_one_level_and_below_its_own_directory(tmp_path):
         choice_data.only(choice_data.DATASETS["c3"], "high")
 
 
+def test_race_is_read_once_where_all_txt_repeats_the_single_files(tmp_path):
+    """Google's run_race.py reads middle/all.txt and high/all.txt, made of the single files."""
+    for level in ("middle", "high"):
+        write_race(tmp_path, level=level, name="all.txt")
+    write(tmp_path / "dev/middle/all.txt", "\n".join([json.dumps(RACE)] * 3))
+    assert len(task_of("race", tmp_path).examples("dev")) == 6 + 2
+    write_race(tmp_path, level="middle", name="7.txt")
+    assert len(task_of("race", tmp_path).examples("dev")) == 2 + 2
+
+
 def test_race_of_several_lines_and_of_one_object_over_many(tmp_path):
     path = tmp_path / "own.txt"
     for text, expected in (("\n".join([json.dumps(RACE)] * 3), 6), (json.dumps(RACE, indent=1), 2)):
