@@ -420,6 +420,35 @@ def test_flags():
         run_race.create_task(flags).examples("train")
 
 
+@pytest.mark.parametrize("name, exists", [
+    ("train.tf_record", False), ("features.tfrecord", True), ("features.tfrecords", False),
+    ("train_features", True)])
+def test_googles_files_of_features_are_ignored(tmp_path, caplog, name, exists):
+    """Google's --train_file is where features are written to, or read from if it exists."""
+    write_race(tmp_path, "train")
+    write_race(tmp_path, "train", level="middle")
+    if exists:
+        tiny.write_records(tmp_path / name)
+    flags = tiny.parse(run_race.define_flags, data_dir=tmp_path, train_file=tmp_path / name)
+    with caplog.at_level("INFO", "albert"):
+        assert len(run_race.create_task(flags).examples("train")) == 4
+    assert caplog.messages == [
+        "--train_file=%s is ignored: it names a file of features, which are kept in --cache_dir; "
+        "the questions are those of --data_dir" % (tmp_path / name)]
+
+
+def test_googles_names_of_the_files(tmp_path):
+    write(tmp_path / "dev.jsonl", OWN)
+    write(tmp_path / "test.jsonl", "\n".join([json.dumps(OWN)] * 2))
+    task = run_race.create_task(tiny.parse(
+        run_race.define_flags, task_name="jsonl", data_dir="/none",
+        eval_file=tmp_path / "dev.jsonl", predict_file=tmp_path / "test.jsonl"))
+    assert [len(task.examples(split)) for split in ("dev", "test")] == [1, 2]
+    task = run_race.create_task(tiny.parse(run_race.define_flags, eval_file="/none/features"))
+    with pytest.raises(UserError, match="--dev_file=/none/features: no such file"):
+        task.examples("dev")
+
+
 @pytest.mark.parametrize("changes, message", [
     ({"task_name": "raec"}, "--task_name=raec: no such task, expected one of c3, chid, jsonl, "
                             "race; did you mean race\\?$"),
