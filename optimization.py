@@ -271,9 +271,11 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
 
     The rate is that of the global step before the update. Gradients are clipped to a global norm of
     `clip_norm`; as in the original code, an embedding row that a batch looks up twice enters the
-    norm as two gradients, not as their sum (like tf.IndexedSlices in tf.global_norm). The replicas
-    of a tf.distribute strategy, or the cores of a TPU, make the same update as one device with the
-    whole batch.
+    norm as two gradients, not as their sum (like tf.IndexedSlices in tf.global_norm). Google's code
+    looks token types up too, except on a TPU, where it takes the one-hot product as this code does:
+    its norm counts each token's type gradient alone (in a measured case gradients there came out
+    1/0.964 of ours). The replicas of a tf.distribute strategy, or the cores of a TPU, make the same
+    update as one device with the whole batch.
 
     Args:
       gradients: from `compute_gradients` or `accumulate_gradients`; under a distribution strategy

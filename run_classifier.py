@@ -40,6 +40,8 @@ def define_flags():
                       "JSON a list, in TSV separated by --label_separator.")
     flags.DEFINE_string("label_separator", ",", "Own files: stands between several labels.")
     flags.DEFINE_bool("regression", False, "Own files: the label is a number.")
+    flags.DEFINE_bool("skip_first_line", False, "Leave out the first line of TSV files that have "
+                      "no header, as albert_zh does with LCQMC's, where it is an example.")
     flags.DEFINE_list("class_weights", None, "Weight of every label in the loss, in the order of "
                       "the labels, or balanced: the inverse of its frequency in training.")
     command_line.define_file_flags()
@@ -57,6 +59,8 @@ def create_task(flags):
                         "jsonl)" % ("multi_label" if flags.multi_label else "regression", name))
     else:
         dataset = classification_data.DATASETS[name]
+    if flags.skip_first_line:
+        dataset = classification_data.without_first_lines(dataset)
     return classification.Classification(
         name, dataset, flags.data_dir, command_line.custom_files(flags), flags.classifier_dropout,
         flags.class_weights)

@@ -16,7 +16,9 @@ object a line, any number of choices:
     python3 run_race.py --task_name=jsonl --data_dir=my_questions ...
 """
 
-from util import platforms
+import re
+
+from util import console, files, platforms, tfrecords
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
@@ -38,6 +40,29 @@ def define_flags():
     flags.DEFINE_bool("high_only", False, "RACE: the questions of high schools alone.")
     flags.DEFINE_bool("middle_only", False, "RACE: the questions of middle schools alone.")
     command_line.define_file_flags()
+    flags.DEFINE_alias("eval_file", "dev_file")
+    flags.DEFINE_alias("predict_file", "test_file")
+
+
+def _custom_files(flags):
+    """{split: path or None} of one's own files, without those that Google's code would write.
+
+    In its run_race.py --train_file, --eval_file and --predict_file name TFRecord files of features,
+    made of the questions in --data_dir.
+    """
+    custom = command_line.custom_files(flags)
+    for split, path in custom.items():
+        if path and flags.data_dir and _holds_features(path):
+            console.say("--%s_file=%s is ignored: it names a file of features, which are kept in "
+                        "--cache_dir; the questions are those of --data_dir", split, path)
+            custom[split] = None
+    return custom
+
+
+def _holds_features(path):
+    """Whether a file, which need not exist, is a TFRecord file by its name or by its content."""
+    return bool(re.search(r"\.tf_?records?$", path)) or (
+        files.is_file(path) and tfrecords.is_tfrecord(path))
 
 
 def create_task(flags):
@@ -50,7 +75,7 @@ def create_task(flags):
     for level in ("high", "middle"):
         if getattr(flags, "%s_only" % level):
             dataset = choice_data.only(dataset, level)
-    return choice.Choice(name, dataset, flags.data_dir, command_line.custom_files(flags),
+    return choice.Choice(name, dataset, flags.data_dir, _custom_files(flags),
                          flags.max_qa_length, flags.classifier_dropout)
 
 

@@ -52,6 +52,9 @@ class Reader(object):
 class Race(Reader):
     """RACE: {train,dev,test}/{middle,high}/*.txt, a JSON object a file or a line.
 
+    Google's code wants all.txt, a level's objects a line each; beside the single files it is left
+    out.
+
         {"article": "...", "questions": ["Tom is _ ."], "options": [["a boy", "a dog", ...]],
          "answers": ["A"], "id": "high1.txt"}
     """
@@ -74,7 +77,8 @@ class Race(Reader):
                 raise UserError("no %s data: no .txt files in %s; check --data_dir, which holds "
                                 "RACE's train, dev and test, or read one level alone (--high_only, "
                                 "--middle_only)" % (split, directory))
-            paths += [os.path.join(directory, name) for name in texts]
+            single = [name for name in texts if name != "all.txt"]
+            paths += [os.path.join(directory, name) for name in single or texts]
         return paths
 
     def read(self, paths, split):

@@ -40,7 +40,7 @@ class CslLines(JsonLines):
     """Keywords are joined by spaces, as CLUE's baselines do."""
 
     def prepare(self, record):
-        return record.replaced(keyword=" ".join(record.get("keyword").texts()))
+        return [record.replaced(keyword=" ".join(record.get("keyword").texts()))]
 
 
 class WscLines(JsonLines):
@@ -51,7 +51,41 @@ class WscLines(JsonLines):
         spans = [_span(text, target, "span1", "_", "_"), _span(text, target, "span2", "[", "]")]
         for begin, end, left, right in sorted(spans, reverse=True):
             text = text[:begin] + left + text[begin:end] + right + text[end:]
-        return record.replaced(text=text)
+        return [record.replaced(text=text)]
+
+
+class CopaLines(JsonLines):
+    """A question is two pairs, one a choice, cause before effect, as CLUE's baselines do.
+
+        {"premise": "他累了", "choice0": "他睡了", "choice1": "他跑了", "question": "effect",
+         "label": 0}
+
+    gives ("他累了", "他睡了", "1") and ("他累了", "他跑了", "0").
+    """
+
+    def prepare(self, record):
+        question = record.get("question")
+        if question.value not in ("cause", "effect"):
+            raise question.error("cause or effect")
+        right = self._right_choice(record)
+        pairs = []
+        for index in range(2):
+            pair = [record.get("premise").text(), record.get("choice%d" % index).text()]
+            first, second = pair if question.value == "effect" else reversed(pair)
+            pairs.append(record.replaced(
+                text_a=first, text_b=second,
+                label=None if right is None else str(int(index == right))))
+        return pairs
+
+    @staticmethod
+    def _right_choice(record):
+        """0, 1, or None where there is no label."""
+        if record.peek("label") in (None, ""):
+            return None
+        label = record.get("label")
+        if label.cell() not in ("0", "1"):
+            raise label.error("0 or 1")
+        return int(label.cell())
 
 
 def _span(text, target, name, left, right):
@@ -86,10 +120,17 @@ def _clue(table, labels, name, train=("train.json",), simple_tsv=False, **fields
 
 
 def _glue(name, table, labels=_YES_NO, **fields):
-    """A row of GLUE: train.tsv, dev.tsv and test.tsv with headers."""
-    fields.setdefault("sources", _each(("{}.tsv",), table))
+    """A row of GLUE: train.tsv, dev.tsv and test.tsv with headers, or NAME/train.tsv and so on."""
+    sources = _or_below(name, fields.pop("sources", None) or _each(("{}.tsv",), table))
     fields.setdefault("submissions", {"test": Glue(name)})
-    return Dataset(labels=labels, missing_texts=("",), **fields)
+    return Dataset(sources, labels, missing_texts=("",), **fields)
+
+
+def _or_below(name, sources):
+    """Sources whose files may lie in the directory NAME of --data_dir (as Google's GLUE) too."""
+    return {split: tuple(
+        source._replace(names=source.names + tuple("%s/%s" % (name, file) for file in source.names))
+        for source in of_split) for split, of_split in sources.items()}
 
 
 def _cola():
@@ -121,6 +162,12 @@ def _mnli():
     return sources
 
 
+def _mismnli():
+    """MNLI with the mismatched dev and test files alone."""
+    sources = _mnli()
+    return {"train": sources["train"], "dev": sources["dev_mm"], "test": sources["test_mm"]}
+
+
 def _xnli():
     """XNLI's Chinese part with the machine-translated MNLI, or both as CLUE's JSON lines."""
     train = Tsv({"text_a": "premise", "text_b": "hypo", "label": "label"}, header=True)
@@ -149,6 +196,9 @@ _TWO_SENTENCES = _by_header(text_a="sentence1", text_b="sentence2", label="label
 DATASETS = {
     "lcqmc": Dataset(_each(("{}.txt", "{}.tsv"), _PAIR), _YES_NO),
     "bq": Dataset(_each(("{}.tsv", "{}.txt"), _PAIR), _YES_NO),
+    "sentence_pair": Dataset(
+        _each(("{}_0827.tsv",), Tsv({"label": 0, "text_a": 1, "text_b": 2}, width=3,
+                                    skip_first_line=True)), _YES_NO),
     "nli": Dataset(_each(("{}.tsv", "{}.txt"), _PAIR), _NLI, dropped_label="-"),
     "xnli": Dataset(_xnli(), _NLI, aliases={"contradictory": "contradiction"},
                     missing_texts=("",)),
@@ -171,6 +221,8 @@ DATASETS = {
                  _YES_NO, "csl"),
     "cluewsc2020": _clue(WscLines({"id": "id", "text_a": "text", "label": "label"}),
                          ("true", "false"), "cluewsc"),
+    "copa": _clue(CopaLines({"text_a": "text_a", "text_b": "text_b", "label": "label"}), _YES_NO,
+                  "copa"),
     # GLUE
     "cola": _glue("CoLA", None, sources=_cola(), metric="matthews",
                   extra_scores=(metrics.matthews,)),
@@ -186,6 +238,8 @@ DATASETS = {
                   more_splits={"dev": ("dev_mm",), "test": ("test_mm", "ax")},
                   submissions={"test": Glue("MNLI-m"), "test_mm": Glue("MNLI-mm"),
                                "ax": Glue("AX")}),
+    "mismnli": _glue("MNLI", None, _NLI, sources=_mismnli(), dropped_label="-",
+                     submissions={"test": Glue("MNLI-mm")}),
     "qnli": _glue("QNLI", _by_header(text_a="question", text_b="sentence", label="label"),
                   _ENTAILMENT),
     "rte": _glue("RTE", _TWO_SENTENCES, _ENTAILMENT),
@@ -194,13 +248,24 @@ DATASETS = {
 # Rows that `custom_dataset` makes of flags.
 CUSTOM = ("tsv", "jsonl")
 ALIASES = {"lcqmc_pair": "lcqmc", "cluewsc": "cluewsc2020", "wsc": "cluewsc2020", "sst": "sst-2",
-           "sts": "sts-b", "mnli-m": "mnli", "mnli-mm": "mnli", "mis-mnli": "mnli",
+           "sts": "sts-b", "mnli-m": "mnli", "mnli-mm": "mismnli",
            "bq_corpus": "bq", "ocnli_50k": "ocnli", "paws-x-zh": "paws-x", "nli_zh": "nli"}
 
 
 def find(name):
     """A --task_name -> a key of DATASETS or one of CUSTOM; a UserError that lists them all."""
     return names.find(name, sorted(DATASETS) + list(CUSTOM), ALIASES)
+
+
+def without_first_lines(dataset):
+    """A data set whose TSV files begin with a line that is no example, even if it is no header.
+
+    albert_zh's LCQMC and sentence-pair processors leave out the first line of every file.
+    """
+    return dataset._replace(sources={
+        split: tuple(source._replace(table=source.table._replace(skip_first_line=True))
+                     if isinstance(source.table, Tsv) else source for source in sources)
+        for split, sources in dataset.sources.items()})
 
 
 def custom_dataset(form, text_a, text_b, label, labels, header, multi_label=False,

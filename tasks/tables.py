@@ -12,7 +12,8 @@ from tasks import json_input
 _HEADER_NAMES = {"label": ("label",), "text_a": ("text_a", "sentence1")}
 
 
-class Tsv(collections.namedtuple("Tsv", "columns header width where skip_bad_lines")):
+class Tsv(collections.namedtuple(
+        "Tsv", "columns header width where skip_bad_lines skip_first_line")):
     """A tab-separated file; quotes mean nothing.
 
         Tsv({"text_a": 0, "text_b": 1, "label": 2}, width=3)                # by number, no header
@@ -21,12 +22,15 @@ class Tsv(collections.namedtuple("Tsv", "columns header width where skip_bad_lin
     `header` None means: a first line whose label column says "label" is one, or whose text column
     says "text_a" or "sentence1". `width` is the number of columns of every line; None: as many as
     the first line has. `where` keeps the rows with the given values, {column name: value}.
-    `skip_bad_lines`: a labelled file is known to have lines with another number of columns. A test
-    file may lack the label column, and any file with a header the column of "id".
+    `skip_bad_lines`: a labelled file is known to have lines with another number of columns.
+    `skip_first_line`: the first line is no example even if it is no header. A test file may lack
+    the label column, and any file with a header the column of "id".
     """
 
-    def __new__(cls, columns, header=None, width=None, where=None, skip_bad_lines=False):
-        return super().__new__(cls, columns, header, width, where or {}, skip_bad_lines)
+    def __new__(cls, columns, header=None, width=None, where=None, skip_bad_lines=False,
+                skip_first_line=False):
+        return super().__new__(cls, columns, header, width, where or {}, skip_bad_lines,
+                               skip_first_line)
 
     def rows(self, path, label_is_optional):
         """Yields (location, {field: text}), or (location, None) for a line that is skipped.
@@ -41,6 +45,8 @@ class Tsv(collections.namedtuple("Tsv", "columns header width where skip_bad_lin
                 continue
             cells = line.split("\t")
             location = "%s line %d" % (path, number)
+            if self.skip_first_line and number == 1 and not self._has_header(cells):
+                continue
             if numbers is None:
                 numbers, width = self._layout(location, cells, label_is_optional)
                 if self._has_header(cells):
@@ -97,22 +103,27 @@ class JsonLines(collections.namedtuple("JsonLines", "columns")):
     """
 
     def prepare(self, record):
-        """A line's object -> one that has the keys of `columns`; both are json_input.Node."""
-        return record
+        """A line's object -> a list, as a rule of one, with the keys of `columns`; all are Nodes.
+        """
+        return [record]
 
     def rows(self, path, label_is_optional):
         """Yields (location, {field: text}); a UserError for a line that lacks a key.
 
         A label may also be a list of texts.
         """
-        for record in json_input.read_lines(path):
-            record, row = self.prepare(record), {}
-            for field, key in self.columns.items():
-                if record.has(key) and (record.value[key] is not None or field != "label"):
-                    row[field] = _cell(record.get(key), may_be_list=field == "label")
-                elif not _is_optional(field, label_is_optional):
-                    raise record.missing(key)
-            yield record.location, row
+        for line in json_input.read_lines(path):
+            for record in self.prepare(line):
+                yield record.location, self._row(record, label_is_optional)
+
+    def _row(self, record, label_is_optional):
+        row = {}
+        for field, key in self.columns.items():
+            if record.has(key) and (record.value[key] is not None or field != "label"):
+                row[field] = _cell(record.get(key), may_be_list=field == "label")
+            elif not _is_optional(field, label_is_optional):
+                raise record.missing(key)
+        return row
 
 
 def _cell(node, may_be_list):

@@ -78,6 +78,16 @@ def test_race_of_one_level_and_below_its_own_directory(tmp_path):
         choice_data.only(choice_data.DATASETS["c3"], "high")
 
 
+def test_race_is_read_once_where_all_txt_repeats_the_single_files(tmp_path):
+    """Google's run_race.py reads middle/all.txt and high/all.txt, made of the single files."""
+    for level in ("middle", "high"):
+        write_race(tmp_path, level=level, name="all.txt")
+    write(tmp_path / "dev/middle/all.txt", "\n".join([json.dumps(RACE)] * 3))
+    assert len(task_of("race", tmp_path).examples("dev")) == 6 + 2
+    write_race(tmp_path, level="middle", name="7.txt")
+    assert len(task_of("race", tmp_path).examples("dev")) == 2 + 2
+
+
 def test_race_of_several_lines_and_of_one_object_over_many(tmp_path):
     path = tmp_path / "own.txt"
     for text, expected in (("\n".join([json.dumps(RACE)] * 3), 6), (json.dumps(RACE, indent=1), 2)):
@@ -408,6 +418,35 @@ def test_flags():
     flags = tiny.parse(run_race.define_flags, middle_only=True, data_dir="/none")
     with pytest.raises(UserError, match="no .txt files in /none/train/middle"):
         run_race.create_task(flags).examples("train")
+
+
+@pytest.mark.parametrize("name, exists", [
+    ("train.tf_record", False), ("features.tfrecord", True), ("features.tfrecords", False),
+    ("train_features", True)])
+def test_googles_files_of_features_are_ignored(tmp_path, caplog, name, exists):
+    """Google's --train_file is where features are written to, or read from if it exists."""
+    write_race(tmp_path, "train")
+    write_race(tmp_path, "train", level="middle")
+    if exists:
+        tiny.write_records(tmp_path / name)
+    flags = tiny.parse(run_race.define_flags, data_dir=tmp_path, train_file=tmp_path / name)
+    with caplog.at_level("INFO", "albert"):
+        assert len(run_race.create_task(flags).examples("train")) == 4
+    assert caplog.messages == [
+        "--train_file=%s is ignored: it names a file of features, which are kept in --cache_dir; "
+        "the questions are those of --data_dir" % (tmp_path / name)]
+
+
+def test_googles_names_of_the_files(tmp_path):
+    write(tmp_path / "dev.jsonl", OWN)
+    write(tmp_path / "test.jsonl", "\n".join([json.dumps(OWN)] * 2))
+    task = run_race.create_task(tiny.parse(
+        run_race.define_flags, task_name="jsonl", data_dir="/none",
+        eval_file=tmp_path / "dev.jsonl", predict_file=tmp_path / "test.jsonl"))
+    assert [len(task.examples(split)) for split in ("dev", "test")] == [1, 2]
+    task = run_race.create_task(tiny.parse(run_race.define_flags, eval_file="/none/features"))
+    with pytest.raises(UserError, match="--dev_file=/none/features: no such file"):
+        task.examples("dev")
 
 
 @pytest.mark.parametrize("changes, message", [

@@ -56,6 +56,11 @@ def wsc(label=None, **more):
     return record if label is None else dict(record, label=label)
 
 
+def copa(question, label=None):
+    record = {"premise": "他累了", "choice0": "他睡了", "choice1": "他跑了", "question": question}
+    return record if label is None else dict(record, label=label, idx=0)
+
+
 MNLI_HEADER = ("index", "promptID", "pairID", "genre", "sentence1_binary_parse",
                "sentence2_binary_parse", "sentence1_parse", "sentence2_parse", "sentence1",
                "sentence2")
@@ -64,7 +69,7 @@ STS_HEADER = ("index", "genre", "filename", "year", "old_index", "source1", "sou
               "sentence2")
 STS_ROW = ("0", "news", "MSRpar", "2012", "1", "none", "none", "a", "b")
 
-# (task, split, file, its text, the first example as `found` says it)
+# (task, split, file, its text, all examples as `found` says them)
 OFFICIAL = [
     ("lcqmc", "train", "train.txt", lines(("你好", "您好", "1")), ("train-1", "你好", "您好", "1")),
     ("xnli", "train", "train.json", lines({"premise": "a", "hypo": "b", "label": "contradictory"}),
@@ -100,6 +105,12 @@ OFFICIAL = [
      ("train-1", "_小明_打球，[他]累了", None, "true")),
     ("cluewsc2020", "test", "test.json", lines(wsc(id=7)),
      ("7", "_小明_打球，[他]累了", None, None)),
+    ("copa", "test", "test.json", lines(copa("effect")), ("test-1", "他累了", "他睡了", None),
+     ("test-2", "他累了", "他跑了", None)),
+    ("copa", "train", "train.json", lines(copa("cause", 1)), ("train-1", "他睡了", "他累了", "0"),
+     ("train-2", "他跑了", "他累了", "1")),
+    ("sentence_pair", "train", "train_0827.tsv", lines(("0", "c", "d"), ("1", "a", "b")),
+     ("train-1", "a", "b", "1")),
     ("cola", "train", "train.tsv", lines(("gj04", "0", "*", 'They "drank.')),
      ("train-1", 'They "drank.', None, "0")),
     ("cola", "test", "test.tsv", lines(("index", "sentence"), ("0", "a b")),
@@ -138,6 +149,14 @@ OFFICIAL = [
      ("0", 'a "quote', "b", None)),
     ("mnli", "ax", "diagnostic.tsv", lines(("index", "sentence1", "sentence2"), ("0", "a", "b")),
      ("0", "a", "b", None)),
+    ("mismnli", "train", "train.tsv", lines(
+        MNLI_HEADER + ("label1", "gold_label"), MNLI_ROW + ("neutral", "neutral")),
+     ("0", 'a "quote', "b", "neutral")),
+    ("mismnli", "dev", "dev_mismatched.tsv", lines(
+        MNLI_HEADER + ("label1", "gold_label"), MNLI_ROW + ("neutral", "entailment")),
+     ("0", 'a "quote', "b", "entailment")),
+    ("mismnli", "test", "test_mismatched.tsv", lines(MNLI_HEADER, MNLI_ROW),
+     ("0", 'a "quote', "b", None)),
     ("qnli", "train", "train.tsv", lines(("index", "question", "sentence", "label"),
                                          ("0", "When?", "Then.", "not_entailment")),
      ("0", "When?", "Then.", "not_entailment")),
@@ -148,9 +167,30 @@ OFFICIAL = [
 ]
 
 
-@pytest.mark.parametrize("name, split, file_name, text, first", OFFICIAL)
-def test_official_forms(tmp_path, name, split, file_name, text, first):
+@pytest.mark.parametrize("name, split, file_name, text, examples", [
+    row[:4] + (list(row[4:]),) for row in OFFICIAL])
+def test_official_forms(tmp_path, name, split, file_name, text, examples):
     (tmp_path / file_name).write_text(text, encoding="utf-8")
+    task = create(name, tmp_path)
+    assert found(task, split) == examples
+    assert split in task.splits(split.split("_")[0] if split != "ax" else "test")
+
+
+# The directories that Google's run_classifier.py looks for in --data_dir.
+GLUE_DIRECTORIES = {
+    "cola": "CoLA", "sst-2": "SST-2", "mrpc": "MRPC", "sts-b": "STS-B", "qqp": "QQP",
+    "mnli": "MNLI", "mismnli": "MNLI", "qnli": "QNLI", "rte": "RTE", "wnli": "WNLI"}
+
+
+@pytest.mark.parametrize("name, split, file_name, text, first", [
+    row for row in OFFICIAL if row[0] in GLUE_DIRECTORIES])
+def test_the_data_directory_may_be_that_above_glues(tmp_path, name, split, file_name, text, first):
+    directory = tmp_path / (GLUE_DIRECTORIES[name] if split != "ax" else "diagnostic")
+    directory.mkdir()
+    with pytest.raises(UserError, match="no %s data: none of .*%s, .*%s/%s.* exists" % (
+            split, file_name, GLUE_DIRECTORIES[name], file_name)):
+        create(name, tmp_path).examples(split)
+    (directory / file_name).write_text(text, encoding="utf-8")
     task = create(name, tmp_path)
     assert found(task, split) == [first]
     assert split in task.splits(split.split("_")[0] if split != "ax" else "test")
@@ -160,7 +200,35 @@ def test_every_row_has_an_example_above():
     assert {row[0] for row in OFFICIAL} == set(classification_data.DATASETS)
 
 
+def test_first_lines_are_left_out_as_albert_zh_does(tmp_path):
+    """Its processors begin with the second line of train.txt, dev.txt and test.txt."""
+    dataset = classification_data.without_first_lines(classification_data.DATASETS["lcqmc"])
+
+    def texts(text):
+        write(tmp_path, dev__txt=text)
+        task = set_up(classification.Classification("lcqmc", dataset, str(tmp_path)))
+        return [example.text_a for example in task.examples("dev")]
+
+    rows = [("a", "b", "1"), ("c", "d", "0"), ("e", "f", "1")]
+    assert texts(lines(*rows)) == ["c", "e"]
+    assert texts(lines(("x",), *rows)) == ["a", "c", "e"]  # of any number of columns
+    assert texts(lines(("text_a", "text_b", "label"), *rows)) == ["a", "c", "e"]  # not twice
+
+
+def test_skip_first_line_is_a_flag(tmp_path):
+    write(tmp_path, dev__txt=lines(("a", "b", "1"), ("c", "d", "0")))
+    counts = []
+    for skip in (False, True):
+        task = set_up(run_classifier.create_task(tiny.parse(
+            run_classifier.define_flags, task_name="lcqmc", data_dir=tmp_path,
+            skip_first_line=skip)))
+        counts.append(len(task.examples("dev")))
+    assert counts == [2, 1]
+
+
 @pytest.mark.parametrize("given, name", [
+    ("mnli-mm", "mismnli"), ("MisMNLI", "mismnli"), ("COPA", "copa"),
+    ("sentence-pair", "sentence_pair"),
     ("lcqmc_pair", "lcqmc"), ("LCQMC", "lcqmc"), ("XNLI", "xnli"), ("CoLA", "cola"),
     ("SST-2", "sst-2"), ("sst2", "sst-2"), ("STS-B", "sts-b"), ("MNLI", "mnli"), ("wsc",
                                                                                  "cluewsc2020"),
@@ -190,6 +258,10 @@ def test_unknown_tasks():
      "dev.json line 1: unknown label '105', expected one of 100, 101"),
     ("iflytek", "dev.json", lines({"sentence": "a", "label": "119"}),
      "unknown label '119', expected one of 0, .*, 29 and 89 more"),
+    ("copa", "dev.json", lines(copa("why", 0)),
+     "line 1 question: found \"why\", expected cause or"),
+    ("copa", "dev.json", lines(copa("cause", 2)), "line 1 label: found 2, expected 0 or 1"),
+    ("copa", "dev.json", lines(copa("cause")), "dev.json line 1: no key 'label', found"),
     ("afqmc", "dev.json", lines({"sentence1": "a", "label": "0"}), "line 1: no key 'sentence2'"),
     ("afqmc", "dev.json", lines(pair("0", sentence2="")), "line 1: an empty text"),
     ("afqmc", "dev.json", lines(pair()), "dev.json line 1: no key 'label', found sentence1"),
@@ -316,6 +388,15 @@ def test_submissions_to_glue(tmp_path, name, columns, submission):
     task = create(name, tmp_path)
     texts = predict(task, tmp_path, "test", probabilities=[[0.25, 0.75]])
     assert texts[submission] == ["index\tprediction", "3\t%s" % task.labels[1]]
+
+
+def test_submissions_of_copa(tmp_path):
+    """A line a pair, numbered through, as albert_zh's run_classifier_clue.py writes it."""
+    write(tmp_path, test__json=lines(copa("cause"), copa("effect")))
+    texts = predict(create("copa", tmp_path), tmp_path, "test",
+                    probabilities=np.eye(2)[[1, 0, 0, 1]])
+    assert texts["copa_predict.json"] == [
+        '{"id": %d, "label": "%s"}' % item for item in enumerate("1001")]
 
 
 def test_submissions_of_mnli_and_sts_b(tmp_path):

@@ -149,3 +149,13 @@ def test_write_records_is_complete_or_absent(tmp_path):
     with pytest.raises(KeyError):
         tfrecords.write(str(tmp_path / "a"), broken())
     assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_file_of_records_is_known_by_its_first_bytes(tmp_path):
+    """The length of the first record and its CRC; a compressed text has zeros there too."""
+    contents = {"records": tfrecords.frame(b"a") * 2, "empty": b"", "text": b'{"article": "a"}\n',
+                "gzip": b"\x1f\x8b\x08\x00" + b"\0" * 20}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    assert [name for name in sorted(contents)
+            if tfrecords.is_tfrecord(str(tmp_path / name))] == ["records"]

@@ -94,3 +94,11 @@ def write(path, records):
         for count, record in enumerate(records, 1):  # noqa: B007 - the last value is the result
             stream.write(frame(record))
     return count
+
+
+def is_tfrecord(path):
+    """Whether a file begins with the frame of a record, whatever its name; an empty one does not.
+    """
+    with files.open_file(path, "rb") as stream:
+        head = stream.read(12)
+    return len(head) == 12 and head[8:] == struct.pack("<I", _masked_crc(head[:8]))
