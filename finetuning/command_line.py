@@ -6,7 +6,7 @@ from util.errors import UserError
 from absl import flags as absl_flags
 
 from finetuning import feature_export
-from finetuning.settings import Duration, Inputs, Settings, Vectors
+from finetuning.settings import Duration, Export, Inputs, Settings, Vectors
 from tasks.base import SPLITS
 from training import command_line, estimators
 from training.settings import Schedule
@@ -77,6 +77,9 @@ def _define_output_flags():
                       "--do_eval and --do_predict use: the best on the dev file, or the last one.")
     flags.DEFINE_bool("save_errors", False, "List the examples that --do_eval got wrong, with "
                       "their texts, in OUTPUT_DIR/dev_errors.tsv.")
+    flags.DEFINE_string("export_dir", None, "Where to write a SavedModel of the fine-tuned model.")
+    flags.DEFINE_float("threshold_to_export", float("nan"), "Export only if the task's metric on "
+                       "the dev file is not below this.")
     flags.DEFINE_enum("export_features", None, list(feature_export.LEVELS), "Write vectors of the "
                       "test file's texts, by the best checkpoint of OUTPUT_DIR, or "
                       "--init_checkpoint if there is none: one per text, or one per token.")
@@ -99,14 +102,16 @@ def settings(flags):
                  layer_decay=flags.layer_decay),
         Duration(flags.num_train_epochs, flags.warmup_proportion, flags.train_step,
                  flags.warmup_step),
-        Vectors(flags.export_features, _layers(flags.feature_layers)), _grid(flags),
+        Vectors(flags.export_features, _layers(flags.feature_layers)),
+        Export(flags.export_dir, flags.threshold_to_export), _grid(flags),
         flags.do_train, flags.do_eval, flags.do_predict, flags.eval_every_steps,
         flags.early_stopping, flags.save_errors, flags.use_checkpoint)
 
 
 def _check_flags(flags):
-    if not (flags.do_train or flags.do_eval or flags.do_predict or flags.export_features):
-        raise UserError("nothing to do; pass --do_train, --do_eval, --do_predict or "
+    if not (flags.do_train or flags.do_eval or flags.do_predict or flags.export_features
+            or flags.export_dir):
+        raise UserError("nothing to do; pass --do_train, --do_eval, --do_predict, --export_dir or "
                         "--export_features")
     if flags.early_stopping and not flags.do_eval:
         raise UserError("--early_stopping=%d without --do_eval: there are no scores to stop by; "

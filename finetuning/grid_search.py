@@ -9,7 +9,7 @@ import statistics
 
 from util import console, files
 
-from finetuning.settings import Vectors
+from finetuning.settings import Export, Vectors
 
 # One training of the grid; `directory` holds its checkpoints and results.
 Run = collections.namedtuple("Run", "learning_rate seed directory score")
@@ -32,7 +32,8 @@ def run(train_once, task, settings):
             settings.output_dir, "rate%g-seed%d" % (rate, seed)))
         console.say("== %d of %d: learning rate %g, seed %d", number, len(settings.grid), rate,
                     seed)
-        scores = train_once(task, point._replace(do_predict=False, vectors=Vectors()))
+        scores = train_once(task, point._replace(
+            do_predict=False, vectors=Vectors(), export=Export()))
         runs.append(Run(rate, seed, point.output_dir, scores[task.metric]))
     best = (max if task.larger_is_better else min)(runs, key=lambda run: run.score)
     files.write_json(os.path.join(settings.output_dir, "grid.json"), {
@@ -40,7 +41,7 @@ def run(train_once, task, settings):
     console.say("%s\nbest: %s %.4f with learning rate %g, seed %d, in %s",
                 table(runs, task.metric), task.metric, best.score, best.learning_rate, best.seed,
                 best.directory)
-    if settings.do_predict or settings.vectors.level:
+    if settings.do_predict or settings.vectors.level or settings.export.directory:
         train_once(task, settings.at(best.learning_rate, best.seed, best.directory)._replace(
             do_train=False, do_eval=False))
 

@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 import layers
 import modeling
 import tokenization
-from finetuning import feature_export, grid_search
+from finetuning import export, feature_export, grid_search
 from finetuning.features import INDEX_FEATURES, Split
 from finetuning.features import Settings as FeatureSettings
 from training import checkpoints, estimators, hooks, restoring, step
@@ -44,7 +44,8 @@ def model_fn_builder(task, config, run, schedule):
 
         if not is_training:
             predictions = dict(build(features)[1])
-            predictions.update((name, features[name]) for name in INDEX_FEATURES)
+            predictions.update((name, features[name]) for name in INDEX_FEATURES
+                               if name in features)  # an exported graph has none
             return tf.estimator.tpu.TPUEstimatorSpec(
                 mode, predictions=predictions, scaffold_fn=restoring.restore_scaffold(
                     config, run.initial, trained, run.devices.use_tpu, needs_head=True))
@@ -262,6 +263,7 @@ def run_once(task, settings):
     """Trains, evaluates, predicts and exports as set; returns the dev scores, or None."""
     config, tokenizer = load(settings.inputs)
     feature_export.check(task, settings.vectors, config.num_hidden_layers)
+    export.check(task, settings.export)
     settings = with_source(settings)
     splits = read_splits(task, config, tokenizer, settings)
     if settings.do_train:
@@ -277,6 +279,9 @@ def run_once(task, settings):
         scores = _evaluate_best(task, estimator, splits, settings, predicted)
     if settings.do_predict:
         _predict_best(task, estimator, splits, settings)
+    if settings.export.directory:
+        export.export_model(
+            task, estimator, trained_checkpoint(settings), settings.export, scores)
     if settings.vectors.level:
         for name in task.splits("test"):
             feature_export.export(
@@ -365,7 +370,8 @@ def with_source(settings):
     Raises:
       UserError: there is neither.
     """
-    if settings.do_train or settings.vectors.level or trained_checkpoint(settings):
+    if settings.do_train or trained_checkpoint(settings) or not (
+            settings.do_eval or settings.do_predict):
         return settings
     initial = settings.run.initial
     source = restoring.find(settings.output_dir) or initial.init_checkpoint

@@ -36,6 +36,13 @@ class Vectors(typing.NamedTuple):
     layers: typing.Tuple[int, ...] = (-1,)       # of "token": -1 is the last
 
 
+class Export(typing.NamedTuple):
+    """Whether to write a SavedModel of the fine-tuned model (export.py)."""
+
+    directory: typing.Optional[str] = None
+    threshold: float = float("nan")              # of the task's metric; nan: none
+
+
 class Settings(typing.NamedTuple):
     """Everything finetuning/harness.py needs besides the task."""
 
@@ -44,6 +51,7 @@ class Settings(typing.NamedTuple):
     schedule: Schedule                           # harness.with_steps fills in its steps
     duration: Duration = Duration()
     vectors: Vectors = Vectors()
+    export: Export = Export()
     grid: typing.Tuple[typing.Tuple[float, int], ...] = ()  # (learning rate, seed) of every run
     do_train: bool = False
     do_eval: bool = False
