@@ -127,7 +127,7 @@ def apply_original_flags(flags, command):
         value = flags[flag.name].value
         if flag.ignored:
             console.say("--%s is ignored: %s", flag.name, flag.ignored)
-        elif value != flag.harmless:
+        elif value not in (flag.harmless, ""):
             raise UserError("--%s=%s: %s" % (flag.name, value, flag.refused))
     code = flags.defaults if "defaults" in flags else None
     if code:
