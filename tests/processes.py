@@ -1,11 +1,52 @@
 """Processes that tests start, watch and kill."""
 
+import multiprocessing
 import os
+import runpy
+import sys
 import time
 
 import pytest
 
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["run_pretraining", "run_classifier"])
+
+
+def start(script, flags, log, **environment):
+    """Starts a command in a process that need not import TensorFlow, which takes some seconds.
+
+    It is the fork of one that has imported the commands and done nothing else, and has a pid, an
+    exit status and signals of its own.
+
+    Args:
+      log: the file that all it prints is appended to.
+
+    Returns:
+      multiprocessing.Process.
+    """
+    process = _FORKS.Process(target=_run, args=(script, flags, str(log), environment), daemon=True)
+    process.start()
+    return process
+
+
+def _run(script, flags, log, environment):
+    os.chdir(ROOT)
+    os.environ.update(environment)
+    with open(log, "ab") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    sys.argv = command(script, {name: str(value) for name, value in flags.items()})[1:]
+    runpy.run_path(script, run_name="__main__")
+
+
+def command(script, flags):
+    """The command line of a script of the repository's root."""
+    return [sys.executable, script] + ["--%s=%s" % item for item in flags.items()]
 
 
 def _stat(pid):

@@ -96,7 +96,9 @@ def description(directory):
 
 @needs_beam
 @pytest.mark.parametrize("changes", [
-    {}, {"store_word_starts": True, "split_sentences": True, "dupe_factor": 1}])
+    {}, pytest.param({"store_word_starts": True, "split_sentences": True, "dupe_factor": 1},
+                     marks=pytest.mark.every_platform)])  # each has another version of Beam
+@pytest.mark.slow
 def test_two_processes_make_the_records_of_the_local_driver(tmp_path, sample_vocab, inputs,
                                                             changes):
     local = make(tmp_path, sample_vocab, inputs, "local", **changes)
@@ -126,7 +128,9 @@ def test_two_processes_make_the_records_of_the_local_driver(tmp_path, sample_voc
     assert contents(again) == contents(beam)
 
 
+@pytest.mark.slow
 @needs_beam
+@pytest.mark.every_platform
 def test_many_chunks_and_buckets_change_nothing(tmp_path, sample_vocab, inputs, monkeypatch):
     from pretraining import beam
     plain = on_beam(tmp_path, sample_vocab, inputs, "plain")
@@ -184,6 +188,7 @@ def test_remote_files(tmp_path, sample_vocab):
 # ---- mistakes ----
 
 @needs_beam
+@pytest.mark.slow
 def test_bad_line_is_one_sentence_and_nothing_is_left(tmp_path, sample_vocab, inputs):
     bad = tmp_path / "in_1.txt"  # beyond what the command itself looks at
     bad.write_bytes(bad.read_bytes() * 3 + b"\n\xb5\xe7\n")
@@ -214,6 +219,7 @@ def test_fewer_instances_than_files(tmp_path, sample_vocab):
 
 
 @needs_beam
+@pytest.mark.every_platform
 def test_full_disk_is_one_sentence(tmp_path, sample_vocab, inputs, monkeypatch):
     def full(path, _):
         raise OSError(28, "No space left on device", path)
@@ -226,6 +232,7 @@ def test_full_disk_is_one_sentence(tmp_path, sample_vocab, inputs, monkeypatch):
 
 
 @needs_beam
+@pytest.mark.every_platform
 def test_unknown_error_shows_what_was_kept(tmp_path, sample_vocab, inputs, monkeypatch, capfd):
     monkeypatch.setattr(tfrecords, "write", lambda *_: os.write(2, b"a worker's last words") / 0)
     with pytest.raises(ZeroDivisionError):
@@ -293,6 +300,7 @@ def test_without_beam_one_sentence(tmp_path, sample_vocab, inputs, monkeypatch):
 # ---- what a cluster gets ----
 
 @needs_beam
+@pytest.mark.slow
 def test_setup_file_packs_what_workers_import(tmp_path):
     here = os.path.join(ROOT, "scripts", "beam")
     before = os.listdir(here)

@@ -121,8 +121,10 @@ def test_peers_get_the_same_labels():
     assert batch["sentence_order_label"].shape == (2,)
 
 
-def prepared(tmp_path):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
     """The batches of tiny records, as the peers read them, and the flops of a step."""
+    tmp_path = tmp_path_factory.mktemp("prepared")
     records = tiny.write_records(tmp_path / "train.tfrecord", 64)
     target = str(tmp_path / "batches.npz")
     printed, _ = benchmark.measure(benchmark.peer_command(
@@ -131,8 +133,10 @@ def prepared(tmp_path):
     return target, json.loads(benchmark.last_line(printed))["flops"]
 
 
-def test_batches_for_peers(tmp_path):
-    target, flops = prepared(tmp_path)
+@pytest.mark.slow
+@pytest.mark.every_platform
+def test_batches_for_peers(prepared):
+    target, flops = prepared
     assert flops == 1559232  # as in test_flops.py
     config, batches = peers.read(target)
     assert (config["hidden_size"], config["hidden_act"], len(batches)) == (16, "gelu_new", 16)
@@ -142,12 +146,13 @@ def test_batches_for_peers(tmp_path):
     assert np.any(batches[0]["input_ids"] != batches[1]["input_ids"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", sorted(benchmark.HUGGING_FACE))
-def test_transformers_learns_from_them(framework, tmp_path):
+def test_transformers_learns_from_them(framework, prepared):
     problem = benchmark.lacks(HUGGING_FACE_PYTHON, benchmark.HUGGING_FACE[framework][1])
     if problem:
         pytest.skip(problem)
-    target, _ = prepared(tmp_path)
+    target, _ = prepared
     printed = subprocess.check_output(
         benchmark.peer_command(framework, target, 150, python=HUGGING_FACE_PYTHON),
         cwd=benchmark.HERE, stderr=subprocess.DEVNULL).decode()
@@ -158,6 +163,7 @@ def test_transformers_learns_from_them(framework, tmp_path):
     assert benchmark.training_rate(OURS, printed) > 1
 
 
+@pytest.mark.slow
 def test_whole_run_without_peers(tmp_path, sample_vocab, run_command):
     with open(sample_vocab, encoding="utf-8") as stream:
         size = len(stream.read().split())

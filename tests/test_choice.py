@@ -397,6 +397,7 @@ def run(here, **changes):
     run_race.main(tiny.parse(run_race.define_flags, **dict(values, **changes)))
 
 
+@pytest.mark.slow
 def test_learns(tmp_path):
     for split, count, seed in (("train", 320, 0), ("dev", 80, 1), ("test", 20, 2)):
         write_toy(tmp_path / (split + ".jsonl"), count, seed, answers=split != "test")

@@ -641,6 +641,9 @@ def numbers(count, seed):
     return rows
 
 
+# test_losses and test_harness.py run on both platforms.
+@pytest.mark.slow
+@pytest.mark.one_platform
 @pytest.mark.parametrize("flag, rows, metric, at_least, steps", [
     ("multi_label", several, "micro_f1", 0.8, 400),
     ("regression", numbers, "mean_correlation", 0.8, 200)])
@@ -670,6 +673,8 @@ def pairs(count, seed):
     return rows
 
 
+@pytest.mark.slow
+@pytest.mark.one_platform
 def test_learns_mnli_with_both_dev_files(tmp_path):
     tuning.prepare(tmp_path)
     header = MNLI_HEADER + ("label1", "gold_label")

@@ -82,6 +82,7 @@ def test_wrong_python_is_one_sentence(script):
 TEXT = "长江发源于青藏高原。\n它全长约6300公里。\n\n河口的人口。\n流速慢了。\n\n" * 5
 
 
+@pytest.mark.slow
 def test_data_is_made_without_tensorflow(tmp_path, run_command, fake_tensorflow):
     """From text to records, on a machine where TensorFlow is not or does not work."""
     popen = fake_tensorflow(NO_TENSORFLOW)
@@ -107,6 +108,8 @@ def test_help_needs_no_tensorflow(run_command, fake_tensorflow, script):
     assert "--input_file" in output and "Traceback" not in output
 
 
+@pytest.mark.slow
+@pytest.mark.one_platform
 def test_users_mistake_is_one_sentence_and_status_1(run_command):
     status, output = run_command("run_pretraining.py", do_train=True, input_file="/none/*.tfrecord")
     assert status == 1
@@ -115,9 +118,11 @@ def test_users_mistake_is_one_sentence_and_status_1(run_command):
     assert "Traceback" not in output
 
 
+@pytest.mark.one_platform
+@pytest.mark.slow
 def test_flag_out_of_range_and_unexpected_argument(run_command):
-    status, output = run_command("run_classifier.py", train_batch_size=0)
-    assert status == 1 and "--train_batch_size=0" in output and "Traceback" not in output
+    status, output = run_command("create_pretraining_data.py", ngram=0)
+    assert status == 1 and "--ngram=0" in output and "Traceback" not in output
     status, output = run_command("run_classifier.py", "--do_train", "true")
     assert status == 1 and "Traceback" not in output
     assert "error: unexpected argument 'true'; flags are written --name=value" in output

@@ -40,6 +40,9 @@ from text import segmentation, sentences
 from tiny import parse
 from training import input_pipeline
 
+# The golden bytes below hold on both.
+pytestmark = pytest.mark.one_platform
+
 
 def restored(example, tokenizer):
     """A record with its labels put back -> for each segment (tokens, masked positions)."""
@@ -63,6 +66,7 @@ def in_text_order(example, segments):
 
 # ---- end to end ----
 
+@pytest.mark.slow
 def test_command_end_to_end(tmp_path, run_command, sample_vocab):
     path = tmp_path / "out" / "tf_news.tfrecord"
     changes = {"input_file": NEWS, "output_file": path, "max_seq_length": 64,
@@ -178,6 +182,7 @@ def assert_same(out, reference, name="a.tfrecord"):
     assert description(out / name) == reference[1]
 
 
+@pytest.mark.every_platform
 @pytest.mark.parametrize("switches", sorted(GOLDEN))
 def test_records_of_the_sample_never_change(tmp_path, sample_vocab, switches):
     changes = {name: 2 if name == "ngram" else True for name in switches}

@@ -13,6 +13,9 @@ import pytest
 import create_vocab
 import tokenization
 
+# The trainer, tokenizers, has another version on each.
+pytestmark = pytest.mark.every_platform
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TEXT = ("我喜欢妈妈做的汤，2019年。\nThe lower lows are lower than the LOWEST of Café\u0301s!\n\n"

@@ -10,6 +10,9 @@ import tensorflow.compat.v1 as tf
 
 from pretraining import dynamic_masking, masking
 
+# The golden masks below hold on both.
+pytestmark = pytest.mark.one_platform
+
 PAD, UNK, CLS, SEP, MASK = range(5)
 V = 30
 SETTINGS = masking.Settings(
@@ -114,6 +117,7 @@ def assert_law(counts, shares):
 
 # ---- which tokens ----
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first, second, changes", [
     ([1, 2, 1, 3], [2, 1, 1, 2], {"masked_lm_prob": 0.3}),
     ([2, 2, 2, 1], [3, 1, 4], {"masked_lm_prob": 0.25, "ngram": 5}),
@@ -141,6 +145,7 @@ def runs(positions):
     return list(map(len, pieces))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ngram", [3, 10])
 def test_long_texts_have_the_law_of_static_masks(ngram):
     """In runs of neighbours, in words, and in how often each position is masked."""
@@ -190,6 +195,7 @@ def test_what_holds_for_every_mask(changes):
         assert missed < (0.1 if settings.masked_lm_prob else 0.3) * len(made["input_ids"])
 
 
+@pytest.mark.every_platform
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.15, 0.25, 0.35, 0.5, 1.0])
 @pytest.mark.parametrize("most", [20, 77])
 def test_budget_is_rounded_as_in_python(share, most):
@@ -258,6 +264,7 @@ def test_random_tokens_are_all_but_the_special_ones():
     assert_law(counts[ordinary], np.ones(len(ordinary)))
 
 
+@pytest.mark.slow
 def test_which_token_it_is_does_not_depend_on_where_it_is():
     """An example alone: the positions and the replacements come from different numbers."""
     settings = SETTINGS._replace(max_predictions_per_seq=1, ngram=1)
@@ -269,6 +276,7 @@ def test_which_token_it_is_does_not_depend_on_where_it_is():
         assert_law(np.bincount(is_mask[positions == position]), [0.2, 0.8])
 
 
+@pytest.mark.every_platform
 def test_brightmart_labels_are_the_stored_ones():
     batch = batch_of(random_texts(50))
     batch["label_ids"] = 1000 + batch["input_ids"]
@@ -283,6 +291,7 @@ def test_brightmart_labels_are_the_stored_ones():
 
 # ---- seeds ----
 
+@pytest.mark.every_platform
 def test_masks_depend_on_the_seed_and_the_number_of_the_batch():
     batch = batch_of(random_texts(20))
     made = masked(batch, numbers=[0, 1, 2, 1])
@@ -303,6 +312,7 @@ def test_examples_of_a_batch_are_masked_differently():
     assert len(set(map(tuple, chosen(made)))) == 100
 
 
+@pytest.mark.every_platform
 def test_masks_are_the_same_on_every_tensorflow():
     made = masked(batch_of([text([1, 2, 3] * 4, [2, 1] * 9)]), seed=12345, numbers=[10 ** 6])
     assert chosen(made) == [[7, 10, 11, 12, 13, 16, 17, 18]]
@@ -311,6 +321,7 @@ def test_masks_are_the_same_on_every_tensorflow():
 
 # ---- shapes ----
 
+@pytest.mark.every_platform
 @pytest.mark.parametrize("size", [6, None])
 def test_shapes_are_as_static_as_the_batch(size):
     batch = batch_of(random_texts(6))

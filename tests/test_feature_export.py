@@ -20,6 +20,7 @@ from tuning import prepare, run, texts
 def here(tmp_path_factory):
     """A directory with a trained model in "out"."""
     here = prepare(tmp_path_factory.mktemp("export"))
+    tiny.write_config(here / "config.json")
     run(here, do_train=True, train_step=2)
     return here
 
@@ -34,7 +35,7 @@ def vectors(checkpoint, number):
         return session.run([model.get_all_encoder_layers(), model.get_pooled_output()])
 
 
-@pytest.mark.parametrize("where", ["output", "init"])
+@pytest.mark.parametrize("where", ["output", pytest.param("init", marks=pytest.mark.slow)])
 def test_vectors_of_sentences(here, where):
     checkpoint = tf.train.latest_checkpoint(str(here / "out"))
     if where == "init":
@@ -50,6 +51,7 @@ def test_vectors_of_sentences(here, where):
         np.testing.assert_allclose(mean[number], layers[-1][0].mean(0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_vectors_of_tokens(here):
     output = run(here, export_features="token", feature_layers="-1,-2", eval_batch_size=8)
     lines = (output / "test_tokens.jsonl").read_text(encoding="utf-8").splitlines()

@@ -117,6 +117,7 @@ def test_another_seed_is_another_order(here):
     assert epochs(here, 1)[0] != epochs(here, 1, seed=2)[0]
 
 
+@pytest.mark.slow
 def test_same_predictions_as_with_full_padding(here):
     length = 32
     task, config, tokenizer, settings = asked(here, eval_batch_size=7, max_seq_length=length)

@@ -64,6 +64,8 @@ def test_every_point_is_trained_and_the_best_one_predicts(here):
     assert seen[-1][:2] == (1e-6, 1)
 
 
+@pytest.mark.slow
+@pytest.mark.one_platform
 def test_a_small_grid_from_end_to_end(here):
     output = run(here, seeds="1,2", do_train=True, do_eval=True, do_predict=True, train_step=2)
     grid = json.loads((output / "grid.json").read_text())

@@ -54,6 +54,7 @@ def evaluations(output):
     return found
 
 
+@pytest.mark.slow
 def test_learns_and_keeps_the_best(learned):
     scores = results(learned / "out" / "eval_results.txt")
     assert scores["accuracy"] > 0.9  # 0.5 by chance
@@ -67,6 +68,7 @@ def test_learns_and_keeps_the_best(learned):
     assert scores["accuracy"] == best["metrics"]["accuracy"]
 
 
+@pytest.mark.slow
 def test_predictions(learned):
     lines = (learned / "out" / "test_results.tsv").read_text().splitlines()
     rows = [line.split("\t") for line in lines]
@@ -82,6 +84,7 @@ def test_predictions(learned):
     assert np.mean(right) > 0.9
 
 
+@pytest.mark.slow
 def test_prediction_alone_later_reuses_the_features(learned):
     output = learned / "out"
     before = (output / "test_results.tsv").read_bytes()
@@ -126,6 +129,8 @@ def test_a_model_without_the_head_cannot_predict(learned, tmp_path):
         run(learned, tmp_path / "empty", do_predict=True, init_checkpoint=tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.one_platform
 def test_stopped_and_continued_run_equals_an_uninterrupted_one(short, here, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
         tiny.stop_at(patched, 3)
@@ -139,6 +144,7 @@ def test_stopped_and_continued_run_equals_an_uninterrupted_one(short, here, monk
     assert not (short / "out" / "test_metrics.txt").exists()  # its test data has no labels
 
 
+@pytest.mark.one_platform
 def test_another_seed_differs_and_training_alone_needs_no_dev_file(short, here):
     (here / "dev.jsonl").unlink()
     run_short(here, "out", seed=2, do_eval=False)
@@ -147,6 +153,8 @@ def test_another_seed_differs_and_training_alone_needs_no_dev_file(short, here):
         short / "out" / "test_results.tsv").read_bytes()
 
 
+@pytest.mark.one_platform
+@pytest.mark.slow
 def test_results_are_of_the_best_checkpoint(here, monkeypatch):
     """Its predictions of the dev file are scored twice and made once."""
     made, scored, accuracies = [], [], iter([0.9, 0.8, 0.1])
@@ -175,6 +183,7 @@ def test_results_are_of_the_best_checkpoint(here, monkeypatch):
     np.testing.assert_array_equal(made[2], second_step)
 
 
+@pytest.mark.slow
 def test_starts_from_the_weights_of_another_task(learned, here):
     output = run(here, init_checkpoint=learned / "out", labels="no,yes,maybe", do_train=True,
                  train_step=1)
@@ -228,6 +237,8 @@ def test_refused(here, changes, message):
         run(here, **dict({"do_train": True}, **changes))
 
 
+@pytest.mark.slow
+@pytest.mark.one_platform
 def test_command_succeeds(here, run_command):
     status, output = run_command(
         "run_classifier.py", **flag_values(here, do_train=True, do_eval=True, train_step=1))
@@ -235,6 +246,7 @@ def test_command_succeeds(here, run_command):
     assert "step 1/1  loss" in output and "step 1  accuracy" in output
 
 
+@pytest.mark.slow
 def test_directory_of_another_run(learned):
     with pytest.raises(UserError, match="labels is no,yes there and no,yes,maybe here"):
         run(learned, do_predict=True, labels="no,yes,maybe")
@@ -254,6 +266,8 @@ def stuck(tmp_path_factory):
     return here / "out", lines
 
 
+@pytest.mark.one_platform
+@pytest.mark.slow
 def test_stops_early(stuck):
     output, lines = stuck
     assert sorted(evaluations(output)) == [4, 8, 12]
@@ -262,6 +276,8 @@ def test_stops_early(stuck):
     assert "stopped early: no better accuracy in the 2 evaluations since step 4" in lines
 
 
+@pytest.mark.one_platform
+@pytest.mark.slow
 def test_errors_are_listed_with_their_texts(stuck):
     output, _ = stuck
     lines = (output / "dev_errors.tsv").read_text(encoding="utf-8").splitlines()
@@ -280,6 +296,8 @@ def test_no_errors_leave_an_empty_list(tmp_path):
     assert (tmp_path / "errors.tsv").read_text() == ""
 
 
+@pytest.mark.one_platform
+@pytest.mark.slow
 def test_what_has_learnt_nothing_is_told_and_reported(stuck):
     output, lines = stuck
     warning, = (line for line in lines if line.startswith("warning: "))
@@ -302,6 +320,8 @@ def test_what_goes_with_what(here, changes, message):
         run(here, do_train=True, **changes)
 
 
+@pytest.mark.one_platform
+@pytest.mark.slow
 def test_layers_near_the_text_move_less(here):
     """The first step of AdamW moves every weight by its rate, whatever the gradient is."""
     moved = {}

@@ -323,6 +323,7 @@ def shares(count, parts):
     return [tf.distribute.InputContext(count, index, count * parts) for index in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count, parts", [(1, 2), (2, 1), (2, 3), (1, 1)])
 @pytest.mark.parametrize("records_are", ["masked", "unmasked"])
 def test_devices_share_the_batches_of_one(shards, unmasked_shards, records_are, count, parts):
@@ -403,6 +404,7 @@ def test_labels_of_unmasked_records(tmp_path):
     np.testing.assert_array_equal(batch["masked_lm_ids"], batch["masked_lm_positions"] + 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first_batch", [1, 6])
 def test_going_on_draws_the_masks_of_the_uninterrupted_run(unmasked_shards, first_batch):
     """23 records of 4 a batch: the second epoch begins within the sixth batch."""

@@ -18,6 +18,9 @@ from pretraining import instances as instances_of
 from text import corpus as corpus_of
 from text import segmentation
 
+# The golden bytes in test_create_pretraining_data.py hold on both.
+pytestmark = pytest.mark.one_platform
+
 PAD, UNK, CLS, SEP, MASK = range(5)
 RANDOM = range(5, 10)  # the only ids that `replace` may draw in a numbered document
 FIRST = 10  # the id of a numbered document's first token: an id says where the token stands

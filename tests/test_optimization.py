@@ -267,6 +267,7 @@ def update_of_two_batches(name, sparse):
     return train_op(loss, name, warmup=0).train_op
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adamw", "lamb"])
 @pytest.mark.parametrize("sparse", [True, False])
 def test_two_replicas_equal_one_with_the_whole_batch(name, sparse):
@@ -289,6 +290,7 @@ def test_two_replicas_equal_one_with_the_whole_batch(name, sparse):
         np.testing.assert_allclose(copies, wanted[key] * 2, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adamw", "lamb"])
 @pytest.mark.parametrize("sparse", [True, False])
 def test_update_compiles_with_xla(name, sparse):
@@ -339,6 +341,7 @@ def test_loss_and_norm_of_accumulated_parts(sparse):
     assert shown[0][2] > 1.0  # so that clipping is in the test above
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sparse", [True, False])
 def test_accumulation_compiles_with_xla(sparse):
     found = values_after(lambda: tf.xla.experimental.compile(

@@ -487,7 +487,9 @@ def results(path):
         line.split(" = ") for line in path.read_text().splitlines())}
 
 
-@pytest.mark.parametrize("with_negative", [False, True])
+@pytest.mark.slow
+@pytest.mark.parametrize("with_negative", [
+    pytest.param(False, marks=pytest.mark.one_platform), True])
 def test_learns(tmp_path, with_negative):
     write_task(tmp_path / "train.json", 1200, 0, with_negative)
     write_task(tmp_path / "dev.json", 60, 1, with_negative)

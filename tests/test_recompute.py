@@ -74,10 +74,6 @@ def compiled(config, recompute):
     return tf.xla.experimental.compile(lambda: plain(config, recompute))
 
 
-def compiled_in_parts(config, recompute):
-    return tf.xla.experimental.compile(lambda: in_parts(config, recompute))
-
-
 def run_both(compute, config, kinds=(False, True)):
     with tf.Graph().as_default(), tf.Session() as session:
         tensors = []
@@ -102,7 +98,7 @@ def assert_equal(found, floor=0.0):
 
 
 @pytest.mark.parametrize("compute, variant", [(plain, variant) for variant in sorted(VARIANTS)]
-                         + [(in_parts, "google_groups")])
+                         + [(in_parts, "google")])
 def test_same_loss_and_gradients(compute, variant):
     assert_equal(run_both(compute, tiny.config(**VARIANTS[variant])))
 
@@ -115,9 +111,10 @@ def test_the_last_block_for_some_positions_alone(variant, recompute):
                  floor=1e-6)
 
 
-@pytest.mark.parametrize("compute", [compiled, compiled_in_parts])
-def test_same_under_xla(compute):
-    assert_equal(run_both(compute, tiny.config()))
+@pytest.mark.slow
+def test_same_under_xla():
+    """Accumulation in parts beside both: test_training_graph.py."""
+    assert_equal(run_both(compiled, tiny.config()))
 
 
 def test_same_masks_the_second_time(monkeypatch):
@@ -192,6 +189,7 @@ def peak_mb(width, shape, recompute):
 
 
 @needs_proc
+@pytest.mark.slow
 def test_memory_is_less_than_half():
     """With dropout: a mask that both calls share would be kept from one to the other."""
     kept, again = (peak_mb(64, [16, 128], recompute) for recompute in (False, True))
@@ -200,6 +198,7 @@ def test_memory_is_less_than_half():
 
 
 @needs_proc
+@pytest.mark.slow
 def test_gradients_of_shared_weights_are_added_up_on_the_way():
     """What a step takes is less than the 12 gradients of the 3.15 million weights would."""
     assert peak_mb(512, [1, 128], True) < 12 * 3.15 * 4

@@ -5,8 +5,6 @@ import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 import time
 
 from util.errors import UserError
@@ -15,8 +13,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import processes
 import tiny
-from test_run_pretraining import ROOT, run, write_unmasked
+from test_run_pretraining import flag_values, run, write_unmasked
 from training import checkpoints, estimators
 
 DATA = "model.ckpt-%d.data-00000-of-00001"
@@ -28,7 +27,7 @@ def prepare(directory):
         tiny.write_records(directory / ("train%d.tfrecord" % part), count, seed=part)
         write_unmasked(directory / ("unmasked%d.tfrecord" % part), count, part)
     tiny.write_records(directory / "dev.tfrecord", 64, seed=9)
-    tiny.write_config(directory / "config.json")
+    tiny.write_config(directory / "config.json", num_hidden_layers=1)
     return directory
 
 
@@ -46,22 +45,17 @@ def train(here, output="out", **changes):
 
 # ---- processes that are killed ----
 
-def start(here, output, *more):
+def start(here, output, **changes):
     """The command in its own process."""
-    command = [sys.executable, "run_pretraining.py", "--do_train", "--do_eval",
-               "--train_batch_size=8", "--eval_batch_size=8", "--learning_rate=0.003",
-               "--optimizer=adamw", "--num_warmup_steps=10", "--max_seq_length=%d" % tiny.LENGTH,
-               "--max_predictions_per_seq=%d" % tiny.PREDICTIONS,
-               "--eval_input_file=%s" % (here / "dev.tfrecord"),
-               "--bert_config_file=%s" % (here / "config.json"), "--output_dir=%s" % output]
-    log = open(str(output) + ".log", "ab")  # noqa: SIM115 - the process writes it
-    with log:
-        return subprocess.Popen(command + list(more), cwd=ROOT, stdout=log, stderr=log)
+    values = flag_values(here, output, **changes)
+    del values["xla"]  # as a command has it by default
+    return processes.start("run_pretraining.py", values, str(output) + ".log")
 
 
 def finish(process, output):
     """Waits for the end of a run that must be without errors."""
-    assert process.wait() == 0, (output.parent / (output.name + ".log")).read_text()[-2000:]
+    process.join()
+    assert process.exitcode == 0, (output.parent / (output.name + ".log")).read_text()[-2000:]
 
 
 def saves(output):
@@ -73,14 +67,14 @@ def saves(output):
 
 def kill_when(process, condition, delay):
     """SIGKILL so many seconds after `condition()` was first true; fails if the run ends before."""
-    end = time.time() + 120
+    end = time.time() + 600
     while not condition():
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.is_alive(), "the run ended before it could be killed"
         assert time.time() < end
         time.sleep(0.0005)
     time.sleep(delay)
     process.kill()
-    process.wait()
+    process.join()
 
 
 def assert_usable(output):
@@ -94,32 +88,30 @@ def assert_usable(output):
     return checkpoints.checkpoint_step(state.model_checkpoint_path)
 
 
-@pytest.mark.parametrize("files, steps, kills, more", [
-    ("train", 120, [(".index", 40), (".index", 120)], ["--save_checkpoints_steps=7"]),
-    ("unmasked", 60, [("_temp", 9), (".data", 45)],
-     ["--save_checkpoints_steps=2", "--keep_checkpoint_max=1", "--dynamic_masking", "--noxla"]),
-])
-def test_killed_runs_end_like_one_that_was_not(here, files, steps, kills, more):
-    """Killed between two checkpoints and after the last step, or while one is being written."""
+@pytest.mark.slow
+def test_killed_runs_end_like_one_that_was_not(here):
+    """Killed while a checkpoint is written, between two, and after the last step."""
     rng = random.Random(4)
-    more = more + ["--input_file=%s" % (here / (files + "*.tfrecord")),
-                   "--num_train_steps=%d" % steps]
-    whole, parts, before = here / "whole", here / "parts", -1
-    uninterrupted = start(here, whole, *more)
-    for kind, step in kills:
-        process = start(here, parts, *more)
+    options = {"input_file": here / "unmasked*.tfrecord", "dynamic_masking": True, "do_eval": True,
+               "num_train_steps": 24, "num_warmup_steps": 10, "learning_rate": 0.003,
+               "eval_batch_size": 8, "save_checkpoints_steps": 2, "keep_checkpoint_max": 1}
+    parts, before = here / "parts", -1
+    uninterrupted = start(here, here / "whole", **options)
+    for kind, step in [("_temp", 5), (".data", 12), (".index", 17), (".index", 24)]:
+        process = start(here, parts, **options)
         kill_when(process, lambda: any(  # noqa: B023 - called here and now
             found >= step and state == kind for found, state in saves(parts)),  # noqa: B023
             rng.choice([0, 0, 0.003, 0.01]))
         reached = assert_usable(parts)
         assert before < reached
         before = reached
-    finish(start(here, parts, *more), parts)
+    finish(start(here, parts, **options), parts)
+    whole = here / "whole"
     finish(uninterrupted, whole)
-    tiny.assert_same_weights(whole / ("model.ckpt-%d" % steps), parts / ("model.ckpt-%d" % steps))
+    tiny.assert_same_weights(whole / "model.ckpt-24", parts / "model.ckpt-24")
     results = (whole / "eval_results.txt").read_bytes()
     assert (parts / "eval_results.txt").read_bytes() == results
-    assert b"global_step = %d\n" % steps in results
+    assert b"global_step = 24\n" in results
 
 
 # ---- what is left after a kill or a power failure, and the next start ----
@@ -132,6 +124,7 @@ def six_steps(tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_going_on_writes_no_checkpoint_twice_and_removes_leftovers(six_steps, tmp_path):
     """TensorFlow's Saver writes an index in place: a kill just then would spoil the only one."""
     shutil.copytree(str(six_steps / "out"), str(tmp_path / "out"))
@@ -156,6 +149,7 @@ def test_going_on_writes_no_checkpoint_twice_and_removes_leftovers(six_steps, tm
     (lambda out: (out / "checkpoint").write_text(""),
      "{out}/checkpoint is missing or damaged; going on from {out}/model.ckpt-4"),
 ], ids=["data", "state"])
+@pytest.mark.slow
 def test_power_failures(six_steps, tmp_path, caplog, damage, said):
     """The machine went down at step 5: what was written last is lost, the run is not."""
     output = tmp_path / "out"
@@ -171,6 +165,7 @@ def test_power_failures(six_steps, tmp_path, caplog, damage, said):
     tiny.assert_same_weights(six_steps / "out" / "model.ckpt-6", output / "model.ckpt-6")
 
 
+@pytest.mark.slow
 def test_saves_every_so_many_steps_or_seconds(here, monkeypatch):
     """By a clock on which the steps 12 to 19 take 1000 s each, and the others nothing."""
     real, passed = time.time, [0.0]

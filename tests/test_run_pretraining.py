@@ -6,8 +6,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
-import time
 
 from util import tfrecords
 from util.errors import UserError
@@ -20,7 +18,7 @@ import modeling
 import run_pretraining
 import tiny
 from pretraining import inputs
-from processes import needs_proc, wait_until
+from processes import command, needs_proc, wait_until
 from training import checkpoints, command_line, variable_names
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -31,7 +29,7 @@ def prepare(directory):
     """Writes train.tfrecord, dev.tfrecord and config.json; returns the directory."""
     tiny.write_records(directory / "train.tfrecord", 256, seed=0)
     tiny.write_records(directory / "dev.tfrecord", 64, seed=1)
-    tiny.write_config(directory / "config.json")
+    tiny.write_config(directory / "config.json", num_hidden_layers=1)
     return directory
 
 
@@ -46,14 +44,18 @@ def trained(tmp_path_factory):
     return run(prepare(tmp_path_factory.mktemp("trained")), num_train_steps=2)
 
 
+def flag_values(here, output="out", **changes):
+    """{flag: value}, by default of a training of 4 steps of 8."""
+    return dict(tiny.PRETRAINING, **dict({
+        "input_file": here / "train.tfrecord", "eval_input_file": here / "dev.tfrecord",
+        "bert_config_file": here / "config.json", "output_dir": here / output,
+        "train_batch_size": 8, "num_train_steps": 4}, **changes))
+
+
 def run(here, output="out", **changes):
-    """Runs the command, by default to train 4 steps of 8; returns its output directory."""
-    values = {"input_file": here / "train.tfrecord", "eval_input_file": here / "dev.tfrecord",
-              "bert_config_file": here / "config.json", "output_dir": here / output,
-              "do_train": True, "train_batch_size": 8, "num_train_steps": 4, "num_warmup_steps": 0,
-              "optimizer": "adamw", "learning_rate": 0.01, "max_seq_length": tiny.LENGTH,
-              "max_predictions_per_seq": tiny.PREDICTIONS, "xla": False}
-    run_pretraining.main(tiny.parse(run_pretraining.define_flags, **dict(values, **changes)))
+    """Runs the command in this process; returns its output directory."""
+    run_pretraining.main(tiny.parse(
+        run_pretraining.define_flags, **flag_values(here, output, **changes)))
     return here / output
 
 
@@ -72,6 +74,7 @@ def summaries(output):
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout, optimizer, rate, xla", [
     ("brightmart", "adamw", 0.003, True), ("google", "lamb", 0.01, False)])
 def test_learns(here, layout, optimizer, rate, xla):
@@ -93,6 +96,7 @@ def test_learns(here, layout, optimizer, rate, xla):
     assert written["examples/sec"][0] > 1
 
 
+@pytest.mark.one_platform
 def test_goes_on_as_if_it_had_not_stopped(here, monkeypatch):
     whole = run(here, "whole", num_train_steps=6, save_checkpoints_steps=3)
     with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
@@ -145,6 +149,8 @@ def truncate(path, share):
     os.truncate(str(path), int(os.path.getsize(str(path)) * share))
 
 
+@pytest.mark.slow
+@pytest.mark.one_platform
 def test_truncated_records_are_named(here, trained):
     truncate(here / "train.tfrecord", 0.51)
     with pytest.raises(UserError, match=r"train.tfrecord: truncated or corrupt after 130 complete"):
@@ -185,23 +191,18 @@ def unmasked(here):
     return here
 
 
-def test_learns_with_dynamic_masking_and_goes_on_as_if_it_had_not_stopped(unmasked, monkeypatch):
-    """8 steps an epoch; every part of the run draws what the whole one drew there."""
-    options = {"dynamic_masking": True, "do_eval": True, "learning_rate": 0.003,
-               "train_batch_size": 32, "num_train_steps": 160, "num_warmup_steps": 20,
-               "save_checkpoints_steps": 83}
-    whole = run(unmasked, "whole", **options)
-    found = results(whole)
+@pytest.mark.slow
+@pytest.mark.one_platform
+def test_learns_with_dynamic_masking(unmasked):
+    """test_resume.py: every part of such a run draws what the whole one drew there."""
+    tiny.write_config(unmasked / "config.json")
+    output = run(unmasked, dynamic_masking=True, do_eval=True, learning_rate=0.003,
+                 train_batch_size=32, num_train_steps=160, num_warmup_steps=20)
+    found = results(output)
     assert found["masked_lm_accuracy"] > 0.95
     assert found["sentence_order_accuracy"] > 0.95
-    with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
-        tiny.stop_at(patched, 85)
-        run(unmasked, "parts", **options)
-    assert checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(unmasked / "parts"))) == 83
-    parts = run(unmasked, "parts", **dict(options, do_eval=False))
-    tiny.assert_same_weights(whole / "model.ckpt-160", parts / "model.ckpt-160")
-    run(unmasked, "parts", do_train=False, do_eval=True)  # the description says what to do
-    assert results(parts) == found
+    run(unmasked, do_train=False, do_eval=True)  # the description says what to do
+    assert results(output) == found
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -282,6 +283,7 @@ def test_records_with_larger_ids_than_the_config(here):
         run(here)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes, message", [
     ({"input_ids": np.full(tiny.LENGTH, 500)}, "record 40 holds token id 500, the config's"),
     ({"masked_lm_ids": np.zeros(7, int)}, "record 40 has 7 int64 values in 'masked_lm_ids'"),
@@ -306,7 +308,7 @@ def test_description_beside_the_records_counts(here):
 
 def test_output_directory_of_another_config(here, trained):
     tiny.write_config(here / "config.json", num_hidden_layers=3)
-    with pytest.raises(UserError, match="holds checkpoints of another run: num_hidden_layers is 2 "
+    with pytest.raises(UserError, match="holds checkpoints of another run: num_hidden_layers is 1 "
                        "there and 3 here"):
         run(here, trained)
 
@@ -317,6 +319,7 @@ def test_init_checkpoint_of_the_other_layout(here, trained):
         run(here, init_checkpoint=trained)
 
 
+@pytest.mark.slow
 def test_init_checkpoint_loads_weights_only(here, trained, caplog):
     with caplog.at_level(logging.INFO, "albert"):
         output = run(here, init_checkpoint=trained, do_eval=True, eval_every_steps=1,
@@ -335,6 +338,7 @@ def test_init_checkpoint_loads_weights_only(here, trained, caplog):
         len(first) - len(slots) - 1, len(slots) + 1) in tables[0]
 
 
+@pytest.mark.slow
 def test_restore_slots_takes_the_moments_too(here, trained, caplog):
     with caplog.at_level(logging.INFO, "albert"):
         output = run(here, init_checkpoint=trained, restore_slots=True, num_train_steps=1)
@@ -359,15 +363,19 @@ def test_restore_slots_of_a_checkpoint_without_them(here, trained):
         run(here, init_checkpoint=here / "bare.ckpt", restore_slots=True)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
-def test_accumulation_equals_the_larger_batch(here, trained, optimizer, optimized_graphs):
-    """Also where the parts of a batch hold different numbers of predictions."""
+@pytest.mark.slow
+@pytest.mark.one_platform
+def test_accumulation_equals_the_larger_batch(here, trained, optimized_graphs):
+    """Also where the parts of a batch hold different numbers of predictions.
+
+    With LAMB as well: test_training_graph.py, and test_optimization.py for the gradients alone.
+    """
     fewer = tiny.write_records(here / "fewer.tfrecord", 256, seed=2,
                                masked_lm_weights=np.array([1, 0], np.float32))
     found = {}
     for name, sizes in {"whole": (24, 1), "parts": (8, 3)}.items():
         output = run(here, name, input_file="%s,%s" % (here / "train.tfrecord", fewer),
-                     init_checkpoint=trained, optimizer=optimizer, num_train_steps=3,
+                     init_checkpoint=trained, num_train_steps=3,
                      train_batch_size=sizes[0], gradient_accumulation_steps=sizes[1])
         found[name] = tiny.weights(output / "model.ckpt-3"), summaries(output)
     start = tiny.weights(trained / "model.ckpt-2")
@@ -382,21 +390,18 @@ def test_accumulation_equals_the_larger_batch(here, trained, optimizer, optimize
 
 
 @needs_proc
+@pytest.mark.slow
 def test_sigterm_saves_and_ends(here):
-    command = [sys.executable, "run_pretraining.py", "--do_train", "--num_train_steps=1000000",
-               "--num_warmup_steps=0", "--max_seq_length=%d" % tiny.LENGTH,
-               "--max_predictions_per_seq=%d" % tiny.PREDICTIONS, "--train_batch_size=8"]
-    command += ["--%s=%s" % (name, here / file) for name, file in [
-        ("input_file", "train.tfrecord"), ("bert_config_file", "config.json"),
-        ("output_dir", "out")]]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, universal_newlines=True)
-    wait_until((here / "out" / "model.ckpt-0.meta").exists)
-    time.sleep(2)
+    process = subprocess.Popen(
+        command("run_pretraining.py", flag_values(here, num_train_steps=1000000,
+                                                  save_checkpoints_steps=3)),
+        cwd=ROOT, stderr=subprocess.PIPE, universal_newlines=True)
+    wait_until((here / "out" / "model.ckpt-3.index").exists, 600)
     process.send_signal(signal.SIGTERM)
     last = process.communicate()[1].strip().split("\n")[-1]
     assert process.returncode == 1
     step = checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(here / "out")))
-    assert step > 0
+    assert step >= 3
     assert last == (
         "stopped by SIGTERM: step %d is saved; the same command goes on from there" % step)
     assert not checkpoints.verify(str(here / "out" / ("model.ckpt-%d" % step)))
@@ -420,7 +425,7 @@ def test_evaluates_on_training_data_and_exports_later(here, trained):
             {name: signature.outputs[name].name for name in ("pooled_output", "sequence_output")},
             {signature.inputs[name].name: value for name, value in feed.items()})
     with tf.Graph().as_default(), tf.Session() as session:
-        model = modeling.AlbertModel(tiny.config(), False, *(
+        model = modeling.AlbertModel(tiny.config(num_hidden_layers=1), False, *(
             tf.constant(feed[name]) for name in ("input_ids", "input_mask", "segment_ids")))
         tf.train.Saver(tf.trainable_variables()).restore(session, str(trained / "model.ckpt-2"))
         pooled, sequence = session.run((model.get_pooled_output(), model.get_sequence_output()))

@@ -22,6 +22,8 @@ import run_squad
 import tiny
 from conftest import ROOT
 
+pytestmark = pytest.mark.one_platform  # bash, and the names of flags
+
 SCRIPTS = sorted(name for name in os.listdir(os.path.join(ROOT, "scripts"))
                  if name.endswith(".sh"))
 COMMANDS = {"run_classifier.py": run_classifier, "run_ner.py": run_ner, "run_race.py": run_race,

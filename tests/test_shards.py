@@ -368,6 +368,7 @@ def killed_at(step, run):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.slow
 def test_killed_at_every_step(tmp_path, sample_vocab, encoded, expected):
     """Before each of the renames that make a piece complete, and while the rest is removed."""
     counts = []
@@ -502,12 +503,13 @@ def real(real_once):
 
 
 @needs_proc
+@pytest.mark.slow
 def test_killed_at_random_times(real):
-    """Eight kills; after every fourth the command is left alone and ends."""
+    """Four kills; after every second the command is left alone and ends."""
     run, uninterrupted, seconds = real
     rng = random.Random(20)
     kills = reused = ended = 0
-    while kills < 8:
+    while kills < 4:
         before = run.complete_runs()
         process = run.start()
         try:
@@ -521,7 +523,7 @@ def test_killed_at_random_times(real):
             if after:
                 assert {name: after[name] for name in before} == before
                 reused += len(before)
-            if kills % 4:
+            if kills % 2:
                 continue
             assert run.finish() == uninterrupted
         else:  # it had little left to do
@@ -534,6 +536,7 @@ def test_killed_at_random_times(real):
 
 
 @needs_proc
+@pytest.mark.slow
 def test_killed_while_shards_are_written(real):
     """And once more: the runs are still the same ones, and so are the shards."""
     run, uninterrupted, _ = real
@@ -580,6 +583,7 @@ def with_some_chunks(run, what):
     (lambda process: os.killpg(process.pid, signal.SIGINT),
      "interrupted; the same command resumes from the last complete checkpoint or file"),
 ])
+@pytest.mark.slow
 def test_dead_worker_and_ctrl_c_are_one_sentence(real, what, sentence):
     run, uninterrupted, _ = real
     status, output = with_some_chunks(run, what)
@@ -647,6 +651,7 @@ def limit_files():
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.slow
 def test_file_too_large_is_one_sentence(tmp_path, run_command, sample_vocab, num_workers):
     values = flags(tmp_path, sample_vocab, input_file=NEWS, num_workers=num_workers)
     status, output = run_command("create_pretraining_data.py", popen={"preexec_fn": limit_files},
@@ -688,6 +693,7 @@ def fill(disk, blocks):
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.slow
 def test_disk_that_is_full_at_any_moment(tmp_path, sample_vocab, small_disk, expected, num_workers):
     """With every number of free blocks up to what is enough; then with space again."""
     changes = outputs(small_disk, num_workers=num_workers)
@@ -762,6 +768,7 @@ def peak(arguments):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_line(tmp_path, sample_vocab):
     """One document of one line of 30 MB."""
     changes = {"do_whole_word_mask": False, "max_seq_length": 512, "num_workers": 2}

@@ -423,6 +423,7 @@ def learned(tmp_path_factory):
     return here
 
 
+@pytest.mark.slow
 def test_learns(learned):
     scores = results(learned / "out" / "eval_results.txt")
     assert scores["f1"] > 0.9

@@ -16,6 +16,8 @@ import pytest
 import create_vocab
 import tokenization
 
+pytestmark = pytest.mark.every_platform  # each Python has its own Unicode tables
+
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
 # Data that stays outside the repository, beside the checkout.
 SHARED = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
@@ -108,12 +110,14 @@ def test_golden_tokens(lower, cased):
         assert cased.tokenize(case["text"]) == case["cased"], case["text"]
 
 
+@pytest.mark.slow
 def test_fast_path_equals_the_definition(lower, cased):
     for text in random_texts(3000):
         assert lower.tokenize(text) == slow_tokens(lower, text), ascii(text)
         assert cased.tokenize(text) == slow_tokens(cased, text), ascii(text)
 
 
+@pytest.mark.slow
 def test_every_character_alone_equals_the_definition(lower, cased):
     for code in itertools.chain(range(0x10000), range(0x1d000, 0x20100), range(0x2f800, 0x2fa20)):
         text = "a%sb" % chr(code)

@@ -57,8 +57,12 @@ def trained(compiled, changes, **options):
             scalars)
 
 
+@pytest.mark.slow
+# Of the second 1.15.5 has its parts: test_same_under_xla (test_recompute.py) and
+# test_update_compiles_with_xla (test_optimization.py).
 @pytest.mark.parametrize("layout, optimizer, recompute", [
-    ("brightmart", "adamw", False), ("google", "lamb", True)])
+    ("brightmart", "adamw", False),
+    pytest.param("google", "lamb", True, marks=pytest.mark.one_platform)])
 def test_training_step_compiles_with_xla(layout, optimizer, recompute):
     """In two parts, and equal to the step that is neither compiled nor in parts."""
     found, said = trained(True, tiny.LAYOUTS[layout], optimizer=optimizer, recompute=recompute,

@@ -170,6 +170,7 @@ def test_workers_end_with_their_parent(what, how):
         parent.stdout.close()
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_left_to_the_parent():
     """A terminal sends it to all; the workers finish what they have begun, without a traceback."""
     parent, pids = start("time.sleep(0.3)")

@@ -41,7 +41,7 @@ def prepare(directory):
         write_tsv(directory / (split + ".tsv"), texts(count, seed))
         keys = ("a", "b") if split == "test" else ("a", "b", "label")
         write_pairs(directory / (split + ".jsonl"), texts(count // 10, seed), keys)
-    tiny.write_config(directory / "config.json")
+    tiny.write_config(directory / "config.json", num_hidden_layers=1)
     tiny.write_vocab(directory / "vocab.txt")
     return directory
 
