@@ -20,6 +20,10 @@ LAYOUT_MARKS = (("bert/encoder/layer_shared/", "brightmart"),
                 ("bert/encoder/transformer/group_", "google"),
                 ("bert/encoder/layer_0/", "bert"))
 
+# Variables that an original code calls otherwise: {our name: its name}. Google's run_squad_v1.py.
+ALIASES = {"squad/output_weights": "cls/squad/output_weights",
+           "squad/output_bias": "cls/squad/output_bias"}
+
 # One variable of a restore; status is "loaded", "random" (left at its initial value) or "unused".
 Row = collections.namedtuple("Row", "status name shape reason")
 
@@ -119,8 +123,8 @@ def plan_restore(checkpoint, variables, config, allow_partial=False):
         name = variable.name.split(":")[0]
         rows.append(_variable_row(prefix, name, variable.shape.as_list(), shapes, allow_partial))
         if rows[-1].status == "loaded":
-            checkpoints.read_tensor(reader, prefix, name)
-    known = {row.name for row in rows}
+            checkpoints.read_tensor(reader, prefix, source(name, shapes))
+    known = {source(row.name, shapes) for row in rows}
     for name in sorted(set(shapes) - known):
         reason = "optimizer slot" if name.endswith(SLOT_SUFFIXES) else "not in this model"
         rows.append(Row("unused", name, shapes[name], reason))
@@ -130,9 +134,10 @@ def plan_restore(checkpoint, variables, config, allow_partial=False):
 def _variable_row(prefix, name, shape, shapes, allow_partial):
     """The Row of one model variable, or the reason why the restore is refused."""
     is_head = not name.startswith(("bert/", "cls/"))
-    found = shapes.get(name)
+    found = shapes.get(source(name, shapes))
     if found == shape:
-        return Row("loaded", name, shape, "")
+        read_as = source(name, shapes)
+        return Row("loaded", name, shape, "" if read_as == name else "from %s" % read_as)
     if found is None and name.endswith(SLOT_SUFFIXES):
         raise UserError("%s holds no %s, as brightmart's checkpoints and those without optimizer "
                         "slots; leave --restore_slots out to begin with moments of 0"
@@ -154,12 +159,22 @@ def _variable_row(prefix, name, shape, shapes, allow_partial):
                                     "x".join(map(str, shape))))
 
 
+def source(name, names):
+    """What a variable is called in a checkpoint with these names: as here, or by its alias."""
+    suffix = next(filter(name.endswith, SLOT_SUFFIXES), "")
+    alias = ALIASES.get(name[:len(name) - len(suffix)])
+    if alias is None or name in names or alias + suffix not in names:
+        return name
+    return alias + suffix
+
+
 def apply(report):
     """Makes the initializers of the planned variables read the checkpoint."""
     # Not op.name, which differs between the replicas of a tf.distribute strategy.
     variables = {variable.name.split(":")[0]: variable for variable in tf.global_variables()}
-    tf.train.init_from_checkpoint(
-        report.checkpoint, {name: variables[name] for name in report.names("loaded")})
+    names = checkpoints.open_reader(report.checkpoint).get_variable_to_shape_map()
+    tf.train.init_from_checkpoint(report.checkpoint, {
+        source(name, names): variables[name] for name in report.names("loaded")})
 
 
 def restore_scaffold(config, initial, already_trained, use_tpu=False):
