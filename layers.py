@@ -18,12 +18,18 @@ import tensorflow.compat.v1 as tf
 
 def dense(x, units, name, initializer_range, activation=None):
     """[..., W] -> [..., units], with variables `name`/kernel [W, units] and `name`/bias [units]."""
-    with tf.variable_scope(name):
-        kernel = tf.get_variable("kernel", [shape_list(x)[-1], units],
-                                 initializer=initializer(initializer_range))
-        bias = tf.get_variable("bias", [units], initializer=tf.zeros_initializer())
-    y = matmul_last(x, kernel, bias)
+    y = matmul_last(x, *dense_variables(shape_list(x)[-1], units, name, initializer_range))
     return activation(y) if activation else y
+
+
+def dense_variables(width, units, name, initializer_range, has_bias=True):
+    """(`name`/kernel [W, units], `name`/bias [units] or None), as `dense` has them."""
+    with tf.variable_scope(name):
+        kernel = tf.get_variable("kernel", [width, units],
+                                 initializer=initializer(initializer_range))
+        bias = tf.get_variable(
+            "bias", [units], initializer=tf.zeros_initializer()) if has_bias else None
+    return kernel, bias
 
 
 def matmul_last(x, matrix, bias=None):

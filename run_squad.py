@@ -7,19 +7,21 @@
       --max_answer_length=30 --train_batch_size=48 --learning_rate=5e-5 --num_train_epochs=2.0
 
     python3 run_squad.py ... --version_2_with_negative               # SQuAD 2.0: maybe no answer
+    python3 run_squad.py ... --version_2_with_negative --squad_head=google_v2   # as Google's ALBERT
     python3 run_squad.py --task_name=cmrc2018 --data_dir=cmrc2018 --do_train --do_eval \
       --do_predict --vocab_file=vocab.txt --max_seq_length=512 ...
 
 Your own files are in SQuAD's form; --evaluation=zh scores Chinese answers by the character.
 """
 
-from util import platforms
+from util import console, platforms
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
 from finetuning import command_line, harness
-from tasks import reading, reading_data, reading_scores
+from tasks import reading, reading_data, reading_heads, reading_scores
+from training import checkpoints, restoring
 
 
 def define_flags():
@@ -27,7 +29,7 @@ def define_flags():
     flags = tf.flags
     command_line.define_flags()
     flags.FLAGS.set_default("max_seq_length", 384)
-    flags.FLAGS.set_default("classifier_dropout", 0.0)  # both original codes have none here
+    flags.FLAGS.set_default("classifier_dropout", None)  # as the head's original code
     flags.DEFINE_string("task_name", None, "A data set in --data_dir (%s); not needed with "
                         "--train_file and --predict_file."
                         % ", ".join(sorted(reading_data.DATASETS)))
@@ -42,12 +44,53 @@ def define_flags():
     flags.DEFINE_integer("max_answer_length", 30, "Tokens of an answer.", lower_bound=1)
     flags.DEFINE_bool("version_2_with_negative", False, "Questions may have no answer, as in "
                       "SQuAD 2.0; always so with --task_name=squad2.")
-    flags.DEFINE_float("null_score_diff_threshold", 0.0, "How much higher the score of \"no "
-                       "answer\" must be than that of the best other one; --do_eval finds the best "
-                       "value.")
+    flags.DEFINE_float("null_score_diff_threshold", None, "Above which odds \"no answer\" is "
+                       "predicted: bert's are the difference in score to the best other answer, "
+                       "google_v2's the logit of its classifier. Default: 0; with google_v2, as in "
+                       "Google's code, the value with the best F1, which --do_eval prints.")
     flags.DEFINE_enum("evaluation", None, sorted(reading_scores.EVALUATIONS),
                       "How answers are scored: as SQuAD's (en) or CMRC2018's (zh) script; default: "
                       "as the data set's own, en for your own files.")
+    _define_head_flags()
+
+
+def _define_head_flags():
+    flags = tf.flags
+    flags.DEFINE_enum("squad_head", None, sorted(reading_heads.HEADS), "The output layer: BERT's, "
+                      "which both original codes have for SQuAD 1.1, or that of Google's ALBERT "
+                      "for SQuAD 2.0; default: that of the checkpoint in --output_dir or of "
+                      "--init_checkpoint, else bert.")
+    flags.DEFINE_integer("start_n_top", 5, "--squad_head=google_v2: starts that are looked at in a "
+                         "window.", lower_bound=1)
+    flags.DEFINE_integer("end_n_top", 5, "--squad_head=google_v2: ends that are looked at for each "
+                         "of them.", lower_bound=1)
+
+
+def squad_head(flags):
+    """--squad_head, or the key of reading_heads.HEADS whose variables the checkpoints hold.
+
+    Raises:
+      UserError: the flag is not the head of the checkpoint in --output_dir.
+    """
+    trained = flags.output_dir and restoring.find(flags.output_dir)
+    found = _head_of(trained)
+    if found and flags.squad_head not in (None, found):
+        raise UserError("--squad_head=%s, but %s holds that of --squad_head=%s; leave the flag out "
+                        "or use an empty --output_dir" % (flags.squad_head, trained, found))
+    if found or flags.squad_head:
+        return found or flags.squad_head
+    found = _head_of(flags.init_checkpoint and restoring.resolve(flags.init_checkpoint))
+    if found == "google_v2":
+        console.say("--squad_head=google_v2, as %s has it", flags.init_checkpoint)
+    return found or "bert"
+
+
+def _head_of(checkpoint):
+    """The head in a checkpoint, None where there is none of either."""
+    if not checkpoint:
+        return None
+    return reading_heads.recognise(
+        checkpoints.open_reader(checkpoint).get_variable_to_shape_map())
 
 
 def create_task(flags):
@@ -69,7 +112,7 @@ def create_task(flags):
     return reading.Reading(
         name, dataset, flags.data_dir, custom_files, flags.doc_stride, flags.max_query_length,
         flags.n_best_size, flags.max_answer_length, flags.null_score_diff_threshold,
-        flags.classifier_dropout)
+        flags.classifier_dropout, squad_head(flags), flags.start_n_top, flags.end_n_top)
 
 
 def main(flags):

@@ -1,7 +1,8 @@
-"""Reading for an answer that is a piece of the text; its data sets are in tasks/reading_data.py.
+"""Reading for an answer that is a piece of the text.
 
-Dimensions: B batch, S sequence, H hidden, K best starts or ends of a window, W windows of a
-question, T tokens of a context.
+Its data sets are in tasks/reading_data.py, its output layers in tasks/reading_heads.py.
+
+Dimensions: W windows of a question, T tokens of a context.
 """
 
 import collections
@@ -13,11 +14,8 @@ from util.errors import UserError
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import layers
-from tasks import base, reading_data, reading_scores
+from tasks import base, reading_data, reading_heads, reading_scores
 
-# What a logit that cannot be chosen is lowered by, as attention's mask.
-_MASKED = -10000.0
 EXCERPT = 60  # characters on both sides of an answer in a list of errors
 
 
@@ -45,35 +43,13 @@ def best_windows(spans, num_tokens):
     return np.where((tokens >= begins) & (tokens < ends), context, -1.0).argmax(0)
 
 
-def top_tokens(logits, is_candidate, characters, k):
-    """The K best tokens of every window.
-
-    Args:
-      logits: float [B, S].
-      is_candidate: bool [B, S].
-      characters: int [B, S], where the tokens begin or end in the context.
-
-    Returns:
-      (float [B, K], their logits; int [B, K], their positions, -1 for no candidate; int
-      [B, K], their characters).
-    """
-    batch, length = layers.shape_list(logits)
-    masked = tf.where(is_candidate, logits, tf.fill([batch, length], _MASKED))
-    count = min(k, length) if isinstance(length, int) else tf.minimum(k, length)
-    values, tokens = tf.nn.top_k(masked, count)
-    characters = tf.gather(characters, tokens, batch_dims=1)
-    is_candidate = tf.gather(is_candidate, tokens, batch_dims=1)
-    tokens = tf.where(is_candidate, tokens, -tf.ones_like(tokens))
-    filled = []
-    for tensor, nothing in ((values, _MASKED), (tokens, -1), (characters, 0)):
-        tensor = tf.pad(tensor, [[0, 0], [0, k - count]], constant_values=nothing)
-        tensor.set_shape([None, k])
-        filled.append(tensor)
-    return tuple(filled)
+# What predictions say: {id: best text, perhaps ""}, {id: odds of "no answer"}, {id: n-best list},
+# and the odds from which "no answer" is predicted.
+Answers = collections.namedtuple("Answers", "best odds n_best threshold")
 
 
 class Reading(base.Task):
-    """The piece of a context that answers a question: softmax over its start and over its end.
+    """The piece of a context that answers a question.
 
         task = Reading("squad", reading_data.DATASETS["squad"], "data/squad")
         task.examples("dev")[0]
@@ -84,7 +60,10 @@ class Reading(base.Task):
     A context that is too long is read in windows that overlap.
 
     Args: as the flags of run_squad.py, and
-      dropout: its rate before the output layer, in training; none in both original codes.
+      null_score_diff_threshold: None for 0, or the one with the best F1 where the head's code looks
+        for it and the examples have answers.
+      head: a key of reading_heads.HEADS.
+      dropout: its rate in the output layer, in training; None: as the head's original code.
     """
 
     metric = "f1"
@@ -97,21 +76,24 @@ class Reading(base.Task):
 
     def __init__(self, name, dataset, data_dir, custom_files=None, doc_stride=128,
                  max_query_length=64, n_best_size=20, max_answer_length=30,
-                 null_score_diff_threshold=0.0, dropout=0.0):
+                 null_score_diff_threshold=None, dropout=None, head="bert", start_n_top=5,
+                 end_n_top=5):
         super().__init__(name, dataset, data_dir, custom_files)
         self._evaluation = reading_scores.EVALUATIONS[dataset.evaluation]
         self._doc_stride = doc_stride
         self._max_query_length = max_query_length
-        self._n_best_size = n_best_size
-        self._max_answer_length = max_answer_length
         self._threshold = null_score_diff_threshold
-        self._dropout = dropout
+        self._head_name = head
+        self._head = reading_heads.create(head, reading_heads.Settings(
+            n_best_size, max_answer_length, dataset.with_negative, start_n_top, end_n_top, dropout))
         self._encoded = (None, None)  # the last context, and what it was encoded to
         self._extracted = (None, None, None)  # the last examples and predictions, and their answers
 
     def identity(self):
-        return {"task": self.name, "evaluation": self._dataset.evaluation,
-                "version_2_with_negative": self._dataset.with_negative}
+        values = {"task": self.name, "evaluation": self._dataset.evaluation,
+                  "version_2_with_negative": self._dataset.with_negative}
+        # Directories of before there were two heads are BERT's.
+        return values if self._head_name == "bert" else dict(values, squad_head=self._head_name)
 
     def fingerprint(self):
         return repr((self._doc_stride, self._max_query_length))
@@ -164,98 +146,51 @@ class Reading(base.Task):
         return self._encoded[1]
 
     def build(self, config, model, features, is_training):
-        logits = base.output_layer(
-            model.get_sequence_output(), 2, config, self._dropout if is_training else 0.0,
-            scope="squad/")  # [B, S, 2]
-        mask = features["context_mask"]  # [B, S]
-        is_first = tf.equal(tf.range(layers.shape_list(mask)[1]), 0)  # [S], "no answer"
-        is_allowed = tf.cast(tf.logical_or(mask > 0, is_first), logits.dtype)
-        logits += _MASKED * (1.0 - is_allowed)[:, :, tf.newaxis]
-        start_logits, end_logits = tf.unstack(logits, axis=-1)  # [B, S] twice
-        loss = tf.add_n([
-            tf.nn.sparse_softmax_cross_entropy_with_logits(
-                labels=tf.reshape(features[name], [-1]), logits=side)
-            for name, side in (("start_positions", start_logits), ("end_positions", end_logits))])
-        predictions = {"null_logits": logits[:, 0, :]}  # [B, 2]
-        for name, side, is_candidate in (("start", start_logits, mask > 1),
-                                         ("end", end_logits, mask > 0)):
-            (predictions[name + "_logits"], predictions[name + "_tokens"],
-             predictions[name + "_chars"]) = top_tokens(
-                 side, is_candidate, features["char_%ss" % name], self._n_best_size)
-        return loss / 2.0, predictions
+        return self._head.build(config, model.get_sequence_output(), features, is_training)
 
     def n_best(self, examples, predictions):
-        """Yields (Question, its n-best list, the null odds).
-
-        An answer is {"text", "probability", "start_logit", "end_logit"}; the first without text is
-        "no answer", which stands among them where questions may have none and where no other was
-        found. The last is the difference in score between "no answer" and the best other one.
-        """
+        """Yields (Question, its n-best list, the odds of "no answer"), see reading_heads.Head."""
         bounds = np.searchsorted(predictions["example"], np.arange(len(examples) + 1))
         for example, begin, end in zip(examples, bounds, bounds[1:]):
             rows = {name: np.asarray(values[begin:end]) for name, values in predictions.items()}
-            answers = self._answers(example.context, rows)
-            null = min(rows["null_logits"].tolist(), key=sum)
-            odds = sum(null) - (sum(answers[0][1:]) if answers else _MASKED)
-            if self._dataset.with_negative or not answers:
-                answers.append(("", null[0], null[1]))
-                answers.sort(key=lambda answer: -sum(answer[1:]))
-            scores = np.array([start + stop for _, start, stop in answers])
-            probabilities = np.exp(scores - scores.max())
-            probabilities /= probabilities.sum()
-            yield example, [
-                collections.OrderedDict([("text", text), ("probability", float(probability)),
-                                         ("start_logit", start), ("end_logit", stop)])
-                for (text, start, stop), probability in zip(answers, probabilities)], odds
+            yield (example,) + self._head.n_best(example.context, rows)
 
-    def _answers(self, context, rows):
-        """The best [(text, start logit, end logit)] of the windows of a question, no text twice."""
-        starts, ends = rows["start_tokens"][:, :, np.newaxis], rows["end_tokens"][:, np.newaxis, :]
-        is_span = (starts >= 0) & (ends >= starts) & (ends < starts + self._max_answer_length)
-        scores = rows["start_logits"][:, :, np.newaxis] + rows["end_logits"][:, np.newaxis, :]
-        spans = np.argwhere(is_span)  # [N, 3] of window, start, end
-        answers = collections.OrderedDict()
-        for window, start, end in spans[np.argsort(-scores[is_span], kind="stable")]:
-            text = context[rows["start_chars"][window, start]:rows["end_chars"][window, end]]
-            text = text.strip()
-            if text and text not in answers:
-                answers[text] = (float(rows["start_logits"][window, start]),
-                                 float(rows["end_logits"][window, end]))
-                if len(answers) == self._n_best_size:
-                    break
-        return [(text,) + logits for text, logits in answers.items()]
-
-    def _best(self, examples, predictions):
-        """({id: best text that is not "no answer", or ""}, {id: odds of no answer}, n-best)."""
+    def _answers(self, examples, predictions):
+        """The Answers of all examples."""
         # Scores, report, errors and files are asked for one after another.
         if self._extracted[0] is not examples or self._extracted[1] is not predictions:
-            answers, odds, n_best = (collections.OrderedDict() for _ in range(3))
+            best, odds, n_best = (collections.OrderedDict() for _ in range(3))
             for example, likeliest, null_odds in self.n_best(examples, predictions):
-                texts = [answer["text"] for answer in likeliest if answer["text"]]
-                answers[example.id] = texts[0] if texts else ""
+                best[example.id] = self._head.best(likeliest)
                 odds[example.id] = null_odds
                 n_best[example.id] = likeliest
-            self._extracted = examples, predictions, (answers, odds, n_best)
+            answers = Answers(best, odds, n_best, self._threshold or 0.0)
+            if (self._threshold is None and self._head.finds_threshold
+                    and self._dataset.with_negative and self.is_labelled(examples)):
+                found = self._scores_with_negative(examples, answers)["best_f1_thresh"]
+                answers = answers._replace(threshold=found)
+            self._extracted = examples, predictions, answers
         return self._extracted[2]
 
-    def _final(self, answers, odds):
+    def _final(self, answers):
         """{id: text} of what is predicted, "" for no answer."""
         if self._dataset.with_negative:
-            return reading_scores.apply_threshold(answers, odds, self._threshold)
-        return answers
+            return reading_scores.apply_threshold(
+                answers.best, answers.odds, self._head.highest_odds(answers.threshold))
+        return answers.best
+
+    def _scores_with_negative(self, examples, answers):
+        return reading_scores.squad2(
+            _golds(examples), answers.best, answers.odds,
+            self._head.highest_odds(answers.threshold), self._evaluation)
 
     def score(self, examples, predictions):
-        golds = collections.OrderedDict()
-        for example in examples:
-            if example.label is None:
-                raise UserError("%s: no answer; answers are needed to evaluate"
-                                % example.location)
-            golds[example.id] = list(example.label.texts)
-        answers, odds, _ = self._best(examples, predictions)
+        golds = _golds(examples)
+        answers = self._answers(examples, predictions)
         if self._dataset.with_negative:
-            scores = reading_scores.squad2(golds, answers, odds, self._threshold, self._evaluation)
+            scores = self._scores_with_negative(examples, answers)
         else:
-            scores = reading_scores.squad(golds, answers, self._evaluation)
+            scores = reading_scores.squad(golds, answers.best, self._evaluation)
         if self._evaluation.has_average:
             scores["average"] = (scores["exact_match"] + scores["f1"]) / 2
         return scores
@@ -266,7 +201,8 @@ class Reading(base.Task):
         scores = self.score(examples, predictions)
         return ("F1 %.3f and exact match %.3f at --null_score_diff_threshold=%g; the best F1 is "
                 "%.3f at %.6f, the best exact match %.3f at %.6f" % (
-                    scores["f1"], scores["exact_match"], self._threshold, scores["best_f1"],
+                    scores["f1"], scores["exact_match"],
+                    self._answers(examples, predictions).threshold, scores["best_f1"],
                     scores["best_f1_thresh"], scores["best_exact"], scores["best_exact_thresh"]))
 
     def warning(self, scores):
@@ -281,8 +217,8 @@ class Reading(base.Task):
         return None
 
     def errors(self, examples, predictions):
-        answers, odds, _ = self._best(examples, predictions)
-        final = self._final(answers, odds)
+        answers = self._answers(examples, predictions)
+        final = self._final(answers)
         judge = (reading_scores.judge_with_negative if self._dataset.with_negative
                  else reading_scores.judge)
         for example in examples:
@@ -294,7 +230,7 @@ class Reading(base.Task):
                     ("id", example.id), ("question", example.question),
                     ("gold", " | ".join(collections.OrderedDict.fromkeys(example.label.texts))),
                     ("predicted", final[example.id]), ("f1", "%.3f" % f1),
-                    ("context", excerpt(example, answers[example.id]))])
+                    ("context", excerpt(example, answers.best[example.id]))])
 
     def write_predictions(self, directory, split, examples, predictions):
         """predictions.json, nbest_predictions.json, and null_odds.json where answers may lack.
@@ -302,13 +238,13 @@ class Reading(base.Task):
         They are {question id: ...}, as the scripts of SQuAD and CMRC2018 read them; those of
         another split than "test" bear its name in front.
         """
-        answers, odds, n_best = self._best(examples, predictions)
-        final = self._final(answers, odds)
+        answers = self._answers(examples, predictions)
+        final = self._final(answers)
         prefix = "" if split == "test" else split + "_"
         contents = [(prefix + "predictions.json", final),
-                    (prefix + "nbest_predictions.json", n_best)]
+                    (prefix + "nbest_predictions.json", answers.n_best)]
         if self._dataset.with_negative:
-            contents.append((prefix + "null_odds.json", odds))
+            contents.append((prefix + "null_odds.json", answers.odds))
         if self._dataset.submission and split == "test":
             contents.append((self._dataset.submission, final))
         paths = []
@@ -316,6 +252,16 @@ class Reading(base.Task):
             paths.append(os.path.join(directory, name))
             files.write_json(paths[-1], content)
         return paths
+
+
+def _golds(examples):
+    """{id: list of gold texts}; a UserError where they are unknown."""
+    golds = collections.OrderedDict()
+    for example in examples:
+        if example.label is None:
+            raise UserError("%s: no answer; answers are needed to evaluate" % example.location)
+        golds[example.id] = list(example.label.texts)
+    return golds
 
 
 def _answer_tokens(label, starts, ends):

@@ -203,7 +203,7 @@ def best_threshold(null_odds, gains, start):
       start: the sum when none is answered, with threshold 0 (as SQuAD 2.0's script).
     """
     order = np.argsort(null_odds, kind="stable")
-    sums = start + np.cumsum(gains[order])
-    if not len(sums) or sums.max() <= start:
-        return float(start), 0.0
-    return float(sums.max()), float(null_odds[order[sums.argmax()]])
+    # One after another from `start`, as the script adds: sums that are nearly equal decide.
+    sums = np.cumsum(np.append(start, gains[order]).astype(np.float64))
+    best = sums.argmax()  # the first of equal ones, that of no answer before all
+    return float(sums[best]), float(null_odds[order[best - 1]]) if best else 0.0

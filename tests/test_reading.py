@@ -551,4 +551,5 @@ class _Namespace:
 def test_defaults_of_the_originals():
     flags = _Namespace(tiny.parse(run_squad.define_flags))
     assert (flags.max_seq_length, flags.doc_stride, flags.max_query_length, flags.n_best_size,
-            flags.max_answer_length, flags.null_score_diff_threshold) == (384, 128, 64, 20, 30, 0.0)
+            flags.max_answer_length, flags.start_n_top, flags.end_n_top) == (
+                384, 128, 64, 20, 30, 5, 5)
