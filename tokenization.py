@@ -347,13 +347,13 @@ def _fold(char):
 class SentencePieceCleaner:
     """Google ALBERT's text clean-up before SentencePiece, here with character offsets.
 
-    White space becomes one space, `` and '' become \", characters are decomposed (NFKD), accents
-    dropped, letters lower-cased.
+    White space becomes one space, characters are decomposed (NFKD), accents dropped, letters
+    lower-cased. `` and '' stay; XLNet's code and transformers' slow tokenizer make them \".
 
         SentencePieceCleaner().clean("Ｃafé")  # ("cafe", [0, 1, 2, 3, 4], [1, 2, 3, 4])
     """
 
-    _chunks = re.compile(r"\s+|``|''|[^\s`']+|.")
+    _chunks = re.compile(r"\s+|\S+")
 
     def __init__(self, do_lower_case=True):
         self.do_lower_case = do_lower_case
@@ -367,8 +367,8 @@ class SentencePieceCleaner:
         parts, starts, ends = [], [], []
         for match in self._chunks.finditer(text.rstrip(), len(text) - len(text.lstrip())):
             chunk, begin = match.group(), match.start()
-            if chunk.isspace() or chunk in ("``", "''"):
-                parts.append(" " if chunk.isspace() else "\"")
+            if chunk.isspace():
+                parts.append(" ")
                 starts.append(begin)
                 ends.append(match.end())
                 continue
@@ -437,10 +437,11 @@ class SentencePieceTokenizer(Tokenizer):
         # `cleaned`. The span of a piece "▁a" is that of its "a".
         offsets = self._model.normalize(cleaned, with_offsets=True)[1]
         tokens, starts, ends = [], [], []
-        begin = 0  # of the piece in the concatenated pieces
-        for piece in self._pieces(cleaned):
-            end = begin + len(piece)
-            first = begin + (piece[0] == "▁")
+        begin = 0  # of the piece among the characters of all pieces
+        pieces, added = self._pieces(cleaned)
+        for index, piece in enumerate(pieces):
+            end = begin + len(piece) - (index in added)
+            first = begin + (piece[0] == "▁" and index not in added)
             start = raw_starts[offsets[first]]
             tokens.append(piece)
             starts.append(start)
@@ -453,21 +454,26 @@ class SentencePieceTokenizer(Tokenizer):
         return tokens, starts, ends
 
     def _pieces(self, cleaned):
-        """Clean text -> pieces; "1999," is split into number and comma, as in Google's ALBERT."""
-        pieces = []
+        """Clean text -> (pieces, the indices of those whose "▁" was added).
+
+        "1999," is the number and the comma. Within a word ("x1999,") the number gets a "▁" that is
+        not there: Google's ALBERT means to take it away, but compares text with bytes, and its
+        models learnt from what it does. The slow tokenizer of transformers takes it away.
+        """
+        pieces, added = [], set()
         for piece in self._model.encode(cleaned, out_type=str):
             if piece[-1] == "," and piece[-2:-1].isdigit():
-                pieces += self._cached_split(piece)
+                number = self._cached_split(piece)
+                if piece[0] != "▁" and number[0][0] == "▁":
+                    added.add(len(pieces))
+                pieces += number
             else:
                 pieces.append(piece)
-        return pieces
+        return pieces, added
 
     def _split_number(self, piece):
-        """"▁1999," -> ("▁1999", ","); "999," -> ("999", ",")."""
-        pieces = self._model.encode(piece[:-1].replace("▁", ""), out_type=str)
-        if piece[0] != "▁" and pieces[0][0] == "▁":
-            pieces[0] = pieces[0][1:]  # the model prepends it to every text; this is mid-word
-        return tuple(filter(None, pieces)) + (",",)
+        """"▁1999," -> ("▁1999", ","); "999," -> ("▁999", ",")."""
+        return tuple(self._model.encode(piece[:-1].replace("▁", ""), out_type=str)) + (",",)
 
 
 def _load_sentencepiece(path, content):
