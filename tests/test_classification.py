@@ -687,7 +687,7 @@ def test_learns_mnli_with_both_dev_files(tmp_path):
                 for index, (first, second, _) in enumerate(pairs(30, 3))]
         (tmp_path / (name + ".tsv")).write_text(lines(MNLI_HEADER, *rows), encoding="utf-8")
     output = tuning.run(tmp_path, task_name="MNLI", do_train=True, do_eval=True, do_predict=True,
-                        train_step=160, eval_every_steps=160)
+                        learning_rate=0.003, train_step=160, eval_every_steps=160)
     for suffix in ("", "_dev_mm"):
         text = (output / ("eval_results%s.txt" % suffix)).read_text()
         assert float(dict(line.split(" = ") for line in text.splitlines())["accuracy"]) > 0.9
