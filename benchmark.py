@@ -8,8 +8,8 @@
     python3 benchmark.py finetune --input_file=pairs.tsv --vocab_file=vocab.txt \
       --huggingface_python=../transformers/bin/python
 
-Prints a table in Markdown and writes it with all figures to --output. Run it alone: whatever else
-the machine does is in the figures. Peers that are not there are left out, which is said.
+Prints a table in Markdown and writes it with all figures to --output. Run it on an idle machine:
+other load distorts the figures. Missing peers are skipped with a message.
 """
 
 import collections
@@ -34,12 +34,12 @@ from text import corpus
 ORIGINAL_INSTANCES_A_SECOND = 419
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Someone's training: `command(output_dir)` is a list; `pattern` finds the rates in what it prints,
-# of which the first `skip` are those of a start.
+# A training to measure: `command(output_dir)` is its command line, a list; `pattern` matches the
+# rates in its output, of which the first `skip` are warm-up.
 Peer = collections.namedtuple("Peer", ["name", "command", "pattern", "skip"])
 RATE = r"([\d.]+) examples/s"
-ORIGINAL_RATE = r"^INFO:tensorflow:examples/sec: ([\d.]+)"  # logged twice, once with this beginning
-# {what benchmarks/peers.py calls it: (name, what must be importable)}.
+ORIGINAL_RATE = r"^INFO:tensorflow:examples/sec: ([\d.]+)"  # logged twice, once with this prefix
+# {function of benchmarks/peers.py: (name, code that must run)}.
 HUGGING_FACE = collections.OrderedDict([
     ("pytorch", ("transformers, PyTorch", "import torch; from transformers import "
                  "AlbertForPreTraining")),
@@ -47,7 +47,7 @@ HUGGING_FACE = collections.OrderedDict([
                     "TFAlbertForPreTraining"))])
 TRAINER = ("transformers, PyTorch, group_by_length",
            "import torch; from transformers.trainer_pt_utils import LengthGroupedSampler")
-PAIRS = {"steps": 200, "train_batch_size": 64, "max_seq_length": 128}  # what `finetune` trains
+PAIRS = {"steps": 200, "train_batch_size": 64, "max_seq_length": 128}  # of `finetune`
 
 
 def define_flags():
@@ -61,13 +61,13 @@ def define_flags():
     flags.DEFINE_list("num_workers", ["1", "2"], "data: numbers of processes.")
     flags.DEFINE_string("bert_config_file", "albert_config/albert_config_tiny.json",
                         "masking, pretrain, finetune: the model to train.")
-    flags.DEFINE_integer("rounds", 3, "How often all that train are measured, in turn.",
+    flags.DEFINE_integer("rounds", 3, "Rounds, in each of which every training is measured once.",
                          lower_bound=1)
-    flags.DEFINE_integer("steps", 80, "masking, pretrain: steps of a round; rates of less than "
-                         "half a minute are those of a start.", lower_bound=20)
-    flags.DEFINE_integer("train_batch_size", 32, "pretrain: examples a step.", lower_bound=1)
-    flags.DEFINE_integer("max_seq_length", 128, "pretrain: tokens of an example.", lower_bound=8)
-    flags.DEFINE_integer("max_predictions_per_seq", 20, "pretrain: masked tokens of an example.",
+    flags.DEFINE_integer("steps", 80, "masking, pretrain: steps per round; runs of less than half "
+                         "a minute mostly measure the warm-up.", lower_bound=20)
+    flags.DEFINE_integer("train_batch_size", 32, "pretrain: examples per step.", lower_bound=1)
+    flags.DEFINE_integer("max_seq_length", 128, "pretrain: tokens per example.", lower_bound=8)
+    flags.DEFINE_integer("max_predictions_per_seq", 20, "pretrain: masked tokens per example.",
                          lower_bound=1)
     flags.DEFINE_list("pythons", [], "pretrain, finetune: other Pythons to run this code with, as "
                       "name=path, e.g. classic=../py37/bin/python.")
@@ -78,7 +78,7 @@ def define_flags():
 
 
 def write_text(paths, num_bytes, target):
-    """Writes whole documents of the files, again from the start if need be, to about a size."""
+    """Writes documents of the files, repeated as necessary, until `num_bytes` are reached."""
     written = 0
     with open(target, "w", encoding="utf-8") as stream:
         while written < num_bytes:
@@ -91,23 +91,23 @@ def write_text(paths, num_bytes, target):
 
 
 def ours(script, **flags):
-    """The command that runs a script of this directory."""
+    """The command line that runs a script of this directory."""
     return [sys.executable, os.path.join(HERE, script)] + ["--%s=%s" % item
                                                            for item in flags.items()]
 
 
 def peer_command(function, *arguments, python=sys.executable):
-    """The command that calls a function of benchmarks/peers.py in a Python."""
+    """The command line that calls a function of benchmarks/peers.py in a Python."""
     return [python, "-m", "benchmarks.peers", function] + [str(value) for value in arguments]
 
 
 def measure(command):
-    """Runs a command -> (what it printed, {seconds, cpu_seconds, peak_mb}).
+    """Runs a command -> (its output, {seconds, cpu_seconds, peak_mb}).
 
-    peak_mb is the resident memory of the largest of its processes. For a moment a process is a
-    copy of the one that starts it, which is why this one imports no TensorFlow.
+    peak_mb is the resident memory of the largest of its processes. A new process is at first a copy
+    of this one, which therefore must not import TensorFlow.
     """
-    # Nothing is left in others' directories, not even compiled modules.
+    # Leaves nothing in the directories of other projects, not even .pyc files.
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     with tempfile.TemporaryFile() as output:
         begin = os.times().elapsed
@@ -170,16 +170,16 @@ def data(flags, paths, directory):
 
 
 def masking(flags, paths, directory):
-    """run_pretraining.py on masks from the records and on masks drawn while training, in turn."""
+    """run_pretraining.py with masks from the records and with dynamic masks, in turn."""
     text = os.path.join(directory, "text.txt")
     write_text(paths, 4e6, text)
     lengths = {"max_seq_length": 128, "max_predictions_per_seq": 20}
     sets = {"static": {}, "dynamic": {"store_word_starts": True}}
-    for name, own in sets.items():
+    for name, extra_flags in sets.items():
         measure(ours(
             "create_pretraining_data.py", input_file=text, vocab_file=flags.vocab_file,
             output_file=os.path.join(directory, name + ".tfrecord"), masked_lm_prob=0.15,
-            dupe_factor=1, **dict(lengths, **own)))
+            dupe_factor=1, **dict(lengths, **extra_flags)))
     rates = {name: [] for name in sets}
     for number in range(flags.rounds):
         for name in sets:
@@ -188,6 +188,7 @@ def masking(flags, paths, directory):
                 input_file=os.path.join(directory, name + ".tfrecord"), train_batch_size=32,
                 output_dir=os.path.join(directory, "%s-%d" % (name, number)),
                 num_train_steps=flags.steps, num_warmup_steps=10, learning_rate=1e-4,
+                optimizer="adamw",
                 dynamic_masking=name == "dynamic", **lengths))
             shown = [float(rate) for rate in re.findall(r"([\d.]+) examples/s", printed)]
             rates[name].append(statistics.median(shown))
@@ -199,7 +200,7 @@ def masking(flags, paths, directory):
 
 
 def executable(python):
-    """A Python as the user wrote it -> as it can be started from any directory."""
+    """The path of a Python as the user gave it -> a path that is valid in any directory."""
     return os.path.abspath(python) if os.path.dirname(python) else python
 
 
@@ -226,7 +227,7 @@ def lacks(python, code):
 
 
 def candidates(flags, directory):
-    """Yields (Peer, why it cannot run or None) for all, this code with this Python first."""
+    """Yields (Peer, why it cannot run or None); this code with this Python comes first."""
     training = {
         "do_train": True, "bert_config_file": os.path.abspath(flags.bert_config_file),
         "input_file": os.path.join(directory, "train.tfrecord"), "num_train_steps": flags.steps,
@@ -234,7 +235,7 @@ def candidates(flags, directory):
         "max_seq_length": flags.max_seq_length,
         "max_predictions_per_seq": flags.max_predictions_per_seq}
     script = "run_pretraining.py"
-    yield from our_candidates(flags, script, training)
+    yield from our_candidates(flags, script, dict(training, optimizer="adamw"))
     script = os.path.join(os.path.abspath(flags.albert_zh_dir or ""), script)
     yield (Peer("albert_zh", trainer(flags.albert_zh_python or "", script, training),
                 ORIGINAL_RATE, 5), lacks_original(flags, script))
@@ -269,7 +270,7 @@ def huggingface_candidate(flags, name, code, *arguments):
 
 
 def training_rate(peer, printed):
-    """The median of the rates that a training printed, without those of its start."""
+    """The median of the rates that a training printed after its warm-up."""
     shown = [float(rate) for rate in re.findall(peer.pattern, printed, re.MULTILINE)]
     if not shown:
         raise UserError("it printed no rate; its last line: %s" % last_line(printed))
@@ -277,26 +278,26 @@ def training_rate(peer, printed):
 
 
 def measure_in_turn(peers, rounds, directory):
-    """Trains all peers, round after round, and measures the machine before each round.
+    """Trains all peers, round after round, and measures the machine's peak before each round.
 
-    One that fails is left out; the first one must not.
+    A peer that fails is skipped from then on; if the first one fails, its error is raised.
 
     Returns:
-      ({name: [examples a second]}, {name: [MB]}, [flops a second of the machine]).
+      ({name: [examples per second]}, {name: [MB]}, [peak FLOP/s of the machine]).
     """
     rates, memory, peaks = collections.OrderedDict(), {}, []
     peers = list(peers)
     for number in range(rounds):
         peaks.append(float(last_line(measure(peer_command("peak"))[0])))
-        for place, peer in list(enumerate(peers)):
+        for index, peer in list(enumerate(peers)):
             try:
                 printed, cost = measure(
-                    peer.command(os.path.join(directory, "out-%d-%d" % (number, place))))
+                    peer.command(os.path.join(directory, "out-%d-%d" % (number, index))))
                 rate = training_rate(peer, printed)
             except UserError as error:
                 if peer is peers[0]:
                     raise
-                console.say("%s is left out: %s", peer.name, error)
+                console.say("%s is skipped: %s", peer.name, error)
                 peers.remove(peer)
                 rates.pop(peer.name, None)
                 continue
@@ -307,7 +308,7 @@ def measure_in_turn(peers, rounds, directory):
 
 
 def training_rows(rates, memory, peaks, flops, length):
-    """What `measure_in_turn` returns, flops and tokens of an example -> the rows of the table."""
+    """What `measure_in_turn` returns, and flops and tokens per example -> the table's rows."""
     peak = statistics.median(peaks)
     medians = collections.OrderedDict(
         (name, statistics.median(values)) for name, values in rates.items())
@@ -321,7 +322,7 @@ def training_rows(rates, memory, peaks, flops, length):
 
 
 def pretrain(flags, paths, directory):
-    """A step of pre-training: this code, albert_zh and Hugging Face's, round by round in turn."""
+    """A step of pre-training by this code, albert_zh and Hugging Face's, in turn."""
     text, records = (os.path.join(directory, name) for name in ("text.txt", "train.tfrecord"))
     write_text(paths, 1e6, text)
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
@@ -336,19 +337,19 @@ def pretrain(flags, paths, directory):
     return training_rows(*measure_in_turn(peers, flags.rounds, directory), flops, lengths[0])
 
 
-def those_that_run(found):
-    """[Peer] of (Peer, problem) pairs without a problem; the others are said."""
+def those_that_run(checked_peers):
+    """[(Peer, problem or None)] -> the peers without a problem; prints why others are skipped."""
     peers = []
-    for peer, problem in found:
+    for peer, problem in checked_peers:
         if problem:
-            console.say("%s is left out: %s", peer.name, problem)
+            console.say("%s is skipped: %s", peer.name, problem)
         else:
             peers.append(peer)
     return peers
 
 
 def finetune(flags, paths, directory):
-    """A step of fine-tuning on pairs: this code and a loop as that of Hugging Face's Trainer."""
+    """A step of fine-tuning on pairs by this code and by a loop like Hugging Face's Trainer."""
     if len(paths) != 1:
         raise UserError("--input_file=%s: finetune takes one file of pairs" % flags.input_file)
     config = os.path.abspath(flags.bert_config_file)
@@ -361,11 +362,11 @@ def finetune(flags, paths, directory):
     target = os.path.join(directory, "pairs.npz")
     printed, _ = measure(peer_command(
         "prepare_pairs", config, flags.vocab_file, paths[0], target, PAIRS["max_seq_length"]))
-    found = list(our_candidates(flags, "run_classifier.py", training))
-    found.append(huggingface_candidate(
+    checked_peers = list(our_candidates(flags, "run_classifier.py", training))
+    checked_peers.append(huggingface_candidate(
         flags, TRAINER[0], TRAINER[1], "pytorch_pairs", target, PAIRS["train_batch_size"],
         PAIRS["steps"]))
-    rates, memory, _ = measure_in_turn(those_that_run(found), flags.rounds, directory)
+    rates, memory, _ = measure_in_turn(those_that_run(checked_peers), flags.rounds, directory)
     baseline = TRAINER[0] if TRAINER[0] in rates else "this code"
     return [{"fine-tuning, %s" % last_line(printed): name,
              "examples/s": statistics.median(values), "lowest": min(values),
@@ -379,7 +380,7 @@ BENCHMARKS = {"data": data, "masking": masking, "pretrain": pretrain, "finetune"
 
 def run(benchmark, flags):
     """Runs one benchmark in a temporary directory and writes its table."""
-    tokenization.load_tokenizer(flags.vocab_file)  # a wrong file is said at once
+    tokenization.load_tokenizer(flags.vocab_file)  # fails now if the file is wrong
     paths = files.expand(flags.input_file)
     with files.replacing(flags.output) as temporary:
         with tempfile.TemporaryDirectory() as directory:

@@ -5,8 +5,8 @@
         --vocab_size=30000 --output_file=30k
 
 WordPiece: the special tokens, then the characters by frequency (ideographs and punctuation are
-words of their own and get no ##), then pieces of the words that are left. The same input gives the
-same file.
+words of their own and get no ##), then pieces learnt from the remaining words. The same input gives
+the same file.
 """
 
 import collections
@@ -28,13 +28,13 @@ from absl import flags
 import tokenization
 
 SMALLEST, LARGEST = 100, 1000000
-# As Google trained the vocabulary of ALBERT: 10 million sentences at most, punctuation apart.
+# As Google trained ALBERT's vocabulary: at most 10 million sentences, and these symbols.
 MAX_SENTENCES = 10000000
 USER_DEFINED_SYMBOLS = ["(", ")", '"', "-", ".", "–", "£", "€"]
-# SentencePiece leaves out longer lines without a word; its own default of 4192 is 1,400 汉字.
+# SentencePiece silently skips longer lines; its default of 4192 bytes is 1,400 Chinese characters.
 MAX_LINE_BYTES = 1 << 20
-# The trainer of sentencepiece crashes in a process that has loaded TensorFlow (issue 813 of
-# google/sentencepiece), so it gets one of its own: options as argument, sentences in, model out.
+# The trainer crashes in a process that has loaded TensorFlow (issue 813 of google/sentencepiece),
+# so it runs in its own: options as an argument, sentences on stdin, the model on stdout.
 TRAINER = """
 import json, sys
 import sentencepiece
@@ -53,24 +53,24 @@ def define_flags():
                       "wordpiece for Chinese, as the released Chinese models; sentencepiece "
                       "(unigram) for other languages, as the English ones.")
     flags.DEFINE_integer("vocab_size", 21128,
-                         "Number of tokens at most, %d to %d; 21128 is that of the released "
+                         "Maximum number of tokens, %d to %d; 21128 is that of the released "
                          "Chinese models." % (SMALLEST, LARGEST))
     flags.DEFINE_integer("min_frequency", 2,
-                         "wordpiece: a character or piece must occur this often, at least 1.")
+                         "wordpiece: how often a character or piece must occur, 1 or more.")
     flags.DEFINE_float("character_coverage", 0.9995,
                        "sentencepiece: share of all characters to have tokens for, 0.98 to 1; "
                        "0.9995 suits Chinese, 1 a small alphabet.")
     flags.DEFINE_bool("do_lower_case", True,
-                      "Lower-case the text and drop accents; use the same value later on.")
+                      "Lower-case the text and drop accents; later commands need the same value.")
     flags.DEFINE_bool("skip_bad_lines", False,
-                      "Leave out lines that are not UTF-8 instead of stopping at the first.")
+                      "Skip lines that are not UTF-8 instead of stopping at the first.")
 
 
 class Corpus:
-    """The lines of the input files, read anew on every pass, never held.
+    """The lines of the input files, read again on every pass and never kept in memory.
 
     Attributes:
-      skipped: number of lines that the last pass left out as not UTF-8.
+      skipped: number of lines that the last pass skipped because they are not UTF-8.
     """
 
     def __init__(self, paths, skip_bad_lines=False):
@@ -79,7 +79,7 @@ class Corpus:
         self._on_bad_line = self._skip if skip_bad_lines else None
 
     def lines(self, title):
-        """Yields every line; a pass over a few seconds shows a progress bar named `title`."""
+        """Yields every line; after a few seconds a progress bar named `title` appears."""
         self.skipped = 0
         with tqdm.tqdm(desc=title, unit=" lines", delay=3, disable=None) as bar:
             for path in self.paths:
@@ -92,12 +92,12 @@ class Corpus:
 
 
 def _tails(word):
-    """The pieces of one character that a word has after its first: "abc" -> ["##b", "##c"]."""
+    """A word's characters after the first, as pieces: "abc" -> ["##b", "##c"]."""
     return ["##" + char for char in word[1:]]
 
 
 def count_characters(corpus, do_lower_case):
-    """Counter of "a" for every place, and of "##a" inside words, as BERT splits the text."""
+    """Counter of "a" for every occurrence and "##a" for those inside words, as BERT splits text."""
     tokenize = tokenization.BasicTokenizer(do_lower_case).tokenize
     counts = collections.Counter()
     for line in corpus.lines("counting characters"):
@@ -110,7 +110,7 @@ def count_characters(corpus, do_lower_case):
 
 
 def _words_for_pieces(corpus, known, do_lower_case):
-    """Yields lines of the words that can be cut: not of one character, none of them unknown."""
+    """Yields lines of the words to learn pieces from: of several characters, all of them known."""
     tokenize = tokenization.BasicTokenizer(do_lower_case).tokenize
     for line in corpus.lines("counting words"):
         words = [word for word in tokenize(line)
@@ -126,11 +126,11 @@ def train_wordpiece(corpus, counts, vocab_size, min_frequency, do_lower_case):
     Args:
       corpus: Corpus.
       counts: what `count_characters` found in it.
-      vocab_size: number of tokens at most; characters come before longer pieces.
+      vocab_size: maximum number of tokens; characters come before longer pieces.
       min_frequency: characters and pieces that occur less often are left out.
 
     Returns:
-      list of tokens by id: special ones, characters by frequency, pieces in the order they arose.
+      list of tokens by id: special ones, characters by frequency, pieces in the order of training.
     """
     import tokenizers
 
@@ -138,8 +138,8 @@ def train_wordpiece(corpus, counts, vocab_size, min_frequency, do_lower_case):
     frequent = [token for token, count in counts.items() if count >= min_frequency]
     frequent.sort(key=lambda token: (-counts[token], len(token), token))
     characters = frequent[:vocab_size - len(special)]
-    # The library numbers an alphabet that it finds itself by the order of a hash table, which
-    # breaks ties differently in every run; given as "special" it is ours, in our order.
+    # The library orders an alphabet that it collects itself by a hash table, which breaks ties
+    # differently in every run; passed as special tokens, the characters keep this order.
     trainer = tokenizers.trainers.WordPieceTrainer(
         vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=special + characters,
         continuing_subword_prefix="##", show_progress=sys.stderr.isatty())
@@ -156,14 +156,14 @@ def train_sentencepiece(sentences, vocab_size, character_coverage):
 
     Args:
       sentences: iterable of clean text (see tokenization.SentencePieceCleaner).
-      vocab_size: number of pieces, about; fewer where the text holds no more.
+      vocab_size: approximate number of pieces; fewer if the text has no more.
       character_coverage: share of all characters that get pieces, 0.98 to 1.
 
     Returns:
       bytes of the .model file.
 
     Raises:
-      UserError: the library cannot make such a model of this text.
+      UserError: the library cannot train such a model on this text.
     """
     options = {
         "model_type": "unigram", "vocab_size": vocab_size, "hard_vocab_limit": False,
@@ -175,7 +175,7 @@ def train_sentencepiece(sentences, vocab_size, character_coverage):
         trainer = subprocess.Popen([sys.executable, "-c", TRAINER, json.dumps(options)],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         try:
-            with contextlib.suppress(BrokenPipeError):  # it gave up; its log says why
+            with contextlib.suppress(BrokenPipeError):  # it failed; its log says why
                 for sentence in sentences:
                     trainer.stdin.write(sentence.encode("utf-8") + b"\n")
             model = _await_output(trainer)
@@ -185,14 +185,14 @@ def train_sentencepiece(sentences, vocab_size, character_coverage):
         if trainer.returncode:
             log.seek(0)
             reason = log.read().decode("utf-8", "replace").strip().split("\n")[-1].split("] ")[-1]
-            raise UserError("sentencepiece makes no %d tokens of this text (%s); raise "
+            raise UserError("sentencepiece cannot make %d tokens of this text (%s); raise "
                             "--vocab_size, lower --character_coverage or give more text"
                             % (vocab_size, reason.rstrip(".") or "no sentence is short enough"))
     return model
 
 
 def _await_output(process):
-    """All that a process writes to its standard output; a long wait shows how long it has been."""
+    """What a process writes to standard output; a long wait shows the elapsed time."""
     with tqdm.tqdm(desc="training", bar_format="{desc}: {elapsed}", delay=3, disable=None) as bar:
         while True:
             try:
@@ -202,7 +202,7 @@ def _await_output(process):
 
 
 def list_pieces(content):
-    """Bytes of a .model file -> text of the .vocab file: a piece, a tab, its log probability."""
+    """Bytes of a .model file -> text of the .vocab file: per line piece, tab, log probability."""
     import sentencepiece
 
     model = sentencepiece.SentencePieceProcessor(model_proto=content)
@@ -211,9 +211,9 @@ def list_pieces(content):
 
 
 def measure(tokenizer, corpus):
-    """Tokenizes the corpus -> Counter of what the summary says.
+    """Tokenizes the corpus -> Counter of the figures in the summary.
 
-    "tokens"; "characters" but white space; of those "unknown", in an unknown token, and
+    "tokens"; "characters", white space excluded; of those "unknown", in an unknown token, and
     "uncovered", unknown by themselves.
     """
     total = collections.Counter()
@@ -232,7 +232,7 @@ def measure(tokenizer, corpus):
 
 
 def check_flags(flags):
-    """A flag out of its range, or a library that is not there, is one sentence before any work."""
+    """Rejects flags out of range and a missing library before any work."""
     if not flags.output_file:
         raise UserError("--output_file is missing; give the name of the vocabulary to write")
     if files.is_directory(flags.output_file):
@@ -261,9 +261,9 @@ def _write(path, content):
 
 
 def make_wordpiece(flags, corpus, counts):
-    """Writes the vocabulary -> its tokenizer."""
+    """Writes the vocabulary; returns its tokenizer."""
     with files.replacing(flags.output_file) as temporary:
-        _write(temporary, b"")  # a path that cannot be written fails now, not after the training
+        _write(temporary, b"")  # an unwritable path fails now, not after training
         tokens = train_wordpiece(
             corpus, counts, flags.vocab_size, flags.min_frequency, flags.do_lower_case)
         _write(temporary, "".join(token + "\n" for token in tokens).encode("utf-8"))
@@ -271,7 +271,7 @@ def make_wordpiece(flags, corpus, counts):
 
 
 def make_sentencepiece(flags, corpus):
-    """Writes PREFIX.model and, to be read by people, PREFIX.vocab -> its tokenizer."""
+    """Writes PREFIX.model and, for people to read, PREFIX.vocab; returns the tokenizer."""
     prefix = re.sub(r"\.model$", "", flags.output_file)
     clean = tokenization.SentencePieceCleaner(flags.do_lower_case).clean
     with files.replacing(prefix + ".model") as model, files.replacing(prefix + ".vocab") as vocab:
@@ -284,31 +284,31 @@ def make_sentencepiece(flags, corpus):
 
 
 def _summarize(flags, tokenizer, corpus):
-    """Says what was made, how well it fits its own input and what to type next."""
+    """Prints the vocabulary's size, its coverage of the input and the next command."""
     total = measure(tokenizer, corpus)
     share = 100 / max(total["characters"], 1)
     console.say("%s: %d tokens", tokenizer.path, tokenizer.vocab_size)
     if tokenizer.vocab_size < flags.vocab_size:
-        console.say("  fewer than --vocab_size=%d: the text holds no more that occur often enough;"
-                     " set vocab_size to %d in the model's config",
-                     flags.vocab_size, tokenizer.vocab_size)
+        console.say("  fewer than --vocab_size=%d: no others occur often enough in the text; set "
+                    "vocab_size to %d in the model's config",
+                    flags.vocab_size, tokenizer.vocab_size)
     if corpus.skipped:
         console.say("  %d lines are not UTF-8 and were left out", corpus.skipped)
     console.say("  of the input's %d characters %.3f %% are covered and %.3f %% fall in %s; "
-                 "%.2f characters a token", total["characters"], 100 - share * total["uncovered"],
-                 share * total["unknown"], tokenizer.tokens[tokenizer.unk_id],
-                 total["characters"] / max(total["tokens"], 1))
+                "%.2f characters a token", total["characters"], 100 - share * total["uncovered"],
+                share * total["unknown"], tokenizer.tokens[tokenizer.unk_id],
+                total["characters"] / max(total["tokens"], 1))
     flag = "vocab_file" if flags.model_type == "wordpiece" else "spm_model_file"
     console.say("next: python create_pretraining_data.py --input_file=%s --%s=%s%s "
-                 "--output_file=pretraining.tfrecord", shlex.quote(flags.input_file), flag,
-                 shlex.quote(tokenizer.path),
-                 "" if flags.do_lower_case else " --do_lower_case=False")
+                "--output_file=pretraining.tfrecord", shlex.quote(flags.input_file), flag,
+                shlex.quote(tokenizer.path),
+                "" if flags.do_lower_case else " --do_lower_case=False")
 
 
 def main(flags):
     check_flags(flags)
     corpus = Corpus(files.expand(flags.input_file), flags.skip_bad_lines)
-    # Also for sentencepiece: a bad line is found now, before its trainer has begun.
+    # Also for sentencepiece, so that a bad line is found before its trainer starts.
     counts = count_characters(corpus, flags.do_lower_case)
     if not counts:
         raise UserError("--input_file=%s: no text in %d files; give files with a sentence a line"

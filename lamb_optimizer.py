@@ -1,5 +1,5 @@
-"""LAMB (You et al. 2019, "Large Batch Optimization for Deep Learning"), and what it shares with
-AdamW: the moments, their names in a checkpoint, sparse gradients and which variables decay.
+"""LAMB (You et al. 2019, "Large Batch Optimization for Deep Learning"), and the base class that it
+shares with AdamW: moments and their names in a checkpoint, sparse gradients, weight decay.
 
     optimizer = LambOptimizer(learning_rate=0.00176)
     train_op = optimizer.apply_gradients(gradients_and_variables, global_step=global_step)
@@ -15,20 +15,20 @@ NO_DECAY = ("LayerNorm", "layer_norm", "bias")
 
 
 class MomentsOptimizer(tf.train.Optimizer):
-    """Adam's two moments without bias correction, for a subclass to make a step of.
+    """Base class with Adam's two moments, without bias correction.
 
-    A subclass gives `_apply(gradient, variable)`. The moments m and v are the only state, kept in
-    slots named `<variable>/adam_m` and `<variable>/adam_v`, as in Google's checkpoints.
+    A subclass implements `_apply(gradient, variable)`. The moments m and v are the only state, kept
+    in slots named `<variable>/adam_m` and `<variable>/adam_v`, as in Google's checkpoints.
 
     Args:
-      learning_rate: a float, a scalar tensor, or a function without arguments that gives one.
+      learning_rate: a float, a scalar tensor, or a function without arguments that returns one.
       weight_decay_rate: added to the update as rate * variable, never to the gradient.
       beta_1, beta_2: decay of m and of v per update.
       epsilon: added to sqrt(v).
-      exclude_from_weight_decay: regular expressions; a variable whose name matches one of them
-        anywhere does not decay.
+      exclude_from_weight_decay: regular expressions; a variable does not decay if one of them
+        matches anywhere in its name.
       rate_factor: function of a variable's name -> factor on its learning rate; None: 1.
-      name: a name for the operations; no variable bears it.
+      name: the name of the operations; it is part of no variable's name.
     """
 
     def __init__(self, learning_rate, weight_decay_rate=0.01, beta_1=0.9, beta_2=0.999,
@@ -43,18 +43,21 @@ class MomentsOptimizer(tf.train.Optimizer):
         self._exclude_from_weight_decay = tuple(exclude_from_weight_decay or ())
         self._rate_factor = rate_factor or (lambda name: 1.0)
         self._applied = None
-        # {variable name: scalar tensor}, filled by apply_gradients where a subclass has them.
+        # {variable name: scalar tensor}, filled by apply_gradients if the subclass adapts layers.
         self.trust_ratios = collections.OrderedDict()
 
     def apply_only_if(self, condition):
-        """Lets updates change nothing, the moments included, where a bool scalar is false.
+        """Makes updates leave everything as it is, moments included, where `condition` is false.
 
-        Called before apply_gradients, whose gradients must be finite all the same.
+        Call this before apply_gradients. The gradients must be finite in any case.
+
+        Args:
+          condition: a bool scalar tensor.
         """
         self._applied = tf.cast(condition, tf.float32)
 
     def _gated(self, number):
-        """`number`, or 0 where updates change nothing."""
+        """`number`, or 0 where the condition of `apply_only_if` is false."""
         return number if self._applied is None else number * self._applied
 
     def _create_slots(self, var_list):
@@ -80,11 +83,11 @@ class MomentsOptimizer(tf.train.Optimizer):
             self._weight_decay_rate)
 
     def _scale(self, dtype):
-        """The factor on rate and epsilon that makes the step of the kernel in `_adam` the true one.
+        """The factor on rate and epsilon that corrects a rounding error of the kernel in `_adam`.
 
-        The kernel computes 1 - beta_2 in the variable's type, 1.3e-5 off for 0.999 in float32. Its
-        v is therefore scale ** 2 times the true one, and m / (sqrt(v) + epsilon * scale) is the
-        true m / (sqrt(v) + epsilon) divided by scale.
+        The kernel computes 1 - beta_2 in the variable's dtype, with a relative error of 1.3e-5 for
+        0.999 in float32. Its v is therefore scale ** 2 times the exact one, and
+        m / (sqrt(v) + epsilon * scale) is the exact m / (sqrt(v) + epsilon) divided by scale.
         """
         rounded = float(np.array(self._beta_2, dtype.as_numpy_dtype))
         return np.sqrt((1.0 - rounded) / (1.0 - self._beta_2))
@@ -103,15 +106,15 @@ class MomentsOptimizer(tf.train.Optimizer):
         numbers = {key: tf.cast(value, gradient.dtype) for key, value in numbers.items()}
         state = {"var": variable, "m": self.get_slot(variable, "m"),
                  "v": self.get_slot(variable, "v")}
-        if variable.dtype != variable.dtype.base_dtype:  # a reference, not a resource
+        if variable.dtype != variable.dtype.base_dtype:  # a reference variable, not a resource
             return tf.raw_ops.ApplyAdam(grad=gradient, **state, **numbers)
         state = {key: value.handle for key, value in state.items()}
         return tf.raw_ops.ResourceApplyAdam(grad=gradient, **state, **numbers)
 
     def _apply_slices(self, values, variable, indices):
-        # The moments of every row decay and move the row, touched or not, so a sparse gradient has
-        # no shorter way to the same result. The sum also puts repeated rows together, in one pass
-        # and without tf.unique, which XLA cannot compile.
+        # The moments of every row decay and move the row, looked up or not, so a sparse update
+        # would save nothing. The segment sum also adds up repeated rows, in one pass and without
+        # tf.unique, which XLA cannot compile.
         rows = variable.shape.as_list()[0]
         return self._apply(tf.unsorted_segment_sum(values, indices, rows), variable)
 
@@ -127,13 +130,13 @@ class MomentsOptimizer(tf.train.Optimizer):
     def _resource_apply_sparse(self, grad, handle, indices):
         return self._apply_slices(grad, handle, indices)
 
-    # TensorFlow would sum repeated rows before it calls the two above, which do that themselves.
+    # TensorFlow would sum repeated rows before calling the two above, which already do so.
     _apply_sparse_duplicate_indices = _apply_sparse
     _resource_apply_sparse_duplicate_indices = _resource_apply_sparse
 
 
 class LambOptimizer(MomentsOptimizer):
-    """LAMB without bias correction, as Google's ALBERT; with layer adaptation as asked.
+    """LAMB without bias correction, as in Google's ALBERT, with a choice of layer adaptation.
 
         update = m / (sqrt(v) + epsilon) + weight_decay_rate * variable
         variable -= learning_rate * trust_ratio * update
@@ -155,18 +158,18 @@ class LambOptimizer(MomentsOptimizer):
         self._exclude_from_layer_adaptation = tuple(exclude_from_layer_adaptation)
 
     def _apply(self, gradient, variable):
-        # With rate 0 the kernel is one pass that updates just the moments, measured faster than
-        # the seven passes of the same expressions; the step needs norms, so it is written out.
+        # With rate 0 the kernel updates only the moments, in one pass: measured faster than the
+        # seven passes of separate ops. The step itself needs norms, so it is written out.
         m, v = self.get_slot(variable, "m"), self.get_slot(variable, "v")
         scale, decay = self._scale(gradient.dtype), self._decay_of(variable)
         with tf.control_dependencies([self._adam(gradient, variable, rate=0.0)]):
             update = m.read_value() / (tf.sqrt(v.read_value()) + self._epsilon * scale)
             weights = variable.read_value()
         if decay:
-            update += decay / scale * weights  # all of the update is divided by scale
+            update += decay / scale * weights  # the entire update is divided by scale
         step = tf.cast(self._gated(self._rate_of(variable) * scale), update.dtype)
         if not _matches(variable, self._exclude_from_layer_adaptation):
-            # tf.global_norm is one fused pass, where tf.norm writes the squares out first.
+            # tf.global_norm is one fused pass; tf.norm materializes the squares first.
             ratio = trust_ratio(tf.global_norm([weights]), scale * tf.global_norm([update]))
             self.trust_ratios.setdefault(variable.op.name, ratio)  # the first replica's
             step *= ratio

@@ -1,12 +1,12 @@
 """The layers under modeling.py, several with hand-written gradients, and recomputation.
 
-The gradients are written for few passes over memory and agree with the derived ones to rounding.
-Variables get the names of the released checkpoints.
+These gradients make fewer passes over memory than those of autodiff, and agree with them up to
+rounding. Variables have the names of the released checkpoints.
 
     hidden = layer_norm(dense(x, 8, "dense", initializer_range=0.02, activation=gelu))
 
 Dimensions: B batch, S sequence, H hidden, E embedding, N heads, D head size (H / N), V vocabulary,
-P positions a sequence, n rows of a matrix, W any width.
+P positions per sequence, n rows of a matrix, W and U any width.
 """
 
 import collections
@@ -27,7 +27,7 @@ def dense(x, units, name, initializer_range, activation=None):
 
 
 def matmul_last(x, matrix, bias=None):
-    """[..., W] x [W, U] -> [..., U] as one two-dimensional product in the type of `x`."""
+    """[..., W] x [W, U] -> [..., U] as one two-dimensional product in the dtype of `x`."""
     shape = shape_list(x)
     y = tf.matmul(tf.reshape(x, [-1, shape[-1]]), tf.cast(matrix, x.dtype))
     if bias is not None:
@@ -43,7 +43,7 @@ def lookup(table, ids, use_one_hot=False, dtype=tf.float32):
 
 
 def layer_norm(x, name="LayerNorm"):
-    """Normalizes the last axis; epsilon 1e-12, as the originals' tf.contrib.layers.layer_norm."""
+    """Normalizes the last axis; epsilon 1e-12, as tf.contrib.layers.layer_norm in the originals."""
     width = shape_list(x)[-1]
     with tf.variable_scope(name):
         beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
@@ -54,28 +54,28 @@ def layer_norm(x, name="LayerNorm"):
 
 @tf.custom_gradient
 def _normalize(x, beta, gamma):
-    """LayerNorm of [..., W], [W], [W]; its gradient takes two thirds of the derived one's time."""
+    """LayerNorm of [..., W], [W], [W]; its gradient takes two thirds of autodiff's time."""
     centered = x - tf.reduce_mean(x, -1, keepdims=True)
     scale = tf.rsqrt(tf.reduce_mean(tf.square(centered), -1, keepdims=True) + 1e-12)
-    normal = centered * scale
+    normalized = centered * scale
 
     def gradient(upstream):
-        to_normal = upstream * gamma
-        both = upstream * normal
-        to_x = scale * (to_normal - tf.reduce_mean(to_normal, -1, keepdims=True)
-                        - normal * tf.reduce_mean(both * gamma, -1, keepdims=True))
+        normalized_grad = upstream * gamma
+        gamma_grads = upstream * normalized  # of every row
+        x_grad = scale * (normalized_grad - tf.reduce_mean(normalized_grad, -1, keepdims=True)
+                          - normalized * tf.reduce_mean(gamma_grads * gamma, -1, keepdims=True))
         rows = list(range(x.shape.ndims - 1))
-        return to_x, tf.reduce_sum(upstream, rows), tf.reduce_sum(both, rows)
+        return x_grad, tf.reduce_sum(upstream, rows), tf.reduce_sum(gamma_grads, rows)
 
-    return normal * gamma + beta, gradient
+    return normalized * gamma + beta, gradient
 
 
 @tf.custom_gradient
 def gelu(x):
     """Gaussian Error Linear Unit, the tanh form (https://arxiv.org/abs/1606.08415).
 
-    0.5 * x * (1 + tanh(z)) = x * sigmoid(2 * z) with z = sqrt(2 / pi) * (x + 0.044715 * x ** 3). It
-    and its gradient are written for few passes over memory, twice as fast as the derived ones.
+    0.5 * x * (1 + tanh(z)) = x * sigmoid(2 * z) with z = sqrt(2 / pi) * (x + 0.044715 * x ** 3).
+    With its gradient it is twice as fast as the formula with autodiff: fewer passes over memory.
     """
     slope, cubic = 2 * np.sqrt(2 / np.pi), 2 * np.sqrt(2 / np.pi) * 0.044715
     with tf.name_scope("gelu"):
@@ -104,19 +104,19 @@ def dropout(x, rate, seed=None):
 
 
 def dropout_mask(shape, rate, dtype, seed=None):
-    """0 with probability `rate`, else 1 / (1 - rate)."""
+    """A tensor of `shape` that is 0 with probability `rate`, else 1 / (1 - rate)."""
     uniform = tf.random.uniform(shape) if seed is None else tf.random.stateless_uniform(shape, seed)
     return tf.cast(uniform >= rate, dtype) / (1.0 - rate)
 
 
 def draw_seeds(count):
-    """`count` seeds for `dropout`, int32 [2] each, drawn anew in every step."""
+    """`count` random seeds for `dropout`, int32 [2] each; new ones in every step."""
     return [tf.random.uniform([2], maxval=np.iinfo(np.int32).max, dtype=tf.int32)
             for _ in range(count)]
 
 
 def attention_bias(input_mask):
-    """int [B, S] -> float [B, 1, 1, S]: 0 for tokens and -10000 for padding, as the originals."""
+    """int [B, S] -> float [B, 1, 1, S]: 0 for tokens, -10000 for padding, as in the originals."""
     mask = tf.cast(input_mask[:, tf.newaxis, tf.newaxis, :], tf.float32)
     return (1.0 - mask) * -10000.0
 
@@ -136,33 +136,34 @@ def merge_heads(x):
 def attend(query, key, value, bias, dropout_rate=0.0, seed=None):
     """[B, N, P, D], twice [B, N, S, D] and an additive bias [B, 1, 1, S] -> [B, N, P, D].
 
-    The gradient passes over [B, N, P, S] half as often as the derived one: a row's sum of weights
-    times their gradients is the product of the row's context and its gradient, and the scale is
-    applied to the smaller queries and keys.
+    The gradient makes half as many passes over [B, N, P, S] as that of autodiff: a row's sum of
+    weights times their gradients equals the product of its context and the context's gradient, and
+    the scale is applied to the smaller queries and keys.
     """
     scale = 1.0 / math.sqrt(shape_list(query)[-1])
-    wide, narrow = bias.dtype, query.dtype  # of the softmax and of the products
+    softmax_type, product_type = bias.dtype, query.dtype
 
     @tf.custom_gradient
     def attended(query, key, value, bias):
-        scores = tf.cast(tf.matmul(query, key, transpose_b=True), wide) * scale + bias
+        products = tf.matmul(query, key, transpose_b=True)
+        scores = tf.cast(products, softmax_type) * scale + bias
         weights = tf.nn.softmax(scores)  # [B, N, P, S]
         if dropout_rate:
-            kept = dropout_mask(shape_list(weights), dropout_rate, wide, seed)
-        dropped = tf.cast(weights * kept if dropout_rate else weights, narrow)
+            mask = dropout_mask(shape_list(weights), dropout_rate, softmax_type, seed)
+        dropped = tf.cast(weights * mask if dropout_rate else weights, product_type)
         context = tf.matmul(dropped, value)
 
         def gradient(upstream):
-            to_weights = tf.cast(tf.matmul(upstream, value, transpose_b=True), wide)
+            weights_grad = tf.cast(tf.matmul(upstream, value, transpose_b=True), softmax_type)
             if dropout_rate:
-                to_weights *= kept
-            mean = tf.reduce_sum(tf.cast(upstream * context, wide), -1, keepdims=True)
-            to_scores = weights * (to_weights - mean)  # [B, N, P, S]
-            to_products = tf.cast(to_scores, narrow)
-            return (scale * tf.matmul(to_products, key),
-                    scale * tf.matmul(to_products, query, transpose_a=True),
+                weights_grad *= mask
+            mean = tf.reduce_sum(tf.cast(upstream * context, softmax_type), -1, keepdims=True)
+            scores_grad = weights * (weights_grad - mean)  # [B, N, P, S]
+            products_grad = tf.cast(scores_grad, product_type)
+            return (scale * tf.matmul(products_grad, key),
+                    scale * tf.matmul(products_grad, query, transpose_a=True),
                     tf.matmul(dropped, upstream, transpose_a=True),
-                    tf.reduce_sum(to_scores, [1, 2], keepdims=True))
+                    tf.reduce_sum(scores_grad, [1, 2], keepdims=True))
 
         return context, gradient
 
@@ -184,10 +185,11 @@ def gather_rows(sequence, positions):
 
 
 def softmax_losses(hidden, table, bias, labels):
-    """The cross entropy of a softmax over words, with a gradient that makes no array [n, V].
+    """Softmax cross entropy over the vocabulary; its gradient creates no tensor [n, V].
 
-    The gradient by the logits is (probabilities - one-hot labels) * upstream. Its products with
-    `hidden` and `table` are taken without it: half the time of the derived ones over 21128 words.
+    The gradient with respect to the logits is (probabilities - one-hot labels) * upstream. Its
+    products with `hidden` and `table` are computed without it, in half of autodiff's time for a
+    vocabulary of 21128.
 
     Args:
       hidden: float [n, E].
@@ -206,7 +208,7 @@ def softmax_losses(hidden, table, bias, labels):
     def losses(hidden, table, bias):
         probabilities = tf.nn.softmax(logits)
         top = tf.stack([rows, tf.argmax(logits, -1, output_type=tf.int32)], -1)  # [n, 2]
-        # By way of the likeliest word, whose probability cannot be rounded to 0.
+        # Relative to the most likely word, whose probability cannot round to 0.
         below_top = tf.gather_nd(logits, top) - tf.gather_nd(logits, tf.stack([rows, labels], -1))
         loss = below_top - tf.log(tf.gather_nd(probabilities, top))
 
@@ -239,23 +241,24 @@ def initializer(initializer_range):
 
 
 def recomputed(function, weights, *inputs):
-    """function(*inputs), of which only inputs and output are kept in memory until the gradient.
+    """function(*inputs), keeping only its inputs and output in memory for the backward pass.
 
-    The gradient calls `function` again and differentiates that second result: memory of one call
-    instead of all, for the time of one more (Chen et al. 2016, https://arxiv.org/abs/1604.06174).
-    tf.recompute_grad of TensorFlow 1.15 computes again too early and does not share variables.
+    The gradient calls `function` again and differentiates the second result: the activations of one
+    call in memory instead of those of all, at the cost of one more forward pass (Chen et al. 2016,
+    https://arxiv.org/abs/1604.06174). tf.recompute_grad of TensorFlow 1.15 recomputes too early and
+    does not share variables.
 
     Args:
       function: tensors -> a float tensor. It must get its variables by tf.get_variable, and its
-        random numbers must be stateless: others would differ the second time.
-      weights: {name: tensor}, empty before the first call and handed to every call with the same
-        variables. Each call passes the weights on to the next, so that their gradients are added
-        up from call to call; the sum of all at the end would keep one of every call.
-      inputs: tensors, the first one float. With the variables they are all that `function`
-        computes with, seeds of random numbers included.
+        random ops must be stateless: others would differ in the second call.
+      weights: {name: tensor}, empty before the first call and passed to every call that shares the
+        variables. Each call hands the weights on to the next, so that their gradients are added up
+        from call to call; one sum at the end would keep a gradient per call in memory.
+      inputs: tensors, the first one float. `function` must depend on these (random seeds included)
+        and on its variables only.
     """
     scope = tf.get_variable_scope()
-    used = collections.OrderedDict()  # the variables of the first call; handed to the second
+    used = collections.OrderedDict()  # the variables of the first call; passed to the second
 
     def call(inputs, known):
         def remember(getter, name, *args, **kwargs):
@@ -273,15 +276,16 @@ def recomputed(function, weights, *inputs):
     @tf.custom_gradient
     def differentiable(*tensors):
         def gradient(upstream, *of_later_calls):
-            # Not before the upstream gradient is there, and not merged with the first call.
-            late = _after([upstream], tensors[:len(inputs)]) + list(tensors[len(inputs):])
-            # tf.gradients goes on beyond where it is to arrive unless it is stopped.
-            late = [tf.stop_gradient(tensor) for tensor in late]
-            again = call(late[:len(inputs)], dict(zip(names, late[len(inputs):])))
-            gradients = tf.gradients(again, late, upstream)
+            # Delays the recomputation until the upstream gradient exists, and keeps TensorFlow from
+            # merging it with the first call.
+            delayed = _after([upstream], tensors[:len(inputs)]) + list(tensors[len(inputs):])
+            # Without this, tf.gradients would continue past the tensors it is asked for.
+            delayed = [tf.stop_gradient(tensor) for tensor in delayed]
+            recomputed_y = call(delayed[:len(inputs)], dict(zip(names, delayed[len(inputs):])))
+            gradients = tf.gradients(recomputed_y, delayed, upstream)
             sums = [tf.add(*pair) for pair in zip(of_later_calls, gradients[len(inputs):])]
-            # The call before waits for these sums; else they would be left to the end, and what
-            # they are made of kept.
+            # The gradient of the call before this one waits for these sums; otherwise they would be
+            # computed at the end, with all their terms in memory until then.
             return _after(sums, gradients[:1]) + gradients[1:len(inputs)] + sums
 
         return [y] + list(tensors[len(inputs):]), gradient
@@ -292,9 +296,9 @@ def recomputed(function, weights, *inputs):
 
 
 def _after(awaited, tensors):
-    """The tensors, plus a 0 that cannot be had before those `awaited`.
+    """The tensors plus a 0 that is computed from `awaited`, and therefore after it.
 
-    A control dependency would not do: XLA does not heed it.
+    XLA ignores control dependencies, so one would not be enough.
     """
     zero = tf.add_n([tf.cast(tf.minimum(tf.abs(tf.reshape(tensor, [-1])[0]), 0), tf.float32)
                      for tensor in awaited])

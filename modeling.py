@@ -1,11 +1,11 @@
 """The ALBERT model: factorized embeddings, shared transformer blocks, pooler, MLM and SOP heads.
 
-Two published architectures share the name ALBERT-zh, and both are built here from one code:
-`config.layout` is "brightmart" (albert_zh) or "google" (google-research/albert). They differ in
-where the embeddings are projected from E to H, in the width of the MLM head, and in variable names.
+Both published architectures are built by the same code: `config.layout` is "brightmart" (albert_zh)
+or "google" (google-research/albert). They differ in where the embeddings are projected from E to H,
+in the width of the MLM head, and in variable names.
 
 Dimensions: B batch, S sequence, H hidden, E embedding, N heads, D head size (H / N),
-I intermediate, V vocabulary, P predictions a sequence.
+I intermediate, V vocabulary, P predictions per sequence.
 """
 
 import collections
@@ -58,13 +58,13 @@ CONFIG_KEYS = collections.OrderedDict([
     ("layout", (str, None, ("google", "brightmart"))),
 ])
 
-# Keys of the released files that never had an effect on the model.
+# Keys of the released config files that never affected the model.
 LEGACY_KEYS = frozenset([
     "directionality", "down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks",
     "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head",
     "pooler_type"])
 
-# Where the two layouts keep the parts of a block, below the block's own scope.
+# The variable scopes of a block's parts in the two layouts, relative to the block's scope.
 BlockNames = collections.namedtuple(
     "BlockNames", "attention attention_norm intermediate output output_norm")
 BLOCK_NAMES = {
@@ -81,8 +81,8 @@ class AlbertConfig(object):
         config = AlbertConfig.from_json_file("albert_config/albert_config_tiny.json")
         config.hidden_size, config.layout  # 312, "brightmart"
 
-    Attributes are the names in CONFIG_KEYS. A file that does not name its `layout` is google's when
-    it has `num_hidden_groups` and brightmart's otherwise.
+    Attributes are the names in CONFIG_KEYS. `layout` defaults to "google" for a config that has
+    `num_hidden_groups`, and to "brightmart" for others.
     """
 
     def __init__(self, **values):
@@ -90,10 +90,10 @@ class AlbertConfig(object):
 
     @classmethod
     def from_dict(cls, values, place="config"):
-        """Builds a config from a dict; `place` names it in errors.
+        """Builds a config from a dict; `place` names its source in error messages.
 
         Raises:
-          UserError: an unknown or missing key, a wrong type or value; the key is named.
+          UserError: an unknown or missing key, or a value of the wrong type or range.
         """
         config = cls.__new__(cls)
         config._set(values, place)
@@ -116,7 +116,7 @@ class AlbertConfig(object):
         return cls.from_dict(values, path)
 
     def to_dict(self):
-        """The config as a dict that `from_dict` reads back to an equal one."""
+        """The config as a dict; `from_dict` makes an equal config of it."""
         return {key: getattr(self, key) for key in CONFIG_KEYS}
 
     def __eq__(self, other):
@@ -143,18 +143,18 @@ class AlbertConfig(object):
 
 
 def _checked_value(key, values, place):
-    """The value of one config key, of the declared type and range."""
-    kind, default, allowed = CONFIG_KEYS[key]
+    """The value of one config key, checked against its declared type and range."""
+    value_type, default, allowed = CONFIG_KEYS[key]
     value = values.get(key, default)
     if value is REQUIRED:
         raise UserError("%s: the key %r is missing" % (place, key))
     if key not in values or (value is None and default is None):
         return default
-    if kind is float and type(value) is int:
+    if value_type is float and type(value) is int:
         value = float(value)
-    if type(value) is not kind:
-        raise UserError("%s: %r is %r, expected %s" % (place, key, value, kind.__name__))
-    if kind is str:
+    if type(value) is not value_type:
+        raise UserError("%s: %r is %r, expected %s" % (place, key, value, value_type.__name__))
+    if value_type is str:
         if value not in allowed:
             raise UserError("%s: %r is %r, expected one of %s"
                             % (place, key, value, ", ".join(allowed)))
@@ -164,7 +164,7 @@ def _checked_value(key, values, place):
 
 
 class AlbertModel(object):
-    """The encoder of ALBERT over a batch of token ids.
+    """The ALBERT encoder over a batch of token ids.
 
         config = AlbertConfig.from_json_file("albert_config/albert_config_tiny.json")
         model = AlbertModel(config, is_training=True, input_ids=input_ids, input_mask=input_mask,
@@ -183,16 +183,16 @@ class AlbertModel(object):
           input_ids: int [B, S]; static sizes stay static (TPU), unknown ones are read at run time.
           input_mask: int [B, S], 1 for tokens and 0 for padding; all ones when None.
           token_type_ids: int [B, S], 0 for the first segment and 1 for the second; zeros when None.
-          use_one_hot_embeddings: look words up by a matrix product (faster on TPUs).
+          use_one_hot_embeddings: look up word embeddings by a one-hot product (faster on TPUs).
           scope: the variable scope, "bert" when None, the name in every released checkpoint.
-          recompute: keep each block's input only and compute the block again for the gradient, see
-            `recomputed`; less memory for about 1.4 times the time.
+          recompute: keep only each block's input and recompute the block in the backward pass, see
+            `layers.recomputed`; less memory for about 1.4 times the time.
           compute_type: tf.bfloat16 (for TPUs) or tf.float16 for matrix products and GELU. Variables
-            and their gradients, LayerNorm, the attention's softmax, the pooler and all that the
+            and their gradients, LayerNorm, the attention's softmax, the pooler and everything the
             getters return stay float32.
-          output_positions: int [B, P]: the last block is computed for the first token and these
-            positions alone, and `get_output_at` takes the place of `get_sequence_output`. For heads
-            that read no more: the same numbers with less work. [B, 0] serves the pooler alone.
+          output_positions: int [B, P]; compute the last block only for the first token and these
+            positions, for heads that read no others: the same numbers with less work.
+            `get_output_at` then replaces `get_sequence_output`. [B, 0] is enough for the pooler.
 
         Raises:
           UserError: the sequence is longer than config.max_position_embeddings.
@@ -229,7 +229,7 @@ class AlbertModel(object):
         """float [B, S, H]: the last layer.
 
         Raises:
-          ValueError: the model was built for some `output_positions` alone.
+          ValueError: the model was built with `output_positions`.
         """
         return self.get_all_encoder_layers()[-1]
 
@@ -237,12 +237,12 @@ class AlbertModel(object):
         """float [B, P, H]: the last layer at int [B, P].
 
         Raises:
-          ValueError: the model was built for other `output_positions`.
+          ValueError: the model was built with other `output_positions`.
         """
         if self._output_positions is None:
             return gather_rows(self.get_sequence_output(), positions)
         if positions is not self._output_positions:
-            raise ValueError("the model was built for other output_positions than these")
+            raise ValueError("the model was built with other output_positions than these")
         return self._encoder_layers[-1][:, 1:, :]
 
     def get_pooled_output(self):
@@ -250,15 +250,18 @@ class AlbertModel(object):
         return self._pooled_output
 
     def get_all_encoder_layers(self):
-        """A list of float [B, S, H], one a (inner) layer, in order; errors as get_sequence_output.
+        """A list of float [B, S, H], the output of every (inner) layer in order.
+
+        Raises:
+          ValueError: the model was built with `output_positions`.
         """
         if self._output_positions is not None:
-            raise ValueError("the model was built for some output_positions alone; get_output_at "
-                             "returns the last layer there")
+            raise ValueError("the model was built with output_positions; get_output_at returns the "
+                             "last layer at these")
         return self._encoder_layers
 
     def get_embedding_output(self):
-        """float [B, S, H] (brightmart) or [B, S, E] (google): after the embeddings' LayerNorm."""
+        """float [B, S, H] (brightmart) or [B, S, E] (google), after LayerNorm and dropout."""
         return self._embedding_output
 
     def get_embedding_table(self):
@@ -277,7 +280,7 @@ class AlbertModel(object):
             name, shape, initializer=initializer(self.config.initializer_range))
 
     def _embed_words(self, input_ids, use_one_hot_embeddings):
-        """int [B, S] -> [B, S, E] (google) or [B, S, H] (brightmart, which projects at once)."""
+        """int [B, S] -> [B, S, E] (google) or [B, S, H] (brightmart, which projects here)."""
         config = self.config
         self._embedding_table = self._variable(
             "word_embeddings", [config.vocab_size, config.embedding_size])
@@ -291,7 +294,7 @@ class AlbertModel(object):
         return words
 
     def _add_positions_and_types(self, words, token_type_ids):
-        """Adds position and token-type vectors to [B, S, W], W = E or H, normalizes, drops out."""
+        """Adds position and type embeddings to [B, S, W], W = E or H; LayerNorm and dropout."""
         config = self.config
         length, width = shape_list(words)[1:]
         type_table = self._variable("token_type_embeddings", [config.type_vocab_size, width])
@@ -305,7 +308,9 @@ class AlbertModel(object):
                        self._hidden_dropout)
 
     def _encode(self, x, bias, recompute, rows):
-        """[B, S, E or H] -> every layer's output, each [B, S, H], the last at int `rows` if given.
+        """[B, S, E or H] -> every layer's output [B, S, H].
+
+        With int `rows` [B, 1 + P] the last layer is computed for these positions only.
         """
         config = self.config
         if x.shape[-1] != config.hidden_size:
@@ -326,20 +331,20 @@ class AlbertModel(object):
         return layers
 
     def _block(self, x, bias, *seeds, positions=None):
-        """One transformer block, [B, S, H] -> [B, S, H]; the names are the layout's.
+        """One transformer block, [B, S, H] -> [B, S, H]; variables are named as in the layout.
 
-        `seeds` are none or three, of the dropout of the attention's weights, of its output and of
-        the block's. With int `positions` [B, P] only these rows are computed: [B, P, H].
+        `seeds` are none or three dropout seeds: of the attention weights, the attention output and
+        the block output. With int `positions` [B, P] only these are computed: [B, P, H].
         """
         seeds = seeds or (None,) * 3
         config = self.config
         names = BLOCK_NAMES[config.layout]
         pre_norm = config.ln_type == "preln"
 
-        seen = queries = layer_norm(x, names.attention_norm) if pre_norm else x
+        attention_input = queries = layer_norm(x, names.attention_norm) if pre_norm else x
         if positions is not None:
-            queries, x = gather_rows(seen, positions), gather_rows(x, positions)
-        attended = self._attend(queries, seen, bias, names.attention, seeds[0])
+            queries, x = gather_rows(attention_input, positions), gather_rows(x, positions)
+        attended = self._attend(queries, attention_input, bias, names.attention, seeds[0])
         x += dropout(attended, self._hidden_dropout, seeds[1])
         if not pre_norm:
             x = layer_norm(x, names.attention_norm)
@@ -352,7 +357,7 @@ class AlbertModel(object):
         return x if pre_norm else layer_norm(x, names.output_norm)
 
     def _attend(self, queries, x, bias, scope, seed):
-        """Multi-head attention of [B, P, H] to [B, S, H] with its output product -> [B, P, H]."""
+        """Multi-head attention from [B, P, H] to [B, S, H] and output projection -> [B, P, H]."""
         config = self.config
         heads = config.num_attention_heads
         with tf.variable_scope(scope):
@@ -364,7 +369,7 @@ class AlbertModel(object):
 
 
 def block_scopes(config):
-    """The variable scope of every block in order; a repeated scope is a shared block."""
+    """The variable scope of every block in order; blocks of the same scope share weights."""
     if config.layout == "brightmart":
         return ["layer_shared"] * config.num_hidden_layers
     return ["transformer/group_%d/inner_group_%d" % (group, inner)
@@ -379,15 +384,16 @@ def get_masked_lm_output(config, model, positions, label_ids, label_weights, tot
     Args:
       config: an AlbertConfig.
       model: the AlbertModel.
-      positions: int [B, P], of the masked tokens, padded with any; the model's `output_positions`
-        where it was built for some.
+      positions: int [B, P] of the masked tokens, padded with any position; if the model was built
+        with `output_positions`, that very tensor.
       label_ids: int [B, P], the original tokens.
       label_weights: float [B, P], 1 for a prediction and 0 for padding.
-      total_weight: sum of the weights of the whole batch, where this is a part of one.
+      total_weight: sum of the label weights of the whole batch if this is a part of it; None: the
+        sum of these.
 
     Returns:
-      (loss, per_example_loss, logits): a scalar, sum(w * loss) / (sum(w) + 1e-5) as the original,
-      or the part's share of it; [B*P]; [B*P, V].
+      (loss, per_example_loss, logits): a scalar, sum(w * loss) / (sum(w) + 1e-5) as in the original
+      code, or the part's share of it; [B*P]; [B*P, V].
     """
     width = config.hidden_size if config.layout == "brightmart" else config.embedding_size
     hidden = tf.reshape(model.get_output_at(positions), [-1, config.hidden_size])  # [B*P, H]
@@ -429,7 +435,7 @@ def get_sentence_order_output(config, pooled_output, labels):
 
 
 def _check_length(length, limit):
-    """Refuses a sequence longer than the position table, now or when the graph runs."""
+    """Rejects a sequence longer than the position table, now or when the graph runs."""
     if isinstance(length, int):
         if length > limit:
             raise UserError("sequence length %d is larger than max_position_embeddings %d; use a "

@@ -17,11 +17,13 @@ import tensorflow.compat.v1 as tf
 
 from lamb_optimizer import LambOptimizer, MomentsOptimizer
 
-# What --lamb_exclude may say: the variables that LAMB does not adapt layer by layer.
+# The choices of --lamb_exclude: which variables are excluded from LAMB's layer adaptation.
 LAMB_EXCLUDE = {
-    "no_decay": None,  # those without weight decay, as Google's ALBERT
-    "none": (),        # no variable, as brightmart's albert_zh
+    "no_decay": None,  # those without weight decay, as in Google's ALBERT
+    "none": (),        # no variable, as in brightmart's albert_zh
 }
+# What each layout's own code does.
+LAYOUT_LAMB_EXCLUDE = {"google": "no_decay", "brightmart": "none"}
 
 # trust_ratios is {variable name: scalar} of LAMB's adapted variables, empty for AdamW.
 TrainOp = collections.namedtuple(
@@ -40,27 +42,27 @@ class AdamWeightDecayOptimizer(MomentsOptimizer):
     def _apply(self, gradient, variable):
         before, decay = [], self._decay_of(variable)
         if decay:
-            # Adam's part does not look at the variable, so the decay may come first; not before
-            # the gradient is there, or the loss would see a variable that has decayed already.
-            kept = 1.0 - decay * tf.cast(self._gated(self._rate_of(variable)), gradient.dtype)
+            # Adam's update does not read the variable, so decay may come first, but only once the
+            # gradient is computed: the loss must not read a variable that has already decayed.
+            factor = 1.0 - decay * tf.cast(self._gated(self._rate_of(variable)), gradient.dtype)
             with tf.control_dependencies([gradient]):
-                before = [variable.assign(kept * variable.read_value(), read_value=False)]
+                before = [variable.assign(factor * variable.read_value(), read_value=False)]
         with tf.control_dependencies(before):
             return self._adam(gradient, variable, self._rate_of(variable))
 
 
 def create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps, poly_power=1.0,
                          start_warmup_step=0):
-    """The learning rate at `global_step`, a float32 scalar; as BERT and Google's ALBERT.
+    """The learning rate at `global_step`, a float32 scalar, as in BERT and Google's ALBERT.
 
-    Linear from 0 to `init_lr` in the `num_warmup_steps` steps after `start_warmup_step`, from then
-    on init_lr * (1 - global_step / num_train_steps) ** poly_power, and 0 from `num_train_steps` on.
+    Linear warmup from 0 to `init_lr` in the `num_warmup_steps` steps after `start_warmup_step`,
+    then init_lr * (1 - global_step / num_train_steps) ** poly_power, and 0 from `num_train_steps`.
     10 steps with 2 of warmup and rate 0.05 give 0, 0.025, 0.04, 0.035, ... 0.005.
 
     Args:
       global_step: the number of updates already made, an integer scalar or variable.
       init_lr: the peak, above 0.
-      num_train_steps: updates in all, above 0.
+      num_train_steps: the total number of updates, above 0.
       num_warmup_steps, start_warmup_step: in updates, together at most `num_train_steps`. Up to
         `start_warmup_step` the rate is 0.
       poly_power: 1 for linear decay, above 0.
@@ -84,18 +86,18 @@ def create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps
         float(init_lr), step, num_train_steps, end_learning_rate=0.0, power=poly_power)
     warmed = step - start_warmup_step
     if num_warmup_steps:
-        # Google's ALBERT lets the rate be negative before start_warmup_step.
+        # In Google's ALBERT the rate is negative before start_warmup_step.
         warmup = init_lr * tf.maximum(warmed, 0.0) / num_warmup_steps
         rate = tf.where(warmed < num_warmup_steps, warmup, rate)
     return rate
 
 
 def layer_factor(name, decay, num_groups=1):
-    """What the rate of the variable of a name is multiplied by: the nearer to the text, the slower.
+    """Layer-wise learning-rate decay: the factor on the rate of the variable `name`.
 
     1 above the transformer (pooler and heads), `decay` for the last group of layers, decay ** 2 for
-    the group before it, and so on, the embeddings last (Howard & Ruder 2018, section 3.2). A group
-    is one set of weights, however many layers share it.
+    the group before it, and so on down to the embeddings (Howard & Ruder 2018, section 3.2). A
+    group is one set of weights, however many layers share it.
     """
     group = re.search(r"/group_(\d+)/", name)
     if re.search(r"/embeddings/|/embedding_hidden_mapping_in/", name):
@@ -109,13 +111,13 @@ def layer_factor(name, decay, num_groups=1):
 
 def create_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_decay",
                      rate_factor=None):
-    """The optimizer of a name, "lamb" or "adamw", with the constants of BERT and ALBERT.
+    """The optimizer `name`, "lamb" or "adamw", with the constants of BERT and ALBERT.
 
     Args:
       learning_rate: a float or a scalar tensor.
       weight_decay: at least 0, for everything but LayerNorm and bias.
-      rate_factor: function of a variable's name -> factor on its rate, decay included.
-      lamb_exclude: a key of LAMB_EXCLUDE; "adamw" has no use for it.
+      lamb_exclude: a key of LAMB_EXCLUDE; ignored by "adamw".
+      rate_factor: function of a variable's name -> factor on its learning rate, and so its decay.
 
     Raises:
       UserError: an unknown name or key, or a negative decay.
@@ -138,25 +140,25 @@ class LossScale(object):
     """Dynamic loss scaling for float16 (Micikevicius et al. 2018, "Mixed Precision Training").
 
         scale = LossScale()
-        gradients = compute_gradients(loss, scale=scale.value)     # unscaled again
+        gradients = compute_gradients(loss, scale=scale.value)     # of the unscaled loss
         train = create_train_op(gradients, …, loss_scale=scale)
 
-    The scale is doubled after every `growth_steps` finite steps and halved by one that is not
-    finite, which changes no variable but the scale. It counts as a step all the same, so that the
-    place in the data stays that of the step.
+    The scale doubles after `growth_steps` finite steps in a row. A step whose gradients are not
+    finite halves it and updates nothing else; it still increments the global step, from which the
+    position in the data is computed.
     """
 
     def __init__(self, initial=2.0 ** 15, growth_steps=2000):
         self._growth_steps = growth_steps
-        # Every replica assigns the same value, as all look at the mean of the gradients.
-        own = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+        # Every replica assigns the same value, since all see the mean of the gradients.
+        options = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
         with tf.variable_scope("loss_scale", reuse=tf.AUTO_REUSE):
-            self._scale = tf.get_variable("scale", initializer=np.float32(initial), **own)
-            self._finite_steps = tf.get_variable("finite_steps", initializer=np.int64(0), **own)
+            self._scale = tf.get_variable("scale", initializer=np.float32(initial), **options)
+            self._finite_steps = tf.get_variable("finite_steps", initializer=np.int64(0), **options)
         self.value = self._scale.read_value()
 
     def update(self, finite):
-        """The operation that goes on to the next step's scale after a step's bool `finite`."""
+        """The op that sets the next step's scale, given if this step's gradients are `finite`."""
         counted = self._finite_steps.read_value() + 1
         grows = tf.logical_and(finite, counted >= self._growth_steps)
         scale = tf.where(finite, tf.where(grows, 2.0 * self.value, self.value),
@@ -168,17 +170,17 @@ class LossScale(object):
 
 
 def compute_gradients(loss, variables=None, scale=None):
-    """The gradients of a scalar loss, each dense.
+    """The gradients of a scalar loss, as dense tensors.
 
     Args:
-      variables: which to take; the trainable ones when None. Those that the loss does not depend
-        on are left out.
-      scale: a factor on the loss while gradients are taken, that float16 does not lose the small
-        ones; the gradients returned are those of the loss itself.
+      variables: those to differentiate by; the trainable ones when None. Variables that the loss
+        does not depend on are skipped.
+      scale: a factor on the loss during backpropagation, so that small gradients do not underflow
+        in float16; the gradients returned are those of the unscaled loss.
 
     Returns:
-      [Gradient(value, squares, variable)]; `squares` is None, or the sum of squares of the single
-      look-ups where the variable is an embedding table that is only looked up.
+      [Gradient(value, squares, variable)]; `squares` is None, or, for an embedding table that is
+      only looked up, the sum of squares over the single look-ups.
     """
     variables = tf.trainable_variables() if variables is None else variables
     upstream = None if scale is None else [tf.cast(scale, loss.dtype)]
@@ -206,16 +208,16 @@ def _divided(value, scale):
 
 
 def accumulate_gradients(loss_fn, features, num_parts, variables=None, scale=None):
-    """Gradients of a batch that is computed in parts, one after another, in the memory of one.
+    """Gradients of a batch computed in parts, one after another, in the memory of one part.
 
     Args:
       loss_fn: function {name: [B / num_parts, …]} -> (loss, {name: scalar}) that builds the model;
-        all are the part's shares of the whole batch, so that shares add up.
+        each is the part's share of the value over the whole batch, so that shares add up.
       features: {name: [B, …]}; B is a multiple of `num_parts`.
       variables, scale: as in `compute_gradients`.
 
     Returns:
-      (loss, {name: scalar}, gradients as of `compute_gradients`), all of the whole batch.
+      (loss, {name: scalar}, gradients as from `compute_gradients`), all of the whole batch.
     """
     def compute(features):
         loss, values = loss_fn(features)
@@ -252,7 +254,7 @@ def accumulate_gradients(loss_fn, features, num_parts, variables=None, scale=Non
 
 
 def _tensors(loss, values, gradients):
-    """The tensors of what `accumulate_gradients` returns, in a row."""
+    """A flat list of the tensors that `accumulate_gradients` returns."""
     return [loss] + list(values.values()) + [
         tensor for gradient in gradients for tensor in gradient[:2] if tensor is not None]
 
@@ -265,17 +267,19 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
                     poly_power=1.0, weight_decay=0.01, clip_norm=1.0, use_tpu=False,
                     lamb_exclude="no_decay", start_warmup_step=0, loss_scale=None,
                     rate_factor=None):
-    """One update of the variables and of the global step, which rises by one per run.
+    """One update of the variables, which also increments the global step.
 
     The rate is that of the global step before the update. Gradients are clipped to a global norm of
-    `clip_norm`; as in the original codes a row of an embedding table that a batch looks up twice
-    enters that norm twice, not as the sum (so do tf.IndexedSlices in tf.global_norm). Several
-    replicas of a tf.distribute strategy, or cores of a TPU, make the update that one makes of the
-    whole batch.
+    `clip_norm`; as in the original code, an embedding row that a batch looks up twice enters the
+    norm as two gradients, not as their sum (like tf.IndexedSlices in tf.global_norm). Google's code
+    looks token types up too, except on a TPU, where it takes the one-hot product as this code does:
+    its norm counts each token's type gradient alone (in a measured case gradients there came out
+    1/0.964 of ours). The replicas of a tf.distribute strategy, or the cores of a TPU, make the same
+    update as one device with the whole batch.
 
     Args:
-      gradients: of `compute_gradients` or `accumulate_gradients`; under a distribution strategy
-        those of the replica's own batch, whose mean is taken.
+      gradients: from `compute_gradients` or `accumulate_gradients`; under a distribution strategy
+        those of the replica's own batch, which are averaged here.
       loss_scale: the LossScale whose value the gradients were computed with, or None.
       The others as in `create_learning_rate` and `create_optimizer`.
 
@@ -299,12 +303,12 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
         finite = tf.math.is_finite(norm)
         optimizer.apply_only_if(finite)
         after.append(loss_scale.update(finite))
-        # 0 times infinity is not a number, so the infinite ones must go.
+        # 0 times infinity is NaN, so non-finite values are replaced.
         values = [tf.where(tf.math.is_finite(value), value, tf.zeros_like(value))
                   for value in values]
         norm = tf.where(finite, norm, tf.zeros_like(norm))
     clipped, _ = tf.clip_by_global_norm(values, clip_norm, use_norm=norm)
-    # apply_gradients sums over the replicas, so each hands it an equal part of the clipped mean.
+    # apply_gradients sums over the replicas, so each passes an equal share of the clipped mean.
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     pairs = [(value / replicas if replicas > 1 else value, gradient.variable)
              for value, gradient in zip(clipped, gradients)]
@@ -314,31 +318,31 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
 
 
 def mean_over_replicas(values, use_tpu=False):
-    """Each device's tensors -> their means over all devices, the same in every device.
+    """Each device's tensors -> their means over all devices, the same on every device.
 
-    The devices are the replicas of the strategy in whose scope this is called, or the cores of a
-    TPU; with one device the tensors themselves.
+    The devices are the replicas of the current strategy, or the cores of a TPU; with one device the
+    tensors are returned as they are.
     """
     if use_tpu:
         cores = tf.tpu.cross_replica_sum(1.0)
         return [tf.tpu.cross_replica_sum(value) / cores for value in values]
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return values
-    # get_replica_context().all_reduce looks for where the values belong and fails at variables
-    # that several layers share; the step is on every device.
+    # get_replica_context().all_reduce looks up the values' devices and fails for variables that
+    # several layers share; the global step is a destination on every device.
     return tf.distribute.get_replica_context().merge_call(
         _mean_in_all, args=[tf.train.get_or_create_global_step()] + list(values))
 
 
-def _mean_in_all(strategy, everywhere, *values):
+def _mean_in_all(strategy, destinations, *values):
     return strategy.extended.batch_reduce_to(
-        tf.distribute.ReduceOp.MEAN, [(value, everywhere) for value in values])
+        tf.distribute.ReduceOp.MEAN, [(value, destinations) for value in values])
 
 
 def _mean_gradients(gradients, use_tpu):
-    """The mean over all devices of each one's gradients.
+    """The gradients averaged over all devices.
 
-    Clipping comes after it: before, the norms would be those of parts of the batch.
+    They are clipped after this: before it, the norms would be those of parts of the batch.
     """
     replicas = (tf.tpu.cross_replica_sum(1.0) if use_tpu
                 else tf.distribute.get_strategy().num_replicas_in_sync)
@@ -350,7 +354,7 @@ def _mean_gradients(gradients, use_tpu):
 
 
 def _require(name, value, zero=False):
-    """Refuses what is not a finite number above 0, or 0 where `zero`."""
+    """Rejects a value that is not a finite number above 0 (with `zero`, 0 or above)."""
     if value is None or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         expected = "0 or a number above it" if zero else "a number above 0"
         raise UserError("%s=%s: expected %s" % (name, value, expected))

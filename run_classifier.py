@@ -21,7 +21,7 @@ from util.errors import UserError
 import tensorflow.compat.v1 as tf
 
 from finetuning import command_line, harness
-from tasks import classification, datasets
+from tasks import classification, classification_data
 
 
 def define_flags():
@@ -29,7 +29,7 @@ def define_flags():
     flags = tf.flags
     command_line.define_flags()
     flags.DEFINE_string("task_name", None, "A data set (%s), or tsv or jsonl for your own files."
-                        % ", ".join(sorted(datasets.DATASETS)))
+                        % ", ".join(sorted(classification_data.DATASETS)))
     flags.DEFINE_string("text_a_column", "0", "Own files: column of the (first) text; a number "
                         "from 0, or a name with --header or in JSON.")
     flags.DEFINE_string("text_b_column", None, "Own files: column of the second text, if any.")
@@ -40,6 +40,8 @@ def define_flags():
                       "JSON a list, in TSV separated by --label_separator.")
     flags.DEFINE_string("label_separator", ",", "Own files: stands between several labels.")
     flags.DEFINE_bool("regression", False, "Own files: the label is a number.")
+    flags.DEFINE_bool("skip_first_line", False, "Leave out the first line of TSV files that have "
+                      "no header, as albert_zh does with LCQMC's, where it is an example.")
     flags.DEFINE_list("class_weights", None, "Weight of every label in the loss, in the order of "
                       "the labels, or balanced: the inverse of its frequency in training.")
     command_line.define_file_flags()
@@ -47,16 +49,18 @@ def define_flags():
 
 def create_task(flags):
     """The task that --task_name asks for; a UserError that lists them for an unknown one."""
-    name = datasets.find(flags.task_name)
-    if name in datasets.OWN:
-        dataset = datasets.own_dataset(
+    name = classification_data.find(flags.task_name)
+    if name in classification_data.CUSTOM:
+        dataset = classification_data.custom_dataset(
             name, flags.text_a_column, flags.text_b_column, flags.label_column, flags.labels,
             flags.header, flags.multi_label, flags.regression, flags.label_separator)
     elif flags.multi_label or flags.regression:
         raise UserError("--%s with --task_name=%s: only for your own files (--task_name=tsv or "
                         "jsonl)" % ("multi_label" if flags.multi_label else "regression", name))
     else:
-        dataset = datasets.DATASETS[name]
+        dataset = classification_data.DATASETS[name]
+    if flags.skip_first_line:
+        dataset = classification_data.without_first_lines(dataset)
     return classification.Classification(
         name, dataset, flags.data_dir, command_line.custom_files(flags), flags.classifier_dropout,
         flags.class_weights)

@@ -13,14 +13,11 @@ as CLUENER has them.
 """
 
 from util import platforms
-from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
 from finetuning import command_line, harness
-from tasks import tagging
-
-OWN_TASKS = ("conll", "jsonl")
+from tasks import tag_schemes, tagging, tagging_data
 
 
 def define_flags():
@@ -28,10 +25,10 @@ def define_flags():
     flags = tf.flags
     command_line.define_flags()
     flags.DEFINE_string("task_name", None, "A data set (%s), or conll or jsonl for your own files."
-                        % ", ".join(sorted(tagging.DATASETS)))
-    flags.DEFINE_enum("scheme", None, sorted(tagging.SCHEMES), "How tags are written: BIO (IOB2), "
-                      "BMES (BMEO) or BIOES (IOBES); default: as in the training file, BIO for "
-                      "JSON.", case_sensitive=False)
+                        % ", ".join(sorted(tagging_data.DATASETS)))
+    flags.DEFINE_enum("scheme", None, sorted(tag_schemes.SCHEMES), "How tags are written: BIO "
+                      "(IOB2), BMES (BMEO) or BIOES (IOBES); default: as in the training file, BIO "
+                      "for JSON.", case_sensitive=False)
     flags.DEFINE_string("joiner", None, "Own CoNLL files: what stands between two tokens; nothing "
                         "in Chinese, ' ' between words.")
     flags.DEFINE_bool("position_digits", False, "Own CoNLL files: tokens are written as character "
@@ -43,15 +40,12 @@ def define_flags():
 
 def create_task(flags):
     """The task that --task_name asks for; a UserError that lists them for an unknown one."""
-    name = (flags.task_name or "").lower()
-    name = tagging.ALIASES.get(name, name)
-    if name in OWN_TASKS:
-        dataset = tagging.own_dataset(name, flags.labels, flags.joiner, flags.position_digits)
-    elif name in tagging.DATASETS:
-        dataset = tagging.DATASETS[name]
+    name = tagging_data.find(flags.task_name)
+    if name in tagging_data.CUSTOM:
+        dataset = tagging_data.custom_dataset(
+            name, flags.labels, flags.joiner, flags.position_digits)
     else:
-        raise UserError("--task_name=%s: no such task, expected one of %s" % (
-            flags.task_name, ", ".join(sorted(tagging.DATASETS) + list(OWN_TASKS))))
+        dataset = tagging_data.DATASETS[name]
     return tagging.Tagging(name, dataset, flags.data_dir, command_line.custom_files(flags),
                            flags.scheme, flags.classifier_dropout)
 

@@ -20,7 +20,8 @@ from util.errors import UserError
 import tensorflow.compat.v1 as tf
 
 import modeling
-from pretraining import objectives, recipes, records
+import optimization
+from pretraining import inputs, objectives, recipes, records
 from training import checkpoints, command_line, estimators
 from training.settings import Schedule
 
@@ -28,7 +29,7 @@ from training.settings import Schedule
 def define_flags():
     """The flags of both original codes, with their names."""
     flags = tf.flags
-    command_line.define_flags(batch_size=64, save_checkpoints_steps=1000)
+    command_line.define_flags(batch_size=64, save_checkpoints_steps=1000, optimizer=None)
     flags.DEFINE_string("input_file", None, "Record files, globs, or a comma list, to train on.")
     flags.DEFINE_string("eval_input_file", None, "Held-out record files for --do_eval.")
     flags.DEFINE_bool("eval_on_train_data", False, "Let --do_eval use --input_file when there is "
@@ -46,6 +47,8 @@ def define_flags():
                          "default: as the records' maker said.", lower_bound=1, upper_bound=10)
     flags.DEFINE_bool("restore_slots", False, "Take the optimizer's moments (adam_m, adam_v) from "
                       "--init_checkpoint too, where it has them, as Google's.")
+    flags.DEFINE_bool("init_from_group0", False, "Groups of layers that --init_checkpoint lacks "
+                      "start as its group 0.")
     flags.DEFINE_bool("do_train", False, "Train.")
     flags.DEFINE_bool("do_eval", False, "Evaluate at the end (and every --eval_every_steps).")
     flags.DEFINE_integer("eval_every_steps", 0, "Steps between evaluations while training; 0: only "
@@ -88,6 +91,10 @@ def input_files(flags):
     return train_paths, eval_paths
 
 
+# What a line at the start says of --lamb_exclude.
+LAMB_RULES = {"no_decay": "trust ratio where weight decay applies, as Google's",
+              "none": "trust ratio on every variable, as brightmart's"}
+
 # Record files, and what reads them: for training a function first_step=n -> input_fn, for
 # evaluation an input_fn.
 Data = collections.namedtuple("Data", "paths input_fn masking")
@@ -114,7 +121,7 @@ def training_data(flags, paths, run):
         raise UserError("%s holds masks and --dynamic_masking draws its own; make the data again "
                         "with --store_word_starts or leave --dynamic_masking out" % paths[0])
     return Data(paths, functools.partial(
-        records.pretraining_input_fn, paths, *lengths, run.batches.step_examples,
+        inputs.pretraining_input_fn, paths, *lengths, run.batches.step_examples,
         is_training=True, seed=run.seed, masking=masking), masking)
 
 
@@ -125,21 +132,27 @@ def evaluation_data(flags, paths, run):
     """
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
     masking = records.masking_settings(paths, lengths[1])
-    return Data(paths, records.pretraining_input_fn(
+    return Data(paths, inputs.pretraining_input_fn(
         paths, *lengths, run.batches.eval_batch_size, is_training=False, masking=masking), masking)
 
 
 def choose_schedule(flags, config, step_examples):
     """The Schedule of the flags, the recipe's where they are silent; says what was chosen and why.
     """
-    recipe = recipes.resolve(config, flags.optimizer, step_examples, flags.learning_rate,
+    optimizer, reason = recipes.choose_optimizer(
+        flags.optimizer, flags.learning_rate, step_examples)
+    recipe = recipes.resolve(config, optimizer, step_examples, flags.learning_rate,
                              flags.num_train_steps, flags.num_warmup_steps)
+    exclude = flags.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout]
+    console.say("optimizer: %s, peak rate %g; %s", {
+        "adamw": "AdamW",
+        "lamb": "LAMB (%s)" % LAMB_RULES[exclude]}[optimizer], recipe.learning_rate, reason)
     for sentence in recipe.sentences:
         # A model that has left the beginning behind is another matter than the recipes'.
         if not (flags.init_checkpoint and sentence.startswith("warning: ")):
             console.say("%s", sentence)
     return Schedule(recipe.learning_rate, recipe.num_train_steps, recipe.num_warmup_steps,
-                    flags.start_warmup_step, flags.poly_power, flags.optimizer, flags.lamb_exclude)
+                    flags.start_warmup_step, flags.poly_power, optimizer, exclude)
 
 
 def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, eval_every_steps,
@@ -178,23 +191,25 @@ def main(flags):
         raise UserError("--max_seq_length=%d is larger than the config's max_position_embeddings "
                         "%d" % (flags.max_seq_length, config.max_position_embeddings))
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
-    records.check_pretraining_files(train_paths + eval_paths, *lengths, config.vocab_size)
+    inputs.check_pretraining_files(train_paths + eval_paths, *lengths, config.vocab_size)
     training, evaluation = training_data(flags, train_paths, run), evaluation_data(
         flags, eval_paths, run)
     schedule = train_paths and choose_schedule(flags, config, run.batches.step_examples)
     estimators.claim_directory(flags.output_dir, config.to_dict())
-    if not train_paths and not tf.train.latest_checkpoint(flags.output_dir):
-        raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first"
-                        % flags.output_dir)
+    if not (train_paths or tf.train.latest_checkpoint(flags.output_dir)) and (
+            flags.export_dir or not flags.init_checkpoint):
+        raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first%s"
+                        % (flags.output_dir, "" if flags.export_dir else
+                           ", or give one as --init_checkpoint"))
     with estimators.damage_named(train_paths):
-        baseline = train_paths and records.majority_token_accuracy(train_paths, training.masking)
+        baseline = train_paths and inputs.majority_token_accuracy(train_paths, training.masking)
     estimator = estimators.create(
         objectives.model_fn_builder(config, run, schedule, *lengths, baseline=baseline), run)
     try:
         train_and_evaluate(estimator, training, evaluation, run, flags.num_train_steps,
                            flags.eval_every_steps, flags.max_eval_steps)
     except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one
-        records.check_every_record(train_paths + eval_paths, *lengths, config.vocab_size)
+        inputs.check_every_record(train_paths + eval_paths, *lengths, config.vocab_size)
         raise
     if flags.export_dir and estimators.is_chief():
         path = estimator.export_saved_model(

@@ -19,7 +19,7 @@ from util.errors import UserError
 import tensorflow.compat.v1 as tf
 
 from finetuning import command_line, harness
-from tasks import reading, reading_scores
+from tasks import reading, reading_data, reading_scores
 
 
 def define_flags():
@@ -29,7 +29,8 @@ def define_flags():
     flags.FLAGS.set_default("max_seq_length", 384)
     flags.FLAGS.set_default("classifier_dropout", 0.0)  # both original codes have none here
     flags.DEFINE_string("task_name", None, "A data set in --data_dir (%s); not needed with "
-                        "--train_file and --predict_file." % ", ".join(sorted(reading.DATASETS)))
+                        "--train_file and --predict_file."
+                        % ", ".join(sorted(reading_data.DATASETS)))
     flags.DEFINE_string("train_file", None, "Own path of the training file, in SQuAD's form.")
     flags.DEFINE_string("predict_file", None, "Own path of the file to evaluate and to predict.")
     flags.DEFINE_integer("doc_stride", 128, "Tokens between the beginnings of two windows of a "
@@ -51,15 +52,11 @@ def define_flags():
 
 def create_task(flags):
     """The task that the flags ask for; a UserError that lists the data sets if there is none."""
-    name = (flags.task_name or "").lower()
-    if name in reading.DATASETS:
-        dataset = reading.DATASETS[name]
-    elif not name and (flags.train_file or flags.predict_file):
-        name, dataset = "reading", reading.Dataset({}, "en")
+    if not flags.task_name and (flags.train_file or flags.predict_file):
+        name, dataset = "reading", reading_data.Dataset({}, "en")
     else:
-        raise UserError("--task_name=%s: no such task, expected one of %s with --data_dir, or your "
-                        "own --train_file and --predict_file without it" % (
-                            flags.task_name or "", ", ".join(sorted(reading.DATASETS))))
+        name = reading_data.find(flags.task_name)
+        dataset = reading_data.DATASETS[name]
     if flags.max_query_length + 3 >= flags.max_seq_length:
         raise UserError("--max_seq_length=%d leaves no room for a context beside "
                         "--max_query_length=%d and three special tokens; raise the one or lower "
@@ -67,11 +64,10 @@ def create_task(flags):
     dataset = dataset._replace(
         evaluation=flags.evaluation or dataset.evaluation,
         with_negative=flags.version_2_with_negative or dataset.with_negative)
-    own_files = {"train": ("train_file", flags.train_file),
-                 "dev": ("predict_file", flags.predict_file),
-                 "test": ("predict_file", flags.predict_file)}
+    custom_files = {"train": flags.train_file, "dev": flags.predict_file,
+                    "test": flags.predict_file}
     return reading.Reading(
-        name, dataset, flags.data_dir, own_files, flags.doc_stride, flags.max_query_length,
+        name, dataset, flags.data_dir, custom_files, flags.doc_stride, flags.max_query_length,
         flags.n_best_size, flags.max_answer_length, flags.null_score_diff_threshold,
         flags.classifier_dropout)
 

@@ -28,14 +28,14 @@ def parameters(config, prefix):
 
 
 def encoder_parameters(shared):
-    """Parameters of 12 transformer layers of width 1024, shared or, as BERT's, each its own."""
+    """Parameters of 12 transformer layers of width 1024, shared or, as in BERT, separate."""
     groups = 1 if shared else 12
     config = modeling.AlbertConfig(num_hidden_groups=groups, **LARGE)
     return parameters(config, "bert/encoder/transformer/")
 
 
 def embedding_parameters(factorized):
-    """Parameters of the word embeddings and, where there are factors, their projection to H."""
+    """Parameters of the word embeddings and, if factorized, of their projection to H."""
     config = modeling.AlbertConfig(
         num_hidden_groups=1, **dict(XXLARGE, embedding_size=128 if factorized else 4096))
     return parameters(config, ("bert/embeddings/word_embeddings",
@@ -49,7 +49,7 @@ def test_factorized_embeddings():
 
 
 def test_shared_layers():
-    """12 layers of width 1024: 125,976,576 with a layer each, 10,498,048 shared."""
+    """12 layers of width 1024: 125,976,576 parameters unshared, 10,498,048 shared."""
     encoder = 10498048
     layer_norms = 2 * 2 * 1024
     attention, ffn = 4 * (1024 * 1024 + 1024), 2 * 1024 * 3072 + 3072 + 1024
@@ -92,7 +92,7 @@ def test_sentence_order():
 
 
 def main(_):
-    """Runs the three and says what held."""
+    """Runs the three tests and prints what they checked."""
     for test in (test_factorized_embeddings, test_shared_layers, test_sentence_order):
         test()
         console.say("ok  %s: %s", test.__name__, test.__doc__.split("\n")[0])

@@ -1,4 +1,4 @@
-"""Text -> token ids with the place of every token in the raw text: WordPiece and SentencePiece.
+"""Text -> token ids with character offsets into the raw text: WordPiece and SentencePiece.
 
     tokenizer = load_tokenizer(vocab_file="vocab.txt")      # or spm_model_file="30k-clean.model"
     tokenizer.tokenize("我用iPhone")                         # ["我", "用", "iph", "##one"]
@@ -15,27 +15,27 @@ from util.errors import UserError
 
 import numpy as np
 
-# Longer words are [UNK], as in Google's BERT; it also bounds the quadratic greedy search.
+# Longer words are [UNK], as in Google's BERT; this also bounds the quadratic greedy search.
 MAX_WORD_CHARACTERS = 200
-# A word met again costs one look-up; long ones (URLs, base64) come once and would fill the memory.
+# A word's pieces are cached; long words (URLs, base64) do not repeat and would fill the memory.
 CACHED_WORDS = 1 << 16
 MAX_CACHED_CHARACTERS = 40
 
-# The blocks that BERT sets apart: ideographs, not kana, hangul or CJK punctuation.
+# The Unicode blocks whose characters BERT makes words: ideographs, not kana, hangul or punctuation.
 CJK_RANGES = (
     ("\u4e00", "\u9fff"), ("\u3400", "\u4dbf"), ("\U00020000", "\U0002a6df"),
     ("\U0002a700", "\U0002b73f"), ("\U0002b740", "\U0002b81f"), ("\U0002b820", "\U0002ceaf"),
     ("\uf900", "\ufaff"), ("\U0002f800", "\U0002fa1f"))
 
-# What a character of raw text is to the WordPiece tokenizer when it is not a token by itself.
+# Pseudo-ids in WordPieceTokenizer._char_ids, for characters that are not a token by themselves.
 _SPACE, _LETTER = -1, -2
 
 
 def load_tokenizer(vocab_file=None, spm_model_file=None, do_lower_case=True):
-    """The tokenizer of the file that is given; with both, SentencePiece (as Google's ALBERT).
+    """The tokenizer of the given file; SentencePiece if both are given (as in Google's ALBERT).
 
     Raises:
-      UserError: neither is given, or the file is missing or not what it should be.
+      UserError: neither is given, or the file is missing or invalid.
     """
     if spm_model_file:
         return SentencePieceTokenizer(spm_model_file, do_lower_case)
@@ -46,7 +46,7 @@ def load_tokenizer(vocab_file=None, spm_model_file=None, do_lower_case=True):
 
 
 def fit_pair(first_length, second_length, room):
-    """How many tokens of two texts to keep so that both fit: the longer one is cut first (as BERT).
+    """How many tokens of two texts to keep so that both fit; the longer is cut first (as in BERT).
 
     fit_pair(70, 20, 61) -> (41, 20); fit_pair(70, 60, 61) -> (31, 30)
     """
@@ -57,7 +57,7 @@ def fit_pair(first_length, second_length, room):
 
 
 class Tokenizer:
-    """What both tokenizers offer; V is the size of the vocabulary.
+    """The interface of both tokenizers; V is the size of the vocabulary.
 
     Attributes:
       tokens: list [V] of the tokens by id.
@@ -81,8 +81,8 @@ class Tokenizer:
                             % (path, " ".join(missing), len(tokens), " ".join(self.special_tokens)))
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             self.vocab[token] for token in self.special_tokens)
-        kind = "%s %s" % (type(self).__name__, self.do_lower_case)
-        self.fingerprint = hashlib.sha256(content + kind.encode("utf-8")).hexdigest()
+        options = "%s %s" % (type(self).__name__, self.do_lower_case)
+        self.fingerprint = hashlib.sha256(content + options.encode("utf-8")).hexdigest()
 
     def __reduce__(self):
         # Caches and C++ objects do not pickle; a worker process reads the file again.
@@ -93,7 +93,7 @@ class Tokenizer:
         return len(self.tokens)
 
     def tokenize_with_offsets(self, text):
-        """str -> (tokens, starts, ends); text[starts[i]:ends[i]] is what token i was made of.
+        """str -> (tokens, starts, ends); token i is text[starts[i]:ends[i]], before normalization.
 
         Starts never decrease. Tokens cut from one character (한 is three in WordPiece) share its
         span; a SentencePiece "▁" that stands alone has an empty one.
@@ -122,7 +122,7 @@ class Tokenizer:
 
 
 def _read(path, flag):
-    """The bytes of a file that is there and not empty."""
+    """The bytes of a file, which must exist and not be empty."""
     with files.open_file(files.require_file(path, flag), "rb") as stream:
         content = stream.read()
     if not content.strip():
@@ -131,32 +131,32 @@ def _read(path, flag):
 
 
 def _parse_vocabulary(path, content):
-    """Bytes of a vocabulary, a token a line -> list of tokens; the line number is the id."""
+    """Bytes of a vocabulary, one token per line -> list of tokens; the line number is the id."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UserError("%s line %d: not UTF-8, expected a token a line; convert the file "
+        raise UserError("%s line %d: not UTF-8, expected one token per line; convert the file "
                         "(iconv -t utf-8)" % (path, line)) from None
     # Not splitlines and not strip: U+2028 is a token of the released vocabulary.
     tokens = [line.strip(" \t\r") for line in text.rstrip("\r\n").split("\n")]
     first = {}
     for number, token in enumerate(tokens, 1):
         if token in first:
-            raise UserError("%s line %d: token %r stands on line %d already, expected every token "
-                            "once; remove one of the two lines (the ids after it move) or take the "
-                            "file of the released model" % (path, number, token, first[token]))
+            raise UserError("%s line %d: token %r is already on line %d, expected every token "
+                            "once; remove one of the two lines (later ids shift by one) or take "
+                            "the file of the released model" % (path, number, token, first[token]))
         first[token] = number
     return tokens
 
 
 def is_cjk(char):
-    """Whether BERT makes this character a word of its own."""
+    """Whether BERT treats this character as a word of its own."""
     return any(first <= char <= last for first, last in CJK_RANGES)
 
 
 def is_punctuation(char):
-    """Unicode punctuation, and every ASCII symbol ("$", "+", "^"), as BERT has it."""
+    """Unicode punctuation, and every ASCII symbol ("$", "+", "^"), as in BERT."""
     if char < "\x80":
         return char.isprintable() and not char.isalnum() and char != " "
     return unicodedata.category(char).startswith("P")
@@ -170,10 +170,9 @@ def _is_dropped(char):
 
 
 class _Table(dict):
-    """key -> `function(key)`, computed on first sight.
+    """key -> `function(key)`, computed on first access.
 
-    Most entries of a table of all 1,114,112 characters would stay unused; a Chinese corpus has
-    about 8,000.
+    Of Unicode's 1,114,112 characters a Chinese corpus has about 8,000.
     """
 
     def __init__(self, function):
@@ -186,12 +185,12 @@ class _Table(dict):
 
 
 def _translation(function):
-    """A table for str.translate of `function`, str of one character -> str."""
+    """A table for str.translate that applies `function`, one character -> str."""
     return _Table(lambda code: function(chr(code)))
 
 
 class BasicTokenizer:
-    """Words as BERT defines them, before they are cut into word pieces.
+    """Splits text into words as BERT does, before WordPiece.
 
         BasicTokenizer(do_lower_case=True).tokenize("Müller说: OK")  # ["muller", "说", ":", "ok"]
     """
@@ -205,7 +204,7 @@ class BasicTokenizer:
             lambda char: " %s " % char if is_cjk(char) or is_punctuation(char) else char)
 
     def normalize(self, text):
-        """Drops control characters; lower-cases and drops accents if so asked."""
+        """Drops control characters; with `do_lower_case`, lower-cases and drops accents."""
         text = text.translate(self._cleaned)
         if self.do_lower_case:
             text = unicodedata.normalize("NFD", text.lower()).translate(self._unmarked)
@@ -216,13 +215,13 @@ class BasicTokenizer:
         return self.normalize(text).translate(self._apart).split()
 
     def settle_sigmas(self, text):
-        """Lower-cases Σ by its neighbours (ς at the end of a word); all else stays as it is.
+        """Lower-cases Σ by its context (ς at the end of a word), and no other letter.
 
-        It is the one letter whose lower case depends on its context, which punctuation does not
-        end: the first Σ of "Σ.Α" is σ.
+        It is the only letter whose lower case depends on context, and that context does not end at
+        punctuation: the first Σ of "Σ.Α" is σ.
         """
         kept = [index for index, char in enumerate(text) if not _is_dropped(char)]
-        # İ is the one letter that becomes two; I is cased alike.
+        # İ is the only letter whose lower case is two characters; I gives the same context.
         lowered = "".join(text[index] for index in kept).replace("İ", "I").lower()
         chars = list(text)
         for index, char in zip(kept, lowered):
@@ -232,15 +231,15 @@ class BasicTokenizer:
 
 
 class WordPieceTokenizer(Tokenizer):
-    """The tokenizer of BERT and of the Chinese ALBERT models, token for token as Google's.
+    """The tokenizer of BERT and the Chinese ALBERT models; its tokens are exactly Google's.
 
         WordPieceTokenizer("vocab.txt").tokenize("unaffable")  # ["un", "##aff", "##able"]
 
-    A character that is a token by itself (ideographs, punctuation) costs one look-up in a table;
-    what stands between those and white space is a word, cut once and remembered.
+    A character that is a token by itself (ideographs, punctuation) costs one table look-up. The
+    text between those and white space is a word; its pieces are cached.
 
     Args:
-      vocab_file: UTF-8 text, a token a line, the line number from 0 is the id.
+      vocab_file: UTF-8 text, one token per line; the line number, from 0, is the id.
       do_lower_case: lower-case and drop accents; False for a cased vocabulary.
 
     Raises:
@@ -255,7 +254,7 @@ class WordPieceTokenizer(Tokenizer):
         self._later = {token[2:]: index for token, index in self.vocab.items() if token[:2] == "##"}
         self._longest = max(map(len, self.tokens))
         self._basic = BasicTokenizer(self.do_lower_case)
-        self._kinds = _Table(self._kind)
+        self._char_ids = _Table(self._char_id)
         self._cached_cut = functools.lru_cache(CACHED_WORDS)(self._cut)
 
     def tokenize_with_offsets(self, text):
@@ -266,19 +265,19 @@ class WordPieceTokenizer(Tokenizer):
         if self.do_lower_case and "Σ" in text:
             text = self._basic.settle_sigmas(text)
         ids, starts, ends = [], [], []
-        kinds = self._kinds
+        char_ids = self._char_ids
         begin = -1  # of the word being read; -1: between words
         for position, char in enumerate(text):
-            kind = kinds[char]
-            if kind == _LETTER:
+            char_id = char_ids[char]
+            if char_id == _LETTER:
                 if begin < 0:
                     begin = position
                 continue
             if begin >= 0:
                 self._add_word(text, begin, position, ids, starts, ends)
                 begin = -1
-            if kind >= 0:
-                ids.append(kind)
+            if char_id >= 0:
+                ids.append(char_id)
                 starts.append(position)
                 ends.append(position + 1)
         if begin >= 0:
@@ -292,10 +291,10 @@ class WordPieceTokenizer(Tokenizer):
         starts += [begin + start for start in word_starts]
         ends += [begin + end for end in word_ends]
 
-    def _kind(self, char):
-        """The id of the token a character always is, or _SPACE, or _LETTER (of a longer word)."""
+    def _char_id(self, char):
+        """The id of a character that is a token by itself, else _SPACE or _LETTER (of a word)."""
         if _is_dropped(char):
-            return _LETTER  # of no length: "a\\u200bb" is the word "ab"
+            return _LETTER  # and dropped from its word: "a\\u200bb" is the word "ab"
         if char.isspace():
             return _SPACE
         normal = self._basic.normalize(char)
@@ -304,9 +303,9 @@ class WordPieceTokenizer(Tokenizer):
         return _LETTER
 
     def _cut(self, raw):
-        """A raw word -> (ids, starts, ends) of its pieces, counted from its first character."""
+        """A raw word -> (ids, starts, ends) of its pieces, relative to its first character."""
         word = self._basic.normalize(raw)
-        starts, ends = [], []  # of every character of `word` in `raw`
+        starts, ends = [], []  # in `raw`, of every character of `word`
         for index, char in enumerate(raw):
             length = len(self._basic.normalize(char))
             starts += [index] * length
@@ -338,18 +337,18 @@ class WordPieceTokenizer(Tokenizer):
 
 
 def _fold(char):
-    """One character as ALBERT's clean-up leaves it: NFKD without combining marks."""
+    """One character after ALBERT's clean-up: NFKD without combining marks."""
     if unicodedata.category(char) == "Cs":
-        return "\ufffd"  # half a surrogate pair, from broken JSON, is no UTF-8
+        return "\ufffd"  # a lone surrogate, from broken JSON, cannot be encoded as UTF-8
     return "".join(part for part in unicodedata.normalize("NFKD", char)
                    if not unicodedata.combining(part))
 
 
 class SentencePieceCleaner:
-    """The clean-up of Google's ALBERT before SentencePiece, with the places it does not keep.
+    """Google ALBERT's text clean-up before SentencePiece, here with character offsets.
 
-    One space for any white space, \" for `` and '', compatibility characters taken apart (NFKD),
-    accents dropped, lower case.
+    White space becomes one space, `` and '' become \", characters are decomposed (NFKD), accents
+    dropped, letters lower-cased.
 
         SentencePieceCleaner().clean("Ｃafé")  # ("cafe", [0, 1, 2, 3, 4], [1, 2, 3, 4])
     """
@@ -361,9 +360,9 @@ class SentencePieceCleaner:
         self._folded = _Table(_fold)
 
     def clean(self, text):
-        """Raw text -> (clean text of C characters, starts, ends): where each was in `text`.
+        """Raw text -> (clean text of C characters, starts, ends); the offsets are into `text`.
 
-        `starts` has C + 1 entries, the last is the length of `text`.
+        `starts` has C + 1 entries; the last is the length of `text`.
         """
         parts, starts, ends = [], [], []
         for match in self._chunks.finditer(text.rstrip(), len(text) - len(text.lstrip())):
@@ -386,32 +385,34 @@ class SentencePieceCleaner:
 
 
 def _continues_word(piece):
-    """Whether a SentencePiece without a space before it belongs to the word before it.
+    """Whether a SentencePiece piece continues the word before it.
 
-    Punctuation does not, nor do scripts without spaces, ideographs and kana (as Google's ALBERT).
+    A piece that begins with "▁" or punctuation does not, nor does one of a script written without
+    spaces, ideographs or kana (as in Google's ALBERT).
     """
     first = piece[0]
     return (first.isalnum() or first in "'’") and not is_cjk(first) and not "぀" <= first <= "ヿ"
 
 
 class SentencePieceTokenizer(Tokenizer):
-    """The tokenizer of Google's ALBERT, with its clean-up and its treatment of "1999,".
+    """The tokenizer of Google's ALBERT, with its clean-up and its splitting of "1999,".
 
         SentencePieceTokenizer("30k-clean.model").tokenize("Hello, 1999,")
         # ["▁hello", ",", "▁1999", ","]
 
-    `tokenize` shows an unknown piece as it was written; its id is `unk_id`.
+    `tokenize` returns an unknown piece as its text; its id is `unk_id`.
 
     Args:
-      spm_model_file: a model of SentencePiece (the .model file, not .vocab).
+      spm_model_file: a SentencePiece model (the .model file, not .vocab).
       do_lower_case: lower-case the text; accents are dropped in any case, as in Google's ALBERT.
 
     Raises:
-      UserError: the file is missing or no such model, it lacks a special token, or the
+      UserError: the file is missing or not a SentencePiece model, it lacks a special token, or the
         sentencepiece library is not installed.
     """
 
     special_tokens = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
+
     def __init__(self, spm_model_file, do_lower_case=True):
         content = _read(spm_model_file, "spm_model_file")
         self._model = _load_sentencepiece(spm_model_file, content)
@@ -432,11 +433,11 @@ class SentencePieceTokenizer(Tokenizer):
 
     def tokenize_with_offsets(self, text):
         cleaned, raw_starts, raw_ends = self._cleaner.clean(text)
-        # The model normalizes once more: character i of all pieces in a row is at offsets[i] of
-        # `cleaned`, and a piece "▁a" comes from the "a" alone.
+        # The model normalizes again: character i of the concatenated pieces is at offsets[i] of
+        # `cleaned`. The span of a piece "▁a" is that of its "a".
         offsets = self._model.normalize(cleaned, with_offsets=True)[1]
         tokens, starts, ends = [], [], []
-        begin = 0  # of the piece among the characters of all pieces
+        begin = 0  # of the piece in the concatenated pieces
         for piece in self._pieces(cleaned):
             end = begin + len(piece)
             first = begin + (piece[0] == "▁")
@@ -446,13 +447,13 @@ class SentencePieceTokenizer(Tokenizer):
             if first == end:
                 ends.append(start)
             else:
-                # One raw character may have become several ("㎡" -> "m2"), or several one (한).
+                # One raw character may become several ("㎡" -> "m2"), or several become one (한).
                 ends.append(raw_ends[max(offsets[end] - 1, offsets[end - 1])])
             begin = end
         return tokens, starts, ends
 
     def _pieces(self, cleaned):
-        """Clean text -> pieces; "1999," is the number and the comma, as in Google's ALBERT."""
+        """Clean text -> pieces; "1999," is split into number and comma, as in Google's ALBERT."""
         pieces = []
         for piece in self._model.encode(cleaned, out_type=str):
             if piece[-1] == "," and piece[-2:-1].isdigit():
@@ -465,7 +466,7 @@ class SentencePieceTokenizer(Tokenizer):
         """"▁1999," -> ("▁1999", ","); "999," -> ("999", ",")."""
         pieces = self._model.encode(piece[:-1].replace("▁", ""), out_type=str)
         if piece[0] != "▁" and pieces[0][0] == "▁":
-            pieces[0] = pieces[0][1:]  # the model puts it before every text, here in mid-word
+            pieces[0] = pieces[0][1:]  # the model prepends it to every text; this is mid-word
         return tuple(filter(None, pieces)) + (",",)
 
 

@@ -1,1 +1,1 @@
-"""What benchmark.py starts in other processes and in other Pythons."""
+"""Processes that benchmark.py starts, also in other Pythons."""

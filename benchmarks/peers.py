@@ -1,4 +1,4 @@
-"""The other processes of `benchmark.py pretrain` and `finetune`, which start them:
+"""Processes that `benchmark.py pretrain` and `benchmark.py finetune` start:
 
     python3 -m benchmarks.peers prepare config.json train.tfrecord batches.npz 32 128 20
     python3 -m benchmarks.peers peak
@@ -7,12 +7,12 @@
     python3 -m benchmarks.peers prepare_pairs config.json vocab.txt pairs.tsv pairs.npz 128
     python3 -m benchmarks.peers pytorch_pairs pairs.npz 64 200
 
-and, on its own, what it saves to compute the last block for those positions alone that are read:
+and, to be run by hand, what is saved by computing the last block only where it is read:
 
     python3 -m benchmarks.peers last_block config.json train.tfrecord 32 128 20 20
 
-Those that name a framework train Hugging Face's ALBERT in whatever Python has it: every function
-imports what its own process needs, and nothing else.
+Those named after a framework train Hugging Face's ALBERT in a Python that has it, so every function
+imports only what its own process needs.
 
 Dimensions: n batches, B batch, S sequence, P predictions a sequence.
 """
@@ -22,7 +22,7 @@ import os
 import sys
 import time
 
-LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 1e-4, 0.01, 1.0  # as run_pretraining.py's
+LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 1e-4, 0.01, 1.0  # as in run_pretraining.py
 NUM_BATCHES = 16
 
 
@@ -37,16 +37,16 @@ def prepare(config_file, record_file, target, batch_size, max_seq_length, max_pr
     import tensorflow.compat.v1 as tf
 
     import modeling
-    from pretraining import records
+    from pretraining import inputs
     from training import flops
 
     config = modeling.AlbertConfig.from_json_file(config_file)
     sizes = int(batch_size), int(max_seq_length), int(max_predictions_per_seq)
     with tf.Graph().as_default(), tf.Session() as session:
-        input_fn = records.pretraining_input_fn(
+        input_fn = inputs.pretraining_input_fn(
             [record_file], sizes[1], sizes[2], sizes[0], is_training=True)
-        following = tf.data.make_one_shot_iterator(input_fn({})).get_next()
-        batches = [peer_batch(session.run(following)) for _ in range(NUM_BATCHES)]
+        next_batch = tf.data.make_one_shot_iterator(input_fn({})).get_next()
+        batches = [peer_batch(session.run(next_batch)) for _ in range(NUM_BATCHES)]
     arrays = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
     np.savez(target, config=json.dumps(peer_config(config.to_dict())), **arrays)
     print(json.dumps({"flops": flops.training_flops(config, *sizes)}))
@@ -54,20 +54,20 @@ def prepare(config_file, record_file, target, batch_size, max_seq_length, max_pr
 
 def last_block(config_file, record_file, batch_size, max_seq_length, max_predictions_per_seq,
                rounds):
-    """Prints how much faster a step is with the last block for some positions than for all.
+    """Prints how much faster a step is with the last block at some positions than at all.
 
-    Both are trained in turn in one session, so that a machine's moods meet both; the ratio is the
-    median over the rounds, of two steps each.
+    Both are trained in turn in one session, so that changes in the machine's speed affect both; the
+    ratio is the median over the rounds, of two steps each.
     """
-    from util import platforms  # noqa: F401 - sets what makes TensorFlow fast
+    from util import platforms  # noqa: F401 - enables oneDNN
 
     import numpy as np
     import tensorflow.compat.v1 as tf
 
-    from pretraining import records
+    from pretraining import inputs
 
     sizes = int(batch_size), int(max_seq_length), int(max_predictions_per_seq)
-    input_fn = records.pretraining_input_fn(
+    input_fn = inputs.pretraining_input_fn(
         [record_file], sizes[1], sizes[2], sizes[0], is_training=True)
     features = tf.data.make_one_shot_iterator(input_fn({})).get_next()
     steps = [last_block_step(config_file, features, everywhere) for everywhere in (True, False)]
@@ -80,7 +80,7 @@ def last_block(config_file, record_file, batch_size, max_seq_length, max_predict
                 session.run(step)
                 session.run(step)
                 row[index] = (time.perf_counter() - begin) / 2
-    everywhere, some = seconds[1:].T  # the first round prepares the others
+    everywhere, some = seconds[1:].T  # the first round is warm-up
     ratios = everywhere / some
     print("%.1f examples/s for all positions, %.1f for those that are read: %.2f times (quartiles "
           "%.2f and %.2f)" % (sizes[0] / np.median(everywhere), sizes[0] / np.median(some),
@@ -88,7 +88,7 @@ def last_block(config_file, record_file, batch_size, max_seq_length, max_predict
 
 
 def last_block_step(config_file, features, everywhere):
-    """The train op of a model of its own, of which the last block is computed everywhere or not."""
+    """The train op of a new model whose last block is computed at all positions or at some."""
     import tensorflow.compat.v1 as tf
 
     import modeling
@@ -121,7 +121,7 @@ def peer_config(values):
 def peer_batch(features):
     """A batch of our records -> the arguments of AlbertForPreTraining, int64 [B, S] and [B].
 
-    It takes labels for every place, -100 where there is no prediction.
+    That takes labels at every position, -100 where nothing is predicted.
     """
     import numpy as np
 
@@ -136,8 +136,8 @@ def peer_batch(features):
 
 
 def peak():
-    """Prints the flops a second of this machine's float32 products."""
-    from util import platforms  # noqa: F401 - sets what makes them fast
+    """Prints this machine's peak of float32 matrix products, in FLOP/s."""
+    from util import platforms  # noqa: F401 - enables oneDNN
 
     from training import flops
 
@@ -169,12 +169,12 @@ def pytorch(path, steps):
 
 def tensorflow(path, steps):
     """Trains TFAlbertForPreTraining with Keras' AdamW, its step a tf.function."""
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as platforms.py
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as util/platforms.py
     import tensorflow as tf
     from transformers import AlbertConfig, TFAlbertForPreTraining
 
     try:
-        import tf_keras as keras  # what transformers looks for: Keras 2 beside a later one
+        import tf_keras as keras  # Keras 2, which transformers needs where Keras 3 is installed
     except ImportError:
         import keras
 
@@ -196,9 +196,10 @@ def tensorflow(path, steps):
 
 
 def prepare_pairs(config_file, vocab_file, pairs_file, target, max_seq_length):
-    """Writes the tokens of LCQMC-shaped pairs; prints how many there are and how long.
+    """Writes the tokens of pairs in LCQMC's format; prints their number and mean length.
 
-    The .npz holds "config", all "input_ids" and "segments" in a row, "lengths" and "labels" [N].
+    The .npz holds "config", JSON; "lengths" and "label_ids", [N] of N pairs; "input_ids" and
+    "segment_ids", those of all pairs concatenated.
     """
     from util import platforms  # noqa: F401 - checks TensorFlow
 
@@ -206,12 +207,13 @@ def prepare_pairs(config_file, vocab_file, pairs_file, target, max_seq_length):
 
     import modeling
     import tokenization
-    from tasks import classification, datasets
+    from tasks import classification, classification_data
 
     config = modeling.AlbertConfig.from_json_file(config_file)
     tokenizer = tokenization.load_tokenizer(vocab_file)
     task = classification.Classification(
-        "lcqmc", datasets.DATASETS["lcqmc"], None, {"train": pairs_file})
+        "lcqmc", classification_data.DATASETS["lcqmc"], None, {"train": pairs_file})
+    task.setup()
     features = [one for example in task.examples("train")
                 for one in task.featurize(example, tokenizer, int(max_seq_length))]
     arrays = {name: np.concatenate([np.ravel(one[name]) for one in features])
@@ -288,7 +290,7 @@ def read(path):
 
 
 def train(step, batches, steps):
-    """Calls step(batch) -> loss, over the batches again and again, and prints every step's rate."""
+    """Calls step(batch) -> loss, cycling through the batches, and prints every step's rate."""
     for number in range(steps):
         batch = batches[number % len(batches)]
         begin = time.perf_counter()

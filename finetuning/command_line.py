@@ -6,7 +6,7 @@ from util.errors import UserError
 from absl import flags as absl_flags
 
 from finetuning import feature_export
-from finetuning.settings import Duration, Inputs, Settings, Vectors
+from finetuning.settings import Duration, Export, Inputs, Settings, Vectors
 from tasks.base import SPLITS
 from training import command_line, estimators
 from training.settings import Schedule
@@ -14,7 +14,7 @@ from training.settings import Schedule
 
 def define_flags():
     """Flags of every fine-tuning command, with the names of both original codes."""
-    command_line.define_flags(batch_size=32, save_checkpoints_steps=1000)
+    command_line.define_flags(batch_size=32, save_checkpoints_steps=1000, optimizer="adamw")
     _define_data_flags()
     _define_training_flags()
     _define_output_flags()
@@ -25,10 +25,10 @@ def _define_data_flags():
     flags.DEFINE_string("data_dir", None, "Directory of the task's files.")
     flags.DEFINE_string("vocab_file", None, "WordPiece vocabulary of --init_checkpoint.")
     flags.DEFINE_string("spm_model_file", None, "SentencePiece model, instead of --vocab_file.")
-    flags.DEFINE_bool("do_lower_case", True, "Lower-case the text; the Chinese models want True.")
-    flags.DEFINE_integer("max_seq_length", 128, "Tokens an example, [CLS] and [SEP] included; "
+    flags.DEFINE_bool("do_lower_case", True, "Lower-case the text; the Chinese models need True.")
+    flags.DEFINE_integer("max_seq_length", 128, "Tokens per example, [CLS] and [SEP] included; "
                          "longer texts are cut.", lower_bound=8)
-    flags.DEFINE_string("cache_dir", None, "Where featurized data is kept; OUTPUT_DIR/cache if not "
+    flags.DEFINE_string("cache_dir", None, "Directory of cached features; OUTPUT_DIR/cache if not "
                         "given.")
     flags.DEFINE_bool("do_train", False, "Train; with --do_eval the best checkpoint is kept.")
     flags.DEFINE_bool("do_eval", False, "Score the best checkpoint on the dev file.")
@@ -36,56 +36,62 @@ def _define_data_flags():
 
 
 def define_file_flags():
-    """--train_file, --dev_file and --test_file, for commands whose task has one file a split."""
+    """--train_file, --dev_file and --test_file, for commands whose task has one file per split."""
     for split in SPLITS:
-        absl_flags.DEFINE_string("%s_file" % split, None, "Own path of the %s file." % split)
+        absl_flags.DEFINE_string("%s_file" % split, None,
+                                 "Path of the %s file, if it is not in --data_dir." % split)
 
 
 def custom_files(flags):
-    """{split: the path that the flags of `define_file_flags` give, or None}."""
+    """{split: path or None}, from the flags of `define_file_flags`."""
     return {split: getattr(flags, "%s_file" % split) for split in SPLITS}
 
 
 def _define_training_flags():
     flags = absl_flags
-    flags.DEFINE_float("learning_rate", 5e-5, "Peak rate.", lower_bound=0.0)
+    flags.DEFINE_float("learning_rate", 5e-5, "Peak learning rate.", lower_bound=0.0)
     flags.DEFINE_float("num_train_epochs", 3.0, "Passes over the training file.", lower_bound=0.0)
     flags.DEFINE_float("warmup_proportion", 0.1, "Share of the steps with linear warmup.",
                        lower_bound=0.0, upper_bound=1.0)
-    flags.DEFINE_integer("train_step", None, "Steps in all, instead of --num_train_epochs.",
+    flags.DEFINE_integer("train_step", None, "Total steps, instead of --num_train_epochs.",
                          lower_bound=1)
     flags.DEFINE_integer("warmup_step", None, "Warmup steps, instead of --warmup_proportion.",
                          lower_bound=0)
     flags.DEFINE_integer("eval_every_steps", 0, "Steps between evaluations; 0: every epoch.",
                          lower_bound=0)
-    flags.DEFINE_integer("early_stopping", 0, "End after so many evaluations in a row that are not "
-                         "better than the best; 0: never.", lower_bound=0)
-    flags.DEFINE_float("classifier_dropout", 0.1, "Dropout before the task's own layer, as both "
-                       "original codes have it.", lower_bound=0.0, upper_bound=0.9)
-    flags.DEFINE_float("layer_decay", 1.0, "Factor on the rate of the transformer block below that "
-                       "of the task's layer, and on the embeddings' below that; 1: none.",
-                       lower_bound=0.0, upper_bound=1.0)
-    flags.DEFINE_list("learning_rates", None, "Train once with each of these peak rates and of "
-                      "--seeds, in directories of their own in OUTPUT_DIR.")
-    flags.DEFINE_list("seeds", None, "Train once with each of these seeds; see --learning_rates.")
+    flags.DEFINE_integer("early_stopping", 0, "Stop after this many evaluations in a row that are "
+                         "not better than the best; 0: never.", lower_bound=0)
+    flags.DEFINE_float("classifier_dropout", 0.1, "Dropout before the task's layer, as in both "
+                       "original codebases.", lower_bound=0.0, upper_bound=0.9)
+    flags.DEFINE_float("layer_decay", 1.0, "Layer-wise learning-rate decay: the transformer's rate "
+                       "is this times the rate of the task's layer, the embeddings' is this times "
+                       "the transformer's; 1: none.", lower_bound=0.0, upper_bound=1.0)
+    flags.DEFINE_list("learning_rates", None, "Train with every combination of these peak rates "
+                      "and --seeds, in subdirectories of OUTPUT_DIR.")
+    flags.DEFINE_list("seeds", None, "Train with each of these seeds; see --learning_rates.")
 
 
 def _define_output_flags():
     flags = absl_flags
+    flags.DEFINE_enum("use_checkpoint", "best", ["best", "last"], "Which checkpoint of OUTPUT_DIR "
+                      "--do_eval and --do_predict use: the best on the dev file, or the last one.")
     flags.DEFINE_bool("save_errors", False, "List the examples that --do_eval got wrong, with "
                       "their texts, in OUTPUT_DIR/dev_errors.tsv.")
+    flags.DEFINE_string("export_dir", None, "Where to write a SavedModel of the fine-tuned model.")
+    flags.DEFINE_float("threshold_to_export", float("nan"), "Export only if the task's metric on "
+                       "the dev file is not below this.")
     flags.DEFINE_enum("export_features", None, list(feature_export.LEVELS), "Write vectors of the "
                       "test file's texts, by the best checkpoint of OUTPUT_DIR, or "
-                      "--init_checkpoint if there is none: one a text, or one a token.")
+                      "--init_checkpoint if there is none: one per text, or one per token.")
     flags.DEFINE_list("feature_layers", ["-1"], "--export_features=token: which layers; -1 is the "
                       "last, -2 the one before.")
 
 
 def settings(flags):
-    """The Settings that the shared flags ask for; refuses what cannot work before data is read.
+    """The Settings of the shared flags, which are checked before any data is read.
 
     Raises:
-      UserError: a flag that is missing, or that contradicts another one or this machine.
+      UserError: a flag is missing, or contradicts another one or this machine.
     """
     _check_flags(flags)
     return Settings(
@@ -96,18 +102,20 @@ def settings(flags):
                  layer_decay=flags.layer_decay),
         Duration(flags.num_train_epochs, flags.warmup_proportion, flags.train_step,
                  flags.warmup_step),
-        Vectors(flags.export_features, _layers(flags.feature_layers)), _grid(flags),
+        Vectors(flags.export_features, _layers(flags.feature_layers)),
+        Export(flags.export_dir, flags.threshold_to_export), _grid(flags),
         flags.do_train, flags.do_eval, flags.do_predict, flags.eval_every_steps,
-        flags.early_stopping, flags.save_errors)
+        flags.early_stopping, flags.save_errors, flags.use_checkpoint)
 
 
 def _check_flags(flags):
-    if not (flags.do_train or flags.do_eval or flags.do_predict or flags.export_features):
-        raise UserError("nothing to do; pass --do_train, --do_eval, --do_predict or "
+    if not (flags.do_train or flags.do_eval or flags.do_predict or flags.export_features
+            or flags.export_dir):
+        raise UserError("nothing to do; pass --do_train, --do_eval, --do_predict, --export_dir or "
                         "--export_features")
     if flags.early_stopping and not flags.do_eval:
-        raise UserError("--early_stopping=%d without --do_eval: nothing tells when to stop; add "
-                        "--do_eval" % flags.early_stopping)
+        raise UserError("--early_stopping=%d without --do_eval: there are no scores to stop by; "
+                        "add --do_eval" % flags.early_stopping)
     if flags.early_stopping and estimators.this_cluster():
         raise UserError("--early_stopping=%d with TF_CONFIG: workers cannot agree on when to "
                         "stop; leave it out" % flags.early_stopping)
@@ -128,7 +136,7 @@ def _check_grid_flags(flags):
 
 
 def _grid(flags):
-    """((learning rate, seed), …) without repetitions; () where no grid is asked for."""
+    """((learning rate, seed), …); () without a grid."""
     if not (flags.learning_rates or flags.seeds):
         return ()
     rates = _numbers("learning_rates", flags.learning_rates, float) or [flags.learning_rate]
@@ -144,15 +152,15 @@ def _numbers(name, texts, number_type):
         except ValueError:
             number = -1
         if number < 0 or number in numbers or (number_type is float and not number):
-            raise UserError("--%s=%s: %r is not a %s above 0 that comes once" % (
+            raise UserError("--%s=%s: %r is not a %s, or is repeated" % (
                 name, ",".join(texts), text,
-                "number" if number_type is float else "whole number"))
+                "number above 0" if number_type is float else "whole number from 0"))
         numbers.append(number)
     return numbers
 
 
 def _layers(texts):
-    """What --feature_layers says as numbers; feature_export.check looks at their range."""
+    """The numbers of --feature_layers; feature_export.check checks their range."""
     try:
         return tuple(map(int, texts))
     except ValueError:

@@ -1,7 +1,7 @@
-"""Vectors of a task's texts, as a model sees them, in files (the extract_features job of BERT).
+"""Writes a model's vectors of a task's texts to files, as BERT's extract_features.py does.
 
 --export_features=sentence writes OUTPUT_DIR/test_sentence.npy and test_mean.npy, float32 [N, H]:
-the pooled output and the mean over the tokens, a row an example of the test file, in its order.
+the pooled output and the mean over the tokens, one row per example of the test file, in its order.
 --export_features=token writes test_tokens.jsonl in the form of BERT's extract_features.py:
 
     {"linex_index": 0, "features": [{"token": "[CLS]", "layers": [{"index": -1, "values": […]}]}]}
@@ -24,7 +24,7 @@ LEVELS = ("sentence", "token")
 
 
 def check(task, vectors, num_hidden_layers):
-    """Refuses a task of choices, and layers that the model does not have.
+    """Rejects a task of choices, and layers that the model does not have.
 
     Args:
       vectors: settings.Vectors.
@@ -50,10 +50,10 @@ def model_fn_builder(config, vectors, initial, checkpoint):
         predictions = {"window": features["window"], "input_ids": features["input_ids"],
                        "lengths": features["lengths"]}
         if vectors.level == "sentence":
-            kept = tf.cast(mask, tf.float32)[:, :, tf.newaxis]  # [B, S, 1]
-            total = tf.reduce_sum(kept * model.get_sequence_output(), 1)
+            weights = tf.cast(mask, tf.float32)[:, :, tf.newaxis]  # [B, S, 1]
+            total = tf.reduce_sum(weights * model.get_sequence_output(), 1)
             predictions["sentence"] = model.get_pooled_output()
-            predictions["mean"] = total / tf.reduce_sum(kept, 1)
+            predictions["mean"] = total / tf.reduce_sum(weights, 1)
         else:
             for layer in vectors.layers:
                 predictions["layer%d" % layer] = model.get_all_encoder_layers()[layer]
@@ -67,7 +67,7 @@ def export(config, tokenizer, split, settings, checkpoint):
 
     Args:
       settings: finetuning.settings.Settings.
-      checkpoint: the trained one, or None: then the initial checkpoint.
+      checkpoint: the trained one; None for the initial checkpoint.
     """
     initial, output_dir = settings.run.initial, settings.output_dir
     if not (checkpoint or initial.init_checkpoint):
@@ -117,13 +117,13 @@ def _write_tokens(batches, prefix, count, tokenizer, bar):
 
 
 def _token_record(batch, row, tokenizer):
-    """One window of a batch -> the dict of its line."""
+    """One window of a batch -> the dict that its line holds."""
     tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][row][:batch["lengths"][row]])
     names = sorted((name for name in batch if name.startswith("layer")),
                    key=lambda name: -int(name[len("layer"):]))
     return {"linex_index": int(batch["window"][row]), "features": [
         {"token": token, "layers": [
             {"index": int(name[len("layer"):]),
-             "values": [round(float(value), 6) for value in batch[name][row][place]]}
+             "values": [round(float(value), 6) for value in batch[name][row][position]]}
             for name in names]}
-        for place, token in enumerate(tokens)]}
+        for position, token in enumerate(tokens)]}

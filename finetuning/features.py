@@ -1,6 +1,8 @@
 """A task's examples as features: made once, kept in a cache, read in batches of similar length.
 
-    split = Split(task, "train", tokenizer, flags)
+    settings = Settings(max_seq_length=128, cache_dir="cache", step_examples=64,
+                        eval_batch_size=64, seed=1)
+    split = Split(task, "train", tokenizer, settings)
     estimator.train(split.training_input_fn(first_step=0), max_steps=split.num_windows // 64)
 
 Dimensions: B batch, S sequence (the longest of a batch), C choices of an example.
@@ -21,8 +23,19 @@ from training import input_pipeline
 
 # So many batches, or a quarter of the data if that is less, are sorted by length together.
 POOLED_BATCHES = 50
-# What is added to a task's features: which example a window is of, and its own number.
+# Added to a task's features: the indices of the window and of its example.
 INDEX_FEATURES = {"example": Feature((), tf.int32), "window": Feature((), tf.int32)}
+
+
+class Settings(typing.NamedTuple):
+    """How examples become features, and features batches."""
+
+    max_seq_length: int  # tokens of a window, [CLS] and [SEP] included
+    cache_dir: str  # the directory of the features' files
+    step_examples: int  # windows that one training step takes, on all devices together
+    eval_batch_size: int  # windows of a batch of evaluation or prediction
+    seed: int  # decides the order of training
+    full_length: bool = False  # pad every batch to max_seq_length, as a TPU wants it
 
 
 def code_version(task, tokenizer):
@@ -32,32 +45,29 @@ def code_version(task, tokenizer):
         "finetuning/features.py", *sorted(map(sources.path_of, modules)))
 
 
-def cache_path(directory, task, split, tokenizer, max_seq_length):
+def cache_path(task, split, examples, tokenizer, settings):
     """The cache file of a split: its name is a fingerprint of all that decides the features.
 
-    That is the data files' bytes, their columns and labels, the vocabulary, the length and the
-    code; when one of them changes, so does the name, and the old file is not read.
+    That is the examples but for their location, the task's settings, the vocabulary, the length and
+    the code; when one of them changes, so does the name, and the old file is not read.
     """
     digest = hashlib.sha256()
-    paths = task.path(split)
-    for path in [paths] if isinstance(paths, str) else paths:
-        with tf.gfile.GFile(path, "rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):  # noqa: B023 - called at once
-                digest.update(block)
-        digest.update(b"\0")
-    for part in (tokenizer.fingerprint, str(max_seq_length), code_version(task, tokenizer),
-                 task.fingerprint(split)):
+    for part in (tokenizer.fingerprint, str(settings.max_seq_length), task.fingerprint(),
+                 code_version(task, tokenizer)):
         digest.update(part.encode("utf-8") + b"\0")
-    return os.path.join(directory, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
+    for example in examples:
+        digest.update(repr(example._replace(location=None)).encode("utf-8") + b"\0")
+    return os.path.join(
+        settings.cache_dir, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
 
 
-def featurize(task, split, tokenizer, max_seq_length, directory):
-    """Writes the features of a split to its cache file unless they are there.
+def featurize(task, split, examples, tokenizer, settings):
+    """Writes the features of a split's examples to its cache file unless they are there.
 
     Returns:
       (path, number of windows).
     """
-    path = cache_path(directory, task, split, tokenizer, max_seq_length)
+    path = cache_path(task, split, examples, tokenizer, settings)
     if files.is_file(path):
         count = input_pipeline.count_records(path)
         console.say("%s: %d examples, features from %s", split, count, path)
@@ -65,9 +75,9 @@ def featurize(task, split, tokenizer, max_seq_length, directory):
 
     def serialized():
         window = 0
-        examples = console.progress(task.examples(split), unit="examples", desc=split)
-        for number, example in enumerate(examples):
-            for features in task.featurize(example, tokenizer, max_seq_length):
+        bar = console.progress(examples, unit="examples", desc=split)
+        for number, example in enumerate(bar):
+            for features in task.featurize(example, tokenizer, settings.max_seq_length):
                 arrays = {name: np.ravel(value) for name, value in features.items()}
                 yield tfrecords.serialize(
                     dict(arrays, example=np.array([number]), window=np.array([window])))
@@ -80,10 +90,10 @@ def parser(features):
     """A function from a serialized window to {name: tensor}, shaped as `features` say."""
     spec = {}
     for name, feature in features.items():
-        kind = tf.float32 if feature.dtype == tf.float32 else tf.int64
+        dtype = tf.float32 if feature.dtype == tf.float32 else tf.int64
         spec[name] = (
-            tf.FixedLenSequenceFeature([], kind, allow_missing=True) if None in feature.shape
-            else tf.FixedLenFeature(feature.shape, kind))
+            tf.FixedLenSequenceFeature([], dtype, allow_missing=True) if None in feature.shape
+            else tf.FixedLenFeature(feature.shape, dtype))
 
     def parse(serialized):
         parsed = tf.parse_single_example(serialized, spec)
@@ -153,47 +163,29 @@ def sorted_batches(windows, features, batch_size, num_batches, seed=None, first_
     return tf.data.Dataset.zip((numbers, pools)).prefetch(1).flat_map(cut)
 
 
-class Settings(typing.NamedTuple):
-    """How examples become features and batches."""
-
-    max_seq_length: int
-    cache_dir: str
-    step_examples: int         # examples one training step takes
-    eval_batch_size: int
-    seed: int
-    full_length: bool = False  # every batch is padded to max_seq_length, as a TPU wants it
-
-
 class Split(object):
-    """One split of a task's data, featurized.
+    """One split of a task's data, read once and featurized.
 
     Attributes:
       name: "train", "dev", "test" or one more that the task has.
+      examples: the list of the examples, for features, scores and predictions.
       path: the file of its features.
       num_windows: how many there are; the same as examples where none is cut into windows.
     """
 
     def __init__(self, task, name, tokenizer, settings):
         self.name = name
-        self._task = task
+        self.examples = task.examples(name)
+        self.path, self.num_windows = featurize(task, name, self.examples, tokenizer, settings)
         self._settings = settings
         self._features = dict(task.features, **INDEX_FEATURES)
-        self._examples = None
-        self.path, self.num_windows = featurize(
-            task, name, tokenizer, settings.max_seq_length, settings.cache_dir)
-
-    @property
-    def examples(self):
-        """The list of the examples, read when it is first asked for."""
-        if self._examples is None:
-            self._examples = self._task.examples(self.name)
-        return self._examples
+        self._max_choices = task.max_choices(self.examples)
 
     def training_input_fn(self, first_step=0):
         """An input_fn without end, shuffled anew every epoch, from a step on.
 
-        A run that goes on reads what an uninterrupted one would have read. On a TPU every batch is
-        padded to --max_seq_length; elsewhere see `sorted_batches`.
+        A run that goes on reads what an uninterrupted one would have read. Batches are padded to
+        their own longest window (see `sorted_batches`), or all to `settings.max_seq_length`.
 
         Returns:
           input_fn(params, input_context) -> dataset of {name: int32 or float32 [b, …]}, b one
@@ -224,7 +216,7 @@ class Split(object):
     def input_fn(self, in_order=False):
         """An input_fn of one pass, the shortest first; `in_order`: batch by batch as in the file.
 
-        Inside a batch windows are sorted by length all the same; "window" tells their places.
+        Inside a batch windows are sorted by length all the same; "window" holds their indices.
         """
         batch_size = self._settings.eval_batch_size
 
@@ -240,5 +232,6 @@ class Split(object):
         return input_fn
 
     def _full_batches(self, windows, batch_size, drop_remainder=False):
-        shapes = full_shapes(self._features, self._settings.max_seq_length, self._task.max_choices)
+        shapes = full_shapes(
+            self._features, self._settings.max_seq_length, self._max_choices)
         return windows.padded_batch(batch_size, shapes, drop_remainder=drop_remainder).map(_masked)

@@ -1,4 +1,4 @@
-"""A grid of learning rates and seeds, one training after another, and what they come to.
+"""Grid search over learning rates and seeds, one training after another.
 
     run(train_once, task, settings)     # with --learning_rates=1e-5,1e-4 --seeds=1,2,3
 """
@@ -9,7 +9,7 @@ import statistics
 
 from util import console, files
 
-from finetuning.settings import Vectors
+from finetuning.settings import Export, Vectors
 
 # One training of the grid; `directory` holds its checkpoints and results.
 Run = collections.namedtuple("Run", "learning_rate seed directory score")
@@ -18,8 +18,8 @@ Run = collections.namedtuple("Run", "learning_rate seed directory score")
 def run(train_once, task, settings):
     """Trains at every point of the grid; prints mean and deviation by rate, and the best run.
 
-    Points that are done are only scored again when the same command is started twice. What else
-    the settings ask (predictions, vectors) is done by the best run.
+    When the same command is started again, finished points are only scored. Predictions and
+    vectors, if asked for, are those of the best run.
 
     Args:
       train_once: function of (task, finetuning.settings.Settings) -> {metric: number} on the dev
@@ -32,7 +32,8 @@ def run(train_once, task, settings):
             settings.output_dir, "rate%g-seed%d" % (rate, seed)))
         console.say("== %d of %d: learning rate %g, seed %d", number, len(settings.grid), rate,
                     seed)
-        scores = train_once(task, point._replace(do_predict=False, vectors=Vectors()))
+        scores = train_once(task, point._replace(
+            do_predict=False, vectors=Vectors(), export=Export()))
         runs.append(Run(rate, seed, point.output_dir, scores[task.metric]))
     best = (max if task.larger_is_better else min)(runs, key=lambda run: run.score)
     files.write_json(os.path.join(settings.output_dir, "grid.json"), {
@@ -40,7 +41,7 @@ def run(train_once, task, settings):
     console.say("%s\nbest: %s %.4f with learning rate %g, seed %d, in %s",
                 table(runs, task.metric), task.metric, best.score, best.learning_rate, best.seed,
                 best.directory)
-    if settings.do_predict or settings.vectors.level:
+    if settings.do_predict or settings.vectors.level or settings.export.directory:
         train_once(task, settings.at(best.learning_rate, best.seed, best.directory)._replace(
             do_train=False, do_eval=False))
 

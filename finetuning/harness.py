@@ -1,6 +1,6 @@
 """The one fine-tuning harness: train, evaluate, keep the best, predict.
 
-A command gives it a task (tasks/base.py) and what to do with it:
+A command calls it with a task (tasks/base.py) and settings:
 
     harness.run(task, command_line.settings(flags))
 """
@@ -17,10 +17,10 @@ import tensorflow.compat.v1 as tf
 import layers
 import modeling
 import tokenization
-from finetuning import feature_export, grid_search
+from finetuning import export, feature_export, grid_search
 from finetuning.features import INDEX_FEATURES, Split
 from finetuning.features import Settings as FeatureSettings
-from training import checkpoints, estimators, hooks, step
+from training import checkpoints, estimators, hooks, restoring, step
 
 
 def model_fn_builder(task, config, run, schedule):
@@ -43,9 +43,12 @@ def model_fn_builder(task, config, run, schedule):
             return task.build(config, model, features, is_training)
 
         if not is_training:
-            numbers = {name: features[name] for name in INDEX_FEATURES}
+            predictions = dict(build(features)[1])
+            predictions.update((name, features[name]) for name in INDEX_FEATURES
+                               if name in features)  # an exported graph has none
             return tf.estimator.tpu.TPUEstimatorSpec(
-                mode, predictions=dict(build(features)[1], **numbers))
+                mode, predictions=predictions, scaffold_fn=restoring.restore_scaffold(
+                    config, run.initial, trained, run.devices.use_tpu, needs_head=True))
         num_parts = run.batches.gradient_accumulation_steps
         return step.training_spec(
             lambda part: (tf.reduce_mean(build(part)[0]) / num_parts, {}), features, config, run,
@@ -56,11 +59,11 @@ def model_fn_builder(task, config, run, schedule):
 
 
 def create_model(config, features, is_training, devices, pooled_only=False):
-    """The AlbertModel of a batch; choices [B, C, S] are B * C sequences to it.
+    """The AlbertModel over a batch; C choices, [B, C, S], become B * C sequences.
 
     Args:
       devices: training.settings.Devices.
-      pooled_only: whether the pooled output alone is asked for.
+      pooled_only: whether only the pooled output is read.
     """
     ids, mask, segments = (
         tf.reshape(features[name], [-1, layers.shape_list(features[name])[-1]])
@@ -71,14 +74,16 @@ def create_model(config, features, is_training, devices, pooled_only=False):
 
 
 def predict(estimator, split, checkpoint):
-    """{prediction name: one row for every window of a split, in order}, from one checkpoint.
+    """{prediction name: one row per window of the split, in order}, from one checkpoint.
 
-    The rows are an array, or a list of arrays where batches differ in length.
+    Without a checkpoint the model is the initial one (settings.Initial), its head included.
+    The rows are an array, or a list of arrays if batches differ in sequence length.
     """
     batches = collections.defaultdict(list)
     with console.progress(total=split.num_windows, unit="examples", desc=split.name) as bar:
-        for batch in estimator.predict(split.input_fn(), checkpoint_path=checkpoint,
-                                       yield_single_examples=False):
+        for batch in estimator.predict(
+                split.input_fn(), checkpoint_path=checkpoint, yield_single_examples=False,
+                hooks=[checkpoints.SaverHook(checkpoint)]):
             for name, value in batch.items():
                 batches[name].append(value)
             bar.update(len(batch["window"]))
@@ -102,11 +107,11 @@ def train_and_evaluate(task, estimator, splits, settings):
 
     Args:
       splits: {name: features.Split}, "train" and perhaps a dev split among them.
-      settings: Settings, the steps of its schedule known.
+      settings: Settings with the steps of its schedule, see `with_steps`.
 
     Returns:
-      BestPredictions, so that the best checkpoint need not predict the dev split again; None where
-      this call did not evaluate it.
+      BestPredictions, so that the dev split need not be predicted again; None if this call did not
+      evaluate the best checkpoint.
     """
     predicted, num_train_steps = None, settings.schedule.num_train_steps
     train, dev = splits["train"], splits.get(task.splits("dev")[0])
@@ -150,7 +155,7 @@ def evaluate(task, split, output_dir, checkpoint, predictions, save_errors=False
       save_errors: list the wrong predictions in OUTPUT_DIR/SPLIT_errors.tsv.
 
     Returns:
-      {metric: number}, "global_step" among them.
+      {metric: number}, including "global_step".
     """
     scores, report = _score(task, split, output_dir, checkpoint, predictions)
     step_number = checkpoints.checkpoint_step(checkpoint)
@@ -168,7 +173,7 @@ def evaluate(task, split, output_dir, checkpoint, predictions, save_errors=False
 
 
 def _score(task, split, output_dir, checkpoint, predictions):
-    """(scores, report or None), which TensorBoard shows too."""
+    """(scores, report or None); also writes them for TensorBoard."""
     scores = task.score(split.examples, predictions)
     report = task.report(split.examples, predictions)
     directory = "eval" if split.name == "dev" else "eval_" + split.name
@@ -189,14 +194,14 @@ def _write_summary(directory, step, scores, report):
         values.append(tf.Summary.Value(
             tag="report", tensor=tf.make_tensor_proto("```\n%s\n```" % report),
             metadata=tf.SummaryMetadata(plugin_data=plugin)))
-    # Event files are named by the second, and one that exists is overwritten: hence the suffix.
+    # Event files are named by the second, and an existing one is overwritten: hence the suffix.
     writer = tf.summary.FileWriter(directory, filename_suffix=".%d" % step)
     writer.add_summary(tf.Summary(value=values), step)
     writer.close()
 
 
 def _write_errors(path, rows):
-    """{column: text} of every error -> a TSV with header; returns how many there were."""
+    """Writes the rows, a {column: text} per error, as TSV with a header; returns their number."""
     rows = list(rows)
     lines = ["\t".join(row) for row in rows[:1]]
     lines += ["\t".join(" ".join(str(cell).split()) for cell in row.values()) for row in rows]
@@ -205,10 +210,10 @@ def _write_errors(path, rows):
 
 
 def load(inputs):
-    """(config, tokenizer) of settings.Inputs, which must agree with each other and the length.
+    """(config, tokenizer) of settings.Inputs.
 
     Raises:
-      UserError: a vocabulary or a length that the config does not have.
+      UserError: the vocabulary's size is not the config's, or the length exceeds the config's.
     """
     config = modeling.AlbertConfig.from_json_file(inputs.config_file)
     tokenizer = tokenization.load_tokenizer(
@@ -225,14 +230,14 @@ def load(inputs):
 
 
 def with_steps(settings, num_examples):
-    """The Settings whose schedule has the steps that the number of training examples makes.
+    """The Settings with training and warmup steps computed from the number of examples.
 
     Raises:
-      UserError: there are fewer examples than a step takes.
+      UserError: there are fewer examples than one step takes.
     """
     batches, duration = settings.run.batches, settings.duration
     if num_examples < batches.step_examples:
-        raise UserError("%d training examples are less than one step takes (%d); lower "
+        raise UserError("%d training examples are fewer than one step takes (%d); lower "
                         "--train_batch_size=%d" % (num_examples, batches.step_examples,
                                                    batches.train_batch_size))
     steps = duration.train_step or max(
@@ -247,8 +252,7 @@ def with_steps(settings, num_examples):
 
 
 def run(task, settings):
-    """Trains, evaluates and predicts as the Settings ask, at every point of a grid if there is one.
-    """
+    """Trains, evaluates and predicts as set, at every point of the grid if there is one."""
     if settings.grid:
         grid_search.run(run_once, task, settings)
     else:
@@ -256,11 +260,14 @@ def run(task, settings):
 
 
 def run_once(task, settings):
-    """One training with what is asked around it; returns the dev scores, or None."""
+    """Trains, evaluates, predicts and exports as set; returns the dev scores, or None."""
     config, tokenizer = load(settings.inputs)
     feature_export.check(task, settings.vectors, config.num_hidden_layers)
+    export.check(task, settings.export)
+    settings = with_source(settings)
     splits = read_splits(task, config, tokenizer, settings)
     if settings.do_train:
+        task.fit(splits["train"].examples)
         settings = with_steps(settings, splits["train"].num_windows)
     estimator = estimators.create(
         model_fn_builder(task, config, settings.run, settings.schedule), settings.run)
@@ -271,11 +278,14 @@ def run_once(task, settings):
     if settings.do_eval:
         scores = _evaluate_best(task, estimator, splits, settings, predicted)
     if settings.do_predict:
-        _predict_best(task, estimator, splits, settings.output_dir)
+        _predict_best(task, estimator, splits, settings)
+    if settings.export.directory:
+        export.export_model(
+            task, estimator, trained_checkpoint(settings), settings.export, scores)
     if settings.vectors.level:
         for name in task.splits("test"):
             feature_export.export(
-                config, tokenizer, splits[name], settings, best_or_none(settings.output_dir))
+                config, tokenizer, splits[name], settings, trained_checkpoint(settings))
     if settings.do_train and not settings.do_predict:
         console.say("next: the same command with --do_predict in place of --do_train, or "
                     "tensorboard --logdir=%s", settings.output_dir)
@@ -283,27 +293,26 @@ def run_once(task, settings):
 
 
 def read_splits(task, config, tokenizer, settings):
-    """{name: features.Split} of what is asked for; claims the output directory on the way.
+    """{name: features.Split} of the splits that the settings need; claims the output directory.
 
     Raises:
-      UserError: a file is missing (said before any work) or wrong, or the output directory holds
-        another run, or no checkpoint where one is needed.
+      UserError: a file is missing (checked before any work) or invalid, or the output directory
+        holds another run.
     """
     wanted = [split for split, asked in (
         ("train", settings.do_train), ("dev", settings.do_eval),
         ("test", settings.do_predict or settings.vectors.level)) if asked]
-    if not (settings.do_train or settings.vectors.level):
-        best_or_latest(settings.output_dir)
     names = [name for split in wanted for name in task.splits(split)]
     for name in names:
         task.path(name)
+    task.setup()
     estimators.claim_directory(settings.output_dir, dict(config.to_dict(), **task.identity()))
-    reading = feature_settings(settings)
-    return {name: Split(task, name, tokenizer, reading) for name in names}
+    options = feature_settings(settings)
+    return {name: Split(task, name, tokenizer, options) for name in names}
 
 
 def feature_settings(settings):
-    """The features.Settings of Settings."""
+    """The features.Settings that the fine-tuning Settings imply."""
     return FeatureSettings(
         settings.inputs.max_seq_length, settings.cache_dir, settings.run.batches.step_examples,
         settings.run.batches.eval_batch_size, settings.run.seed,
@@ -314,9 +323,9 @@ def _evaluate_best(task, estimator, splits, settings, predicted):
     """Scores the best checkpoint on every dev split; returns the first one's scores.
 
     Args:
-      predicted: BestPredictions, which need not be made again, or None.
+      predicted: BestPredictions to reuse, or None.
     """
-    checkpoint, all_scores = best_or_latest(settings.output_dir), []
+    checkpoint, all_scores = trained_checkpoint(settings), []
     for name in task.splits("dev"):
         is_predicted = not all_scores and predicted and (
             predicted.step == checkpoints.checkpoint_step(checkpoint))
@@ -330,9 +339,9 @@ def _evaluate_best(task, estimator, splits, settings, predicted):
     return all_scores[0]
 
 
-def _predict_best(task, estimator, splits, output_dir):
+def _predict_best(task, estimator, splits, settings):
     """Predicts every test split with the best checkpoint, and scores those with labels."""
-    checkpoint = best_or_latest(output_dir)
+    checkpoint, output_dir = trained_checkpoint(settings), settings.output_dir
     for name in task.splits("test"):
         examples = splits[name].examples
         predictions = predict(estimator, splits[name], checkpoint)
@@ -343,20 +352,31 @@ def _predict_best(task, estimator, splits, output_dir):
                                      task.score(examples, predictions))
 
 
-def best_or_none(output_dir):
-    """The best checkpoint of a run, else its last one, else None."""
-    record = checkpoints.best(output_dir)
-    return record["checkpoint"] if record else tf.train.latest_checkpoint(output_dir)
+def trained_checkpoint(settings):
+    """The best checkpoint of a run, or its latest where that is asked for or none was scored.
+
+    None: the output directory holds none.
+    """
+    record = checkpoints.best(settings.output_dir) if settings.use_checkpoint == "best" else None
+    return record["checkpoint"] if record else tf.train.latest_checkpoint(settings.output_dir)
 
 
-def best_or_latest(output_dir):
-    """The best checkpoint of a run, else its last one.
+def with_source(settings):
+    """The Settings of a run without training whose model comes from elsewhere than its directory.
+
+    Where --output_dir holds no checkpoint that an Estimator finds, that is --init_checkpoint, or
+    what an original code left in the directory, such as Google's model.ckpt-best.
 
     Raises:
-      UserError: there is none.
+      UserError: there is neither.
     """
-    checkpoint = best_or_none(output_dir)
-    if checkpoint is None:
-        raise UserError("--output_dir=%s holds no checkpoint; train first (--do_train)"
-                        % output_dir)
-    return checkpoint
+    if settings.do_train or trained_checkpoint(settings) or not (
+            settings.do_eval or settings.do_predict):
+        return settings
+    initial = settings.run.initial
+    source = restoring.find(settings.output_dir) or initial.init_checkpoint
+    if not source:
+        raise UserError("--output_dir=%s holds no checkpoint; train first (--do_train), or give a "
+                        "fine-tuned model as --init_checkpoint" % settings.output_dir)
+    return settings._replace(run=settings.run._replace(
+        initial=initial._replace(init_checkpoint=source)))

@@ -1,4 +1,4 @@
-"""What a fine-tuning is asked to do, as small frozen settings; see training/settings.py.
+"""Settings of a fine-tuning run, as small frozen tuples; see training/settings.py.
 
     settings = Settings(run, inputs, Schedule(learning_rate=1e-4), do_train=True, do_eval=True)
     settings.at(learning_rate=3e-5, seed=2, output_dir="output/other")
@@ -10,7 +10,7 @@ from training.settings import Run, Schedule
 
 
 class Inputs(typing.NamedTuple):
-    """The model's files, and how texts become features."""
+    """The model's files, and how texts are featurized."""
 
     config_file: str
     vocab_file: typing.Optional[str] = None
@@ -21,7 +21,7 @@ class Inputs(typing.NamedTuple):
 
 
 class Duration(typing.NamedTuple):
-    """How long to train and to warm up: in epochs, or in steps where those are given."""
+    """How long to train and to warm up: in epochs, or in steps if these are given."""
 
     num_train_epochs: float = 3.0
     warmup_proportion: float = 0.1
@@ -30,20 +30,28 @@ class Duration(typing.NamedTuple):
 
 
 class Vectors(typing.NamedTuple):
-    """Which vectors to write of a test file's texts (feature_export.py)."""
+    """Which vectors of a test file's texts to write (feature_export.py)."""
 
     level: typing.Optional[str] = None           # one of feature_export.LEVELS; None: no vectors
     layers: typing.Tuple[int, ...] = (-1,)       # of "token": -1 is the last
 
 
+class Export(typing.NamedTuple):
+    """Whether to write a SavedModel of the fine-tuned model (export.py)."""
+
+    directory: typing.Optional[str] = None
+    threshold: float = float("nan")              # of the task's metric; nan: none
+
+
 class Settings(typing.NamedTuple):
-    """All that finetuning/harness.py needs beside the task."""
+    """Everything finetuning/harness.py needs besides the task."""
 
     run: Run
     inputs: Inputs
-    schedule: Schedule                           # its steps follow from the training file
+    schedule: Schedule                           # harness.with_steps fills in its steps
     duration: Duration = Duration()
     vectors: Vectors = Vectors()
+    export: Export = Export()
     grid: typing.Tuple[typing.Tuple[float, int], ...] = ()  # (learning rate, seed) of every run
     do_train: bool = False
     do_eval: bool = False
@@ -51,19 +59,20 @@ class Settings(typing.NamedTuple):
     eval_every_steps: int = 0                    # 0: every epoch
     early_stopping: int = 0                      # evaluations without a better one; 0: never
     save_errors: bool = False
+    use_checkpoint: str = "best"                 # or "last": what is scored and predicts
 
     @property
     def output_dir(self):
-        """Where checkpoints and results go."""
+        """The directory of checkpoints and results."""
         return self.run.checkpointing.output_dir
 
     @property
     def cache_dir(self):
-        """Where featurized data is kept."""
+        """The directory of cached features."""
         return self.inputs.cache_dir or self.output_dir + "/cache"
 
     def at(self, learning_rate, seed, output_dir):
-        """These settings with another rate, seed and directory; the cache stays where it is."""
+        """These settings with another rate, seed and output directory, but the same cache."""
         checkpointing = self.run.checkpointing._replace(output_dir=output_dir)
         return self._replace(
             run=self.run._replace(checkpointing=checkpointing, seed=seed),

@@ -1,71 +1,76 @@
-"""Documents -> shuffled record files on Apache Beam, for more text than one machine works through.
+"""Text -> shuffled record files on Apache Beam, for more text than one machine works through.
 
 The records are those that pretraining/shards.py makes, in another random order:
 
     files -> chunks of documents -> records -> buckets of records, by a random key -> shards
 
-A worker holds a chunk of documents, and then a bucket with its records sorted. A bucket has about
-BUCKET_BYTES however large the corpus is: there are more of them. Every key is a function of what it
-belongs to, so a bundle that the runner tries again gives the same again. What is written lies in a
-directory that all workers reach; the caller gives the shards their names (docs/scale.md).
+A worker holds a chunk of documents at a time, later a bucket, whose records it sorts. A bucket has
+about BUCKET_BYTES whatever the size of the corpus; a larger corpus has more of them. Every key is a
+function of the element, so a bundle that the runner tries again has the same results. Files are
+written to a directory that all workers reach, and get their names at the end (docs/scale.md).
 """
 
 import collections
 import contextlib
 import functools
-import io
 import itertools
 import json
-import logging
 import os
-import re
-import shlex
 import shutil
-import sys
-import tempfile
 import typing
 import uuid
 
-from util import files, sources, tfrecords
-from util.errors import UserError
+from util import console, files, tfrecords, workers
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 
-import tokenization
-from pretraining import shards
+from pretraining import beam_runs, record_maker, shard_files
 from pretraining.report import Statistics
-from text import corpus, segmentation
+from text import corpus
 
 CHUNK_CHARACTERS = 1 << 16
 BUCKET_BYTES = 1 << 26
-# How many buckets that makes is estimated from so much of the text, from so many files.
+# How much of the text the number of buckets is estimated from, and of how many files.
 SAMPLE_BYTES, SAMPLE_FILES = 1 << 18, 16
 COMPRESSED, COMPRESSION = (".gz", ".bz2", ".xz", ".zst"), 4
-# The documents of a file have numbers from that of the file << FILE_SHIFT on.
+# Documents of file n are numbered from n << FILE_SHIFT on.
 FILE_SHIFT = 40
-NUM_WORKERS_OPTION = {"DirectRunner": "direct_num_workers", "FlinkRunner": "parallelism",
-                      "DataflowRunner": "num_workers"}
-_USER_ERROR = re.compile(r"UserError: (.+?)(?: \[while running .*)?$", re.M)
-_OS_ERROR = re.compile(
-    r"Error: \[Errno \d+\] ([^:\n]+?)(?:: '([^'\n]*)'.*)?(?: \[while running .*)?$", re.M)
-_DEATH = ("a worker process died, most often killed for lack of memory; the DirectRunner holds all "
-          "records there: leave --runner out on one machine, or take a cluster's runner")
-
-# paths: list of text files; skip_bad_lines, split: as corpus.read_documents has them.
-Source = collections.namedtuple("Source", "paths skip_bad_lines split")
-
-# What a worker makes its RecordMaker of; engine: a name of segmentation.ENGINES, or None.
-Recipe = collections.namedtuple("Recipe", "vocab_file spm_model_file do_lower_case engine settings")
 
 
-@functools.lru_cache(1)
-def record_maker(recipe):
-    """A Recipe -> shards.RecordMaker, made once in a process."""
-    tokenizer = tokenization.load_tokenizer(
-        recipe.vocab_file, recipe.spm_model_file, recipe.do_lower_case)
-    return shards.RecordMaker(
-        tokenizer, recipe.engine and segmentation.load(recipe.engine), recipe.settings)
+def make_data(inputs, outputs, maker, runner, num_workers=None, options=""):
+    """Makes the record files and descriptions of some text, as shards.make_data, by a pipeline.
+
+    Args:
+      inputs: text files.
+      outputs: paths of the record files.
+      maker: record_maker.RecordMaker.
+      runner, num_workers, options: of beam_runs.run; the DirectRunner has a process for each
+        processor where num_workers is None.
+
+    Returns:
+      report.Statistics.
+
+    Raises:
+      UserError: the text or the options are wrong, the text makes fewer instances than there are
+        outputs, or a cluster did not do its work.
+    """
+    if runner == "DirectRunner":
+        num_workers = num_workers or workers.default_number()
+    console.say("%s makes the records of %d file(s); it shows no progress here",
+                runner, len(inputs))
+    with work_directory(outputs[0]) as directory:
+        beam_runs.run(functools.partial(
+            build, inputs=inputs, maker=maker, directory=directory, num_shards=len(outputs)),
+            runner, num_workers, options)
+        shards, statistics = read_results(directory)
+        if len(shards) < len(outputs):
+            raise shard_files.too_few_error(statistics.counts["instances"], outputs)
+        shard_files.publish(shards, outputs, maker.description(statistics.counts))
+    return statistics
+
+
+# A RecordMaker is not pickled for the workers, its settings are: each process makes one of them.
+_record_maker = functools.lru_cache(1)(record_maker.RecordMaker)
 
 
 # ---- the steps ----
@@ -74,14 +79,13 @@ def record_maker(recipe):
 class ReadChunks(beam.DoFn):
     """(number of a file, its path) -> (number of the first document, documents) of every chunk."""
 
-    def __init__(self, source):
-        self._source = source
+    def __init__(self, text):
+        self._text = text  # record_maker.TextSettings
 
     def process(self, element):
         number, path = element
         statistics = Statistics()
-        documents = corpus.read_documents(
-            [path], statistics.counts, self._source.skip_bad_lines, self._source.split)
+        documents = record_maker.read_documents([path], self._text, statistics.counts)
         for chunk in corpus.chunks(documents, CHUNK_CHARACTERS, statistics.counts):
             yield (number << FILE_SHIFT) + chunk.first, chunk.documents
         statistics.counts.pop("input bytes", None)
@@ -92,19 +96,18 @@ class ReadChunks(beam.DoFn):
 class MakeRecords(beam.DoFn):
     """(number of the first document, [documents]) -> (bucket, order key + record) of instances."""
 
-    def __init__(self, recipe, num_buckets):
-        self._recipe, self._num_buckets = recipe, num_buckets
+    def __init__(self, text, settings, num_buckets):
+        self._text, self._settings, self._num_buckets = text, settings, num_buckets
 
     def setup(self):
-        self._records_of = record_maker(self._recipe)
+        self._maker = _record_maker(self._text, self._settings)
 
     def process(self, element):
         first, chunks = element
-        seed, statistics = self._recipe.settings.random_seed, Statistics()
-        for ordinal, sentences in enumerate(itertools.chain.from_iterable(chunks), first):
-            for number, record in enumerate(self._records_of(sentences, statistics)):
-                key = shards.order_key(seed, ordinal, number)
-                yield key * self._num_buckets >> 64, key.to_bytes(8, "big") + record
+        statistics = Statistics()
+        documents = itertools.chain.from_iterable(chunks)
+        for key, record in self._maker.keyed_records(documents, first, statistics):
+            yield key * self._num_buckets >> 64, key.to_bytes(8, "big") + record
         yield beam.pvalue.TaggedOutput("statistics", statistics)
 
 
@@ -151,42 +154,54 @@ def _read_result(directory, name):
         return json.load(stream)
 
 
+def read_results(directory):
+    """The results of a pipeline that is done.
+
+    Returns:
+      ([(path of a shard, its number of records)], Statistics). Shards without a record are left
+      out: there are hardly more records than shards then.
+    """
+    shards = [(path, count) for _, path, count in sorted(_read_result(directory, "shards.json"))]
+    return shards, Statistics.from_json(_read_result(directory, "statistics.json"))
+
+
 # ---- the pipeline ----
 
-def buckets_a_shard(source, num_shards, recipe):
+def buckets_a_shard(inputs, maker, num_shards):
     """How many buckets a shard is made of, estimated from some of the text."""
-    spread = source.paths[::1 + len(source.paths) // SAMPLE_FILES]
+    spread = inputs[::1 + len(inputs) // SAMPLE_FILES]
     documents = (document for path in spread for document in itertools.islice(
-        corpus.read_documents(
-            [path], collections.Counter(), source.skip_bad_lines, source.split), 64))
-    text = made = 0
-    for sentences in documents:
-        text += sum(len(sentence.encode("utf-8")) for sentence in sentences)
-        made += sum(map(len, record_maker(recipe)(sentences, Statistics())))
-        if text > SAMPLE_BYTES:
+        record_maker.read_documents([path], maker.text, collections.Counter()), 64))
+    text_bytes = record_bytes = 0
+    for document in documents:
+        text_bytes += sum(len(sentence.encode("utf-8")) for sentence in document)
+        record_bytes += sum(map(len, maker(document, Statistics())))
+        if text_bytes > SAMPLE_BYTES:
             break
     size = sum(files.size(path) * (COMPRESSION if path.lower().endswith(COMPRESSED) else 1)
-               for path in source.paths)
-    return 1 + int(size * made / max(text, 1) / num_shards / BUCKET_BYTES)
+               for path in inputs)
+    return 1 + int(size * record_bytes / max(text_bytes, 1) / num_shards / BUCKET_BYTES)
 
 
-def build(pipeline, source, recipe, directory, num_shards, per_shard):
-    """Adds all steps to a beam.Pipeline; "shards.json" and "statistics.json" are its results.
+def build(pipeline, inputs, maker, directory, num_shards):
+    """Adds all steps to a beam.Pipeline; `read_results` reads what they write.
 
-    No Reshuffle: its keys are drawn at random, and a runner that computes a lost part again would
-    spread it otherwise than before.
+    No Reshuffle: its keys are drawn at random, so a runner that computes a lost part again would
+    distribute it differently.
     """
-    chunks, read = (
+    per_shard = buckets_a_shard(inputs, maker, num_shards)
+    chunks, text_statistics = (
         pipeline
-        | "files" >> beam.Create(list(enumerate(source.paths)), reshuffle=False)
+        | "files" >> beam.Create(list(enumerate(inputs)), reshuffle=False)
         | "spread files" >> beam.GroupByKey()
         | "file" >> beam.MapTuple(lambda number, paths: (number, *paths))
-        | "read" >> beam.ParDo(ReadChunks(source)).with_outputs("statistics", main="chunks"))
-    records, made = (
+        | "read" >> beam.ParDo(ReadChunks(maker.text)).with_outputs("statistics", main="chunks"))
+    records, record_statistics = (
         chunks
         | "spread chunks" >> beam.GroupByKey()
-        | "make" >> beam.ParDo(MakeRecords(recipe, num_shards * per_shard)).with_outputs(
-            "statistics", main="records"))
+        | "make" >> beam.ParDo(MakeRecords(
+            maker.text, maker.settings, num_shards * per_shard)).with_outputs(
+                "statistics", main="records"))
     _ = (
         records
         | "shuffle" >> beam.GroupByKey()
@@ -197,159 +212,11 @@ def build(pipeline, source, recipe, directory, num_shards, per_shard):
         | "list of shards" >> beam.combiners.ToList()
         | "shards.json" >> beam.Map(_write_result, directory, "shards.json"))
     _ = (
-        (read, made)
+        (text_statistics, record_statistics)
         | beam.Flatten()
         | "sum" >> beam.CombineGlobally(sum_statistics)
         | "numbers" >> beam.Map(lambda statistics: statistics.to_json())
         | "statistics.json" >> beam.Map(_write_result, directory, "statistics.json"))
-
-
-def run(source, recipe, directory, num_shards, runner, num_workers=None, options=""):
-    """Makes all shards.
-
-    Args:
-      source: Source.
-      recipe: Recipe.
-      directory: of `work_directory`; the shards are written there.
-      num_shards: how many, all about equally large.
-      runner: a key of NUM_WORKERS_OPTION, or another runner of Beam.
-      num_workers: processes of the DirectRunner, workers of a cluster; None: the runner decides.
-      options: more options of Beam, as on a command line.
-
-    Returns:
-      ([(path of a shard, its number of records)], Statistics). Shards without a record are not
-      among them: there are hardly more records than shards then.
-
-    Raises:
-      UserError: the text or the options are wrong, or a cluster did not do its work.
-    """
-    arguments = _arguments(runner, num_workers, options)
-    with _importable_in_children(), _held_stderr() as (own_stderr, show), _log(runner, own_stderr):
-        try:
-            pipeline = beam.Pipeline(options=_options(runner, arguments))
-            per_shard = buckets_a_shard(source, num_shards, recipe)
-            build(pipeline, source, recipe, directory, num_shards, per_shard)
-            _finish(pipeline.run())
-        except Exception as error:
-            text = "%s: %s" % (type(error).__name__, str(error).strip())
-            mistake = find_mistake(text)
-            if mistake:
-                raise UserError(mistake) from None
-            show()
-            if runner == "DirectRunner":
-                raise
-            raise UserError("--runner=%s: %s; check --beam_options and the log above" % (
-                runner, text.split("\n")[-1].strip(" .:"))) from None
-    shards = [(path, count) for _, path, count in sorted(_read_result(directory, "shards.json"))]
-    return shards, Statistics.from_json(_read_result(directory, "statistics.json"))
-
-
-def _arguments(runner, num_workers, options):
-    """What Beam parses; of an option that is given twice the last one counts."""
-    arguments = []
-    if runner == "DirectRunner":
-        arguments.append("--direct_running_mode=multi_processing")
-    if num_workers and runner not in NUM_WORKERS_OPTION:
-        raise UserError("--num_workers=%d: %s takes as many as its cluster offers; leave it out"
-                        % (num_workers, runner))
-    if num_workers:
-        arguments.append("--%s=%d" % (NUM_WORKERS_OPTION[runner], num_workers))
-    try:
-        return arguments + shlex.split(options) + ["--runner=%s" % runner]
-    except ValueError as error:
-        raise UserError("--beam_options=%s: %s; write it like a command line, --name=value ..."
-                        % (options, error)) from None
-
-
-def _options(runner, arguments):
-    """List of str -> PipelineOptions; a cluster's runner may know more options than Beam here."""
-    options, usage = PipelineOptions(arguments), io.StringIO()
-    try:
-        with contextlib.redirect_stderr(usage):
-            unknown = set(options.get_all_options(retain_unknown_options=True))
-            unknown -= set(options.get_all_options())
-    except SystemExit:  # argparse has written its usage, and what is wrong in the last line
-        problem = usage.getvalue().strip().split("\n")[-1].split("error: ")[-1]
-        raise UserError("--beam_options: %s; correct it" % problem) from None
-    if unknown and runner == "DirectRunner":
-        raise UserError("--beam_options: %s has no option --%s; check the name"
-                        % (runner, ", --".join(sorted(unknown))))
-    return options
-
-
-def _finish(result):
-    """Waits for the end of a pipeline; Ctrl-C ends it on the cluster, too."""
-    try:
-        state = result.wait_until_finish()
-    except KeyboardInterrupt:
-        result.cancel()
-        raise
-    if state != beam.runners.runner.PipelineState.DONE:
-        raise RuntimeError("the pipeline ended as %s" % state)
-
-
-def find_mistake(text):
-    """An error of Beam, tracebacks of a worker included -> the sentence of a UserError there.
-
-    So with an OSError (a full disk) and a worker that was killed; None if there is nothing known.
-    """
-    found = _USER_ERROR.search(text)
-    if found:
-        return found.group(1)
-    found = _OS_ERROR.search(text)
-    if found:
-        return "%s: %s" % (found.group(2) or "writing", found.group(1))
-    return _DEATH if "Channel closed prematurely" in text else None
-
-
-@contextlib.contextmanager
-def _importable_in_children():
-    """Worker processes of this machine find this project's modules, wherever it was started."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sources.ROOT, before]))
-    try:
-        yield
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
-
-
-@contextlib.contextmanager
-def _held_stderr():
-    """Keeps what this process and its children write to standard error: (the real one, show).
-
-    A worker process writes a traceback of every exception, also of a UserError; show() shows what
-    was kept.
-    """
-    def show():
-        sys.stderr.flush()
-        held.seek(0)
-        own.write(held.read().decode("utf-8", "replace"))
-        own.flush()
-
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(2), "w") as own:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield own, show
-        finally:
-            sys.stderr.flush()
-            os.dup2(own.fileno(), 2)
-
-
-@contextlib.contextmanager
-def _log(runner, stream):
-    """What a cluster's runner says (where the job is to be seen, its state), without tracebacks."""
-    logger, handler = logging.getLogger("apache_beam"), logging.StreamHandler(stream)
-    handler.addFilter(lambda record: record.levelno < logging.ERROR)
-    if runner != "DirectRunner":
-        logger.setLevel(logging.INFO)
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 @contextlib.contextmanager

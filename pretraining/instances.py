@@ -1,45 +1,59 @@
 """A document -> pre-training instances: a pure function of text, settings and seed.
 
-Sentence-order pairs of one document, whole words and n-gram spans to mask, 80/10/10 (ALBERT paper,
-sections 3.1 and 4.1). Drivers (create_pretraining_data.py, pretraining/beam.py) read documents and
-write instances; the same document gives the same instances whoever calls.
+Sentence-order pairs of one document (ALBERT paper, section 3.1), masked by masking.py. The drivers,
+shards.py and beam.py, read documents and write instances; the same document gives the same
+instances under both.
 """
 
-import bisect
-import collections
-import functools
 import hashlib
-import itertools
 import random
+import typing
 
 import numpy as np
 
 import tokenization
+from pretraining import masking
 
-Settings = collections.namedtuple("Settings", [
-    "max_seq_length",           # S, [CLS] and [SEP] included
-    "max_predictions_per_seq",  # P
-    "masked_lm_prob",           # share of tokens to mask
-    "short_seq_prob",           # share of documents cut to a random shorter length
-    "dupe_factor",              # how often a document is used, each time with other masks
-    "ngram",                    # longest span in whole words, p(n) ~ 1/n
-    "whole_words",              # False: every token is a word of its own
-    "brightmart_labels",        # labels of later characters of a word are the ids of `##字`
-    "store_word_starts",        # nothing is masked: dynamic_masking.py does it while training
-    "random_seed",
-])
+_NO_POSITIONS = np.zeros(0, np.int32)
 
-# The sentences of a document one after another. ids: int32 [T]; starts: bool [T], whether a token
-# begins a word; bounds: int [sentences + 1], where each sentence begins and the last one ends;
-# unknown: the pieces of text that became [UNK].
-Document = collections.namedtuple("Document", "ids starts bounds seed unknown")
 
-# One training example before padding. tokens: int [L], masked; segments, starts: bool [L];
-# positions, labels: int [M]; is_swapped: the sentence-order label; span_lengths: words in every
-# masked span. With store_word_starts nothing is masked: positions and span_lengths are empty and
-# labels [L] are those of every token, should it be masked.
-Instance = collections.namedtuple(
-    "Instance", "tokens segments starts positions labels is_swapped span_lengths")
+class Settings(typing.NamedTuple):
+    """All that instances depend on besides the text and the vocabulary."""
+    max_seq_length: int           # S, [CLS] and [SEP] included
+    max_predictions_per_seq: int  # P
+    masked_lm_prob: float         # share of tokens to mask
+    short_seq_prob: float         # share of documents cut to a random shorter length
+    dupe_factor: int              # how often a document is used, each time with other masks
+    ngram: int                    # longest span in whole words, p(n) ~ 1/n
+    whole_words: bool             # False: every token is a word of its own
+    brightmart_labels: bool       # labels of later characters of a word are the ids of `##字`
+    store_word_starts: bool       # nothing is masked: dynamic_masking.py does it while training
+    random_seed: int
+    favor_shorter_ngram: bool = True  # else the longest span is the likeliest
+
+
+class Document(typing.NamedTuple):
+    """The tokens of a document, its sentences concatenated."""
+    ids: np.ndarray     # int32 [T]
+    starts: np.ndarray  # bool [T], whether a token begins a word
+    bounds: np.ndarray  # int [sentences + 1], where each sentence begins and the last one ends
+    seed: bytes         # a hash of the text
+    unknown: list       # the pieces of text that became [UNK]
+
+
+class Instance(typing.NamedTuple):
+    """A training example of L tokens, M of them masked, before padding.
+
+    With store_word_starts nothing is masked: positions and span_lengths are empty, and labels [L]
+    are those that the tokens have if they are masked later.
+    """
+    tokens: np.ndarray     # int32 [L], with [CLS], [SEP] and [MASK]
+    segments: np.ndarray   # bool [L], False up to the first [SEP]
+    starts: np.ndarray     # bool [L], whether a token begins a word
+    positions: np.ndarray  # int32 [M], sorted
+    labels: np.ndarray     # int32 [M]
+    is_swapped: int        # the sentence-order label
+    span_lengths: list     # words in every masked span
 
 
 def encode_document(sentences, tokenizer, boundaries=None):
@@ -73,10 +87,11 @@ def encode_document(sentences, tokenizer, boundaries=None):
 
 
 def document_instances(document, settings, vocabulary):
-    """Yields every Instance of a Document, `dupe_factor` times over.
+    """Yields the Instances of a Document, made anew `dupe_factor` times.
 
-    The seed of a (document, duplicate) is made of the document's text, so neither its place in the
-    corpus nor the number of workers matters. A document of fewer than two sentences yields none.
+    Each (document, duplicate) has its own seed, from the document's text, so neither its position
+    in the corpus nor the number of workers matters. A document of fewer than two sentences yields
+    none.
     """
     for duplicate in range(settings.dupe_factor):
         rng = random.Random("%d %s %d" % (settings.random_seed, document.seed.hex(), duplicate))
@@ -87,7 +102,7 @@ def document_instances(document, settings, vocabulary):
 def sentence_order_pairs(document, settings, rng):
     """Yields pairs of consecutive segments, (begin, end) token ranges in the order of the text.
 
-    Sentences are gathered up to the target length and cut in two between sentences (as BERT's and
+    Sentences are collected up to a target length and split in two between sentences (as BERT's and
     ALBERT's create_instances_from_document, but never with a segment of another document).
     """
     bounds = document.bounds.tolist()
@@ -111,14 +126,14 @@ def sentence_order_pairs(document, settings, rng):
 
 
 def truncate_pair(first, second, room, starts, rng):
-    """Cuts two token ranges to `room` tokens together, each at both ends at random (as BERT)."""
+    """Truncates two token ranges to `room` tokens together, each at random ends (as BERT)."""
     keep = tokenization.fit_pair(first[1] - first[0], second[1] - second[0], room)
-    return tuple(_cut(segment, length, starts, rng)
+    return tuple(_truncate(segment, length, starts, rng)
                  for segment, length in zip((first, second), keep))
 
 
-def _cut(segment, length, starts, rng):
-    """Cuts a range to `length` tokens, each from a random end, and then the rests of cut words."""
+def _truncate(segment, length, starts, rng):
+    """Drops tokens at random ends down to `length`, and then what is left of words cut in two."""
     begin, end = segment
     surplus = end - begin - length
     if not surplus:
@@ -130,7 +145,7 @@ def _cut(segment, length, starts, rng):
         whole_begin += 1
     while whole_end > whole_begin and whole_end < end and not starts[whole_end]:
         whole_end -= 1
-    # A word longer than the segment (an address, say) cannot be kept whole.
+    # A word longer than the segment (a URL, say) cannot be kept whole.
     return (whole_begin, whole_end) if whole_begin < whole_end else (cut_begin, cut_end)
 
 
@@ -139,14 +154,14 @@ def make_instance(document, first, second, settings, vocabulary, rng):
     is_swapped = rng.random() < 0.5
     if is_swapped:
         first, second = second, first
-    middle = 1 + first[1] - first[0]  # where the first [SEP] stands
+    middle = 1 + first[1] - first[0]  # position of the first [SEP]
     tokens = np.empty(middle + second[1] - second[0] + 2, np.int32)
     tokens[0], tokens[middle], tokens[-1] = (
         vocabulary.cls_id, vocabulary.sep_id, vocabulary.sep_id)
     tokens[1:middle] = document.ids[first[0]:first[1]]
     tokens[middle + 1:-1] = document.ids[second[0]:second[1]]
     segments = np.arange(len(tokens)) > middle
-    starts = np.ones(len(tokens), bool)  # the specials are words of their own
+    starts = np.ones(len(tokens), bool)  # [CLS] and [SEP] each count as a word
     if settings.whole_words:
         starts[2:middle] = document.starts[first[0] + 1:first[1]]
         starts[middle + 2:-1] = document.starts[second[0] + 1:second[1]]
@@ -154,95 +169,30 @@ def make_instance(document, first, second, settings, vocabulary, rng):
     if settings.brightmart_labels:
         labels[~starts] = vocabulary.continuation_ids[tokens[~starts]]
     if settings.store_word_starts:
-        return Instance(tokens, segments, starts, _NONE, labels, int(is_swapped), [])
-    positions, span_lengths = choose_positions(
-        starts, middle, mask_budget(len(tokens), settings), settings.ngram, rng)
-    replace(tokens, positions, vocabulary, rng)
+        return Instance(tokens, segments, starts, _NO_POSITIONS, labels, int(is_swapped), [])
+    positions, span_lengths = masking.choose_positions(
+        starts, middle, masking.mask_budget(len(tokens), settings),
+        masking.span_law(settings.ngram, settings.favor_shorter_ngram), rng)
+    masking.replace(tokens, positions, vocabulary, rng)
     return Instance(tokens, segments, starts, positions, labels[positions], int(is_swapped),
                     span_lengths)
 
 
-_NONE = np.zeros(0, np.int32)
+class Vocabulary:
+    """The ids of a tokenizer that instances need: special ones, random tokens, `##字`.
 
-
-def mask_budget(length, settings):
-    """How many of `length` tokens are masked, at most."""
-    return min(settings.max_predictions_per_seq,
-               max(1, int(round(length * settings.masked_lm_prob))))
-
-
-@functools.lru_cache()
-def span_law(ngram):
-    """The cumulated p(n) ~ 1/n of spans of 1...ngram words: 3 -> [6/11, 9/11, 1]."""
-    weights = [1.0 / length for length in range(1, ngram + 1)]
-    return [total / sum(weights) for total in itertools.accumulate(weights)]
-
-
-def choose_positions(starts, middle, budget, ngram, rng):
-    """Draws spans of 1...ngram whole words, p(n) ~ 1/n (ALBERT paper, section 3.1).
-
-    Args:
-      starts: bool [L], whether a token begins a word.
-      middle: where the first [SEP] stands; it, [CLS] and the last token are never masked and no
-        span crosses them.
-      budget: at most so many tokens.
-      ngram: the longest span, in words.
-      rng: random.Random.
-
-    Returns:
-      (sorted token positions, words in every span in the order drawn). A span over the budget is
-      shortened to the words that fit.
+    Attributes:
+      cls_id, sep_id, mask_id, pad_id: int.
+      ordinary_ids: list of the ids that a random token is drawn from.
+      continuation_ids: int [V], for an id of `字` that of `##字` where there is one, else itself.
     """
-    word_bounds = np.flatnonzero(starts).tolist() + [len(starts)]
-    taken = bytearray(len(word_bounds) - 1)
-    taken[0] = taken[bisect.bisect_left(word_bounds, middle)] = taken[-1] = 1
-    law = span_law(ngram)[:-1]
-    positions, span_lengths = [], []
-    misses = 0
-    while len(positions) < budget and misses < 20:
-        wanted = 1 + bisect.bisect_right(law, rng.random())
-        begin, end = _free_span(taken, wanted, rng)
-        while end > begin and word_bounds[end] - word_bounds[begin] > budget - len(positions):
-            end -= 1
-        if begin == end:
-            misses += 1
-            continue
-        taken[begin:end] = b"\1" * (end - begin)
-        positions.extend(range(word_bounds[begin], word_bounds[end]))
-        span_lengths.append(end - begin)
-    return np.array(sorted(positions), np.int32), span_lengths
-
-
-def _free_span(taken, wanted, rng, tries=8):
-    """A random range of `wanted` words that are not taken; an empty one when none is found."""
-    places = len(taken) - wanted + 1
-    for _ in range(tries if places > 0 else 0):
-        begin = int(rng.random() * places)
-        if taken.find(1, begin, begin + wanted) < 0:
-            return begin, begin + wanted
-    return 0, 0
-
-
-def replace(tokens, positions, vocabulary, rng):
-    """In place, a token at a time: 80 % [MASK], 10 % a random token, 10 % kept (BERT)."""
-    for position in positions:
-        chance = rng.random()
-        if chance < 0.8:
-            tokens[position] = vocabulary.mask_id
-        elif chance < 0.9:
-            ordinary = vocabulary.ordinary_ids
-            tokens[position] = ordinary[int(rng.random() * len(ordinary))]
-
-
-class Vocabulary(object):
-    """What masking needs to know of a tokenizer: special ids, random tokens, `##字` ids."""
 
     def __init__(self, tokenizer):
         self.cls_id, self.sep_id = tokenizer.cls_id, tokenizer.sep_id
         self.mask_id, self.pad_id = tokenizer.mask_id, tokenizer.pad_id
-        special = {self.cls_id, self.sep_id, self.mask_id, self.pad_id, tokenizer.unk_id}
-        self.ordinary_ids = [index for index in range(tokenizer.vocab_size)
-                             if index not in special]
+        self.ordinary_ids = masking.ordinary_ids(
+            tokenizer.vocab_size,
+            (self.cls_id, self.sep_id, self.mask_id, self.pad_id, tokenizer.unk_id))
         vocab = tokenizer.vocab
         self.continuation_ids = np.array(
             [vocab.get("##" + token, index) if len(token) == 1 and token > "\u2e7f" else index
@@ -250,11 +200,7 @@ class Vocabulary(object):
 
 
 def instance_features(instance, settings):
-    """An Instance -> {feature name: array}, padded.
-
-    Names and lengths are the original codes'. With store_word_starts there are `word_starts` (and
-    `label_ids`, where they are not the tokens) in place of what is masked.
-    """
+    """An Instance -> {name: padded array}, as records.masked_spec or unmasked_spec has them."""
     long, short = settings.max_seq_length, settings.max_predictions_per_seq
     features = {
         "input_ids": _padded(instance.tokens, long),
@@ -275,7 +221,7 @@ def instance_features(instance, settings):
 
 
 def _padded(values, size):
-    """[n] -> [size], with zeros behind."""
+    """[n] -> [size], padded with zeros at the end."""
     array = np.zeros(size, values.dtype)
     array[:len(values)] = values
     return array

@@ -1,6 +1,6 @@
 """The objectives of pre-training, masked LM and sentence order, as the model_fn of an Estimator.
 
-    model_fn = objectives.model_fn_builder(config, run, schedule, data_shape, baseline)
+    model_fn = objectives.model_fn_builder(config, run, schedule, 512, 51)
     estimator = estimators.create(model_fn, run)
 """
 
@@ -11,11 +11,11 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import optimization
-from training import estimators, flops, hooks, step
+from training import estimators, flops, hooks, restoring, step
 
 
 def pretraining_outputs(config, build, features, total_weight=None):
-    """The two heads -> (masked LM, sentence order), each a loss, [n] of them and logits [n, ...].
+    """(masked LM, sentence order), each (loss, per-example losses [n], logits [n, ...]).
 
     Args:
       build: function of (features, output_positions) -> the AlbertModel over them.
@@ -33,32 +33,33 @@ def pretraining_outputs(config, build, features, total_weight=None):
 
 
 def pretraining_shares(config, build, features, total_weight, num_parts):
-    """A part of a batch -> its shares of (loss, {published name: scalar}), which add up.
+    """A part of a batch -> its shares of (loss, {metric name: scalar}), which add up.
 
     Args:
       build: as in `pretraining_outputs`.
       total_weight: sum of the masked_lm_weights of the whole batch.
-      num_parts: how many such parts the batch has.
+      num_parts: the number of parts of the batch.
     """
     masked_lm, sentence_order = pretraining_outputs(config, build, features, total_weight)
     weights = tf.reshape(features["masked_lm_weights"], [-1])
-    right = tf.equal(tf.argmax(masked_lm[2], -1, output_type=tf.int32),
-                     tf.reshape(features["masked_lm_ids"], [-1]))
-    order = tf.equal(tf.argmax(sentence_order[2], -1, output_type=tf.int32),
-                     tf.reshape(features["next_sentence_labels"], [-1]))
+    lm_correct = tf.equal(tf.argmax(masked_lm[2], -1, output_type=tf.int32),
+                          tf.reshape(features["masked_lm_ids"], [-1]))
+    order_correct = tf.equal(tf.argmax(sentence_order[2], -1, output_type=tf.int32),
+                             tf.reshape(features["next_sentence_labels"], [-1]))
     values = collections.OrderedDict([
         ("masked_lm_loss", masked_lm[0]),
         ("masked_lm_accuracy",
-         tf.reduce_sum(weights * tf.cast(right, tf.float32)) / (total_weight + 1e-5)),
+         tf.reduce_sum(weights * tf.cast(lm_correct, tf.float32)) / (total_weight + 1e-5)),
         ("sentence_order_loss", sentence_order[0] / num_parts),
-        ("sentence_order_accuracy", tf.reduce_mean(tf.cast(order, tf.float32)) / num_parts),
+        ("sentence_order_accuracy",
+         tf.reduce_mean(tf.cast(order_correct, tf.float32)) / num_parts),
     ])
     return values["masked_lm_loss"] + values["sentence_order_loss"], values
 
 
 def evaluation_metrics(lm_example_loss, lm_logits, labels, weights, order_example_loss,
                        order_logits, order_labels):
-    """Streaming metrics over all batches, by the names of the originals."""
+    """Streaming metrics over all batches, named as in the original code."""
     weights = tf.reshape(weights, [-1])
     labels, order_labels = tf.reshape(labels, [-1]), tf.reshape(order_labels, [-1])
     return {
@@ -76,9 +77,10 @@ def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_
     Args:
       config: an AlbertConfig.
       run: settings.Run.
-      schedule: settings.Schedule; None where nothing is trained.
-      max_seq_length, max_predictions_per_seq: as the records were made.
-      baseline: the masked-LM accuracy of guessing by frequency, for the warning about it, or None.
+      schedule: settings.Schedule; None without training.
+      max_seq_length, max_predictions_per_seq: those of the records.
+      baseline: the masked-LM accuracy of always guessing the most frequent token, to warn of
+        stagnation at it; None for no warning.
     """
 
     def build(mode, features, output_positions=None):
@@ -102,7 +104,7 @@ def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions={
                 "sequence_output": model.get_sequence_output(),
                 "pooled_output": model.get_pooled_output()})
-        return evaluation_spec(config, build_for_mode, features)
+        return evaluation_spec(config, build_for_mode, features, run, trained)
 
     return model_fn
 
@@ -114,22 +116,31 @@ def training_loss(config, build, features, run):
       build: as in `pretraining_outputs`.
       run: settings.Run.
     """
-    # The mean over the devices: their losses are then sums over their own predictions by the
-    # average number of predictions, and the mean of those is the loss of the whole batch.
+    # Averaged over the devices: each device then divides the sum of its losses by the average
+    # number of predictions, and the mean of the results is the loss of the whole batch.
     total_weight, = optimization.mean_over_replicas(
         [tf.reduce_sum(features["masked_lm_weights"])], run.devices.use_tpu)
     num_parts = run.batches.gradient_accumulation_steps
     return lambda part: pretraining_shares(config, build, part, total_weight, num_parts)
 
 
-def evaluation_spec(config, build, features):
-    """The TPUEstimatorSpec of an evaluation; arguments as in `pretraining_outputs`."""
+def evaluation_spec(config, build, features, run, trained):
+    """The TPUEstimatorSpec of an evaluation.
+
+    Args:
+      config, build, features: as in `pretraining_outputs`.
+      run: settings.Run.
+      trained: the run's own checkpoint; without one the initial checkpoint is evaluated.
+    """
     masked_lm, sentence_order = pretraining_outputs(config, build, features)
+    scaffold_fn = restoring.restore_scaffold(
+        config, run.initial, trained, run.devices.use_tpu, needs_head=True)
     return tf.estimator.tpu.TPUEstimatorSpec(
         tf.estimator.ModeKeys.EVAL, loss=masked_lm[0] + sentence_order[0],
         eval_metrics=(evaluation_metrics, [
             masked_lm[1], masked_lm[2], features["masked_lm_ids"], features["masked_lm_weights"],
-            sentence_order[1], sentence_order[2], features["next_sentence_labels"]]))
+            sentence_order[1], sentence_order[2], features["next_sentence_labels"]]),
+        scaffold_fn=scaffold_fn)
 
 
 def step_work(config, run, max_seq_length, max_predictions_per_seq):
@@ -138,12 +149,12 @@ def step_work(config, run, max_seq_length, max_predictions_per_seq):
     return hooks.Work(
         examples, examples * max_seq_length,
         flops.training_flops(config, examples, max_seq_length, max_predictions_per_seq),
-        # The peak is one device's, in float32.
+        # The peak is measured on one device, in float32.
         None if run.devices.amp or estimators.replicas() > 1 else flops.measure_matmul_peak)
 
 
 def stagnation_hooks(scalars, schedule, baseline):
-    """The warning about a masked-LM accuracy that stays at `baseline`, if there is one."""
+    """The hook that warns when the masked-LM accuracy stays at `baseline`; none without one."""
     if not baseline:
         return []
     return [hooks.StagnationHook(
@@ -155,7 +166,7 @@ def stagnation_hooks(scalars, schedule, baseline):
 
 
 def serving_input_fn(max_seq_length):
-    """The inputs of the exported encoder: three int32 [B, S]."""
+    """The inputs of the exported encoder: three int32 tensors [B, S]."""
     features = {name: tf.placeholder(tf.int32, [None, max_seq_length], name)
                 for name in ("input_ids", "input_mask", "segment_ids")}
     return tf.estimator.export.ServingInputReceiver(features, features)

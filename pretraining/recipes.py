@@ -1,10 +1,10 @@
-"""Which rate, warmup and number of steps suit a size of model, an optimizer and a batch.
+"""Recommended learning rate, warmup and steps by model size, optimizer and batch size.
 
     recipe = recipes.resolve(config, "adamw", step_examples=32, num_train_steps=4000)
     recipe.learning_rate, recipe.num_warmup_steps  # 0.0002, 200 for a tiny config
     recipe.sentences  # what was chosen and why, and warnings, a line each
 
-They are for training from random weights. docs/recipes.md has the table with its sources.
+For training from random weights. docs/recipes.md has the table with its sources.
 """
 
 import collections
@@ -47,27 +47,49 @@ ROWS = (
 )
 RECIPES = {size[0]: {row.optimizer: row for row in ROWS if row.name == size[0]} for size in SIZES}
 
-# The highest peak of any source: RoBERTa-base with AdamW, LAMB's paper at batch 32768.
+# The highest peak rates of the sources: RoBERTa-base with AdamW, LAMB's paper at batch 32768.
 HIGHEST_RATE = {"adamw": 6e-4, "lamb": 5e-3}
 
-# Batches that the sources trained with; outside of them the rule is only extrapolated.
+# The batch sizes of the sources; outside this range the square-root rule is an extrapolation.
 KNOWN_BATCHES = {"adamw": (16, 8192), "lamb": (512, 32768)}
-OUTSIDE = {("adamw", True): "accumulate gradients", ("adamw", False): "--optimizer=lamb is for it",
-           ("lamb", True): "--optimizer=adamw is for it", ("lamb", False): "take a smaller batch"}
+OUTSIDE = {("adamw", True): "accumulate gradients", ("adamw", False): "use --optimizer=lamb",
+           ("lamb", True): "use --optimizer=adamw", ("lamb", False): "take a smaller batch"}
 
-# A given rate this many times the recipe's is warned of.
+# From so many examples an update LAMB is chosen: half of the batch of both ALBERT codes.
+LAMB_FROM = 2048
+
+# A learning rate of more than this many times the recipe's causes a warning.
 FAR = 3.0
 
 
 def size_of(config):
     """The smallest published size at least as wide and as deep as `config`, else "xxlarge".
 
-    A model between two sizes so gets the larger one's recipe, which has the lower rate.
+    A model between two sizes thus gets the larger one's recipe, which has the lower rate.
     """
     for name, hidden_size, num_hidden_layers in SIZES:
         if config.hidden_size <= hidden_size and config.num_hidden_layers <= num_hidden_layers:
             return name
     return SIZES[-1][0]
+
+
+def choose_optimizer(optimizer, learning_rate, step_examples):
+    """The optimizer to train with, and why, as a sentence.
+
+    Args:
+      optimizer: "adamw", "lamb", or None where none was given.
+      learning_rate: the rate that was given, or None.
+      step_examples: examples an update.
+    """
+    if optimizer:
+        return optimizer, "--optimizer=%s was given" % optimizer
+    if learning_rate is not None:
+        return "lamb", ("--learning_rate without --optimizer means LAMB, as in both originals; "
+                        "--optimizer=adamw for AdamW")
+    if step_examples >= LAMB_FROM:
+        return "lamb", "--optimizer not given: LAMB for %d examples an update" % step_examples
+    return "adamw", ("--optimizer not given: AdamW for %d examples an update, under %d"
+                     % (step_examples, LAMB_FROM))
 
 
 def recipe_for(config, optimizer):
@@ -83,11 +105,11 @@ def _row(name, optimizer):
 
 
 def scaled(recipe, step_examples, optimizer=None):
-    """The peak rate for `step_examples` examples an update, to three digits.
+    """The peak rate for `step_examples` examples per update, to three digits.
 
     The rate grows with the square root of the batch (LAMB: You et al. 2019; Adam: Malladi et al.
-    2022) up to HIGHEST_RATE. Another optimizer than the recipe's starts from its own row, as the
-    rates of the two have no fixed ratio.
+    2022) up to HIGHEST_RATE. An optimizer other than the recipe's has its own row, since the rates
+    of the two have no fixed ratio.
     """
     if step_examples < 1:
         raise UserError("step_examples=%s: expected at least 1 example an update" % step_examples)
@@ -97,7 +119,7 @@ def scaled(recipe, step_examples, optimizer=None):
 
 
 def warmup_steps(recipe, num_train_steps):
-    """The recipe's share of the steps, and not less than 2000 or a twentieth of them.
+    """The recipe's share of the steps, but at least 2000 or a twentieth, whichever is fewer.
 
     1% of a short run would be a handful of steps, while Adam's second moment (0.999) needs about
     2 / (1 - 0.999) of them (Ma and Yarats 2019).
@@ -108,18 +130,18 @@ def warmup_steps(recipe, num_train_steps):
 
 def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train_steps=None,
             num_warmup_steps=None):
-    """What to train with: a number that is given is kept, a None comes from the table.
+    """The numbers to train with: given ones are kept, None is replaced from the table.
 
     Args:
       config: has hidden_size and num_hidden_layers.
       optimizer: "adamw" or "lamb".
-      step_examples: examples an update, all accumulated parts together.
+      step_examples: examples per update, all accumulated parts together.
 
     Returns:
       Resolved; warnings among its sentences begin with "warning: ".
 
     Raises:
-      UserError: an unknown optimizer, or a batch of less than 1.
+      UserError: an unknown optimizer, or a batch size below 1.
     """
     recipe = recipe_for(config, optimizer)
     sentences = []
@@ -143,18 +165,18 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
 
 
 def rate_sentences(config, recipe, step_examples, learning_rate, advised):
-    """Lines on the rate: the `advised` one where none is given, and warnings."""
-    place = "albert %s (%d wide, %d layers), %s, %d examples an update" % (
+    """Lines on the rate: the `advised` one if none is given, and warnings."""
+    setting = "albert %s (%d wide, %d layers), %s, %d examples an update" % (
         recipe.name, config.hidden_size, config.num_hidden_layers, recipe.optimizer, step_examples)
     lines = []
     if learning_rate is None:
         lines.append("--learning_rate not given: %g for %s (%g at %d: %s)" % (
-            advised, place, recipe.learning_rate, recipe.train_batch_size, recipe.source))
+            advised, setting, recipe.learning_rate, recipe.train_batch_size, recipe.source))
     elif learning_rate > FAR * advised:
         lines.append(
             "warning: --learning_rate=%g is %.1f times the recipe's %g for %s; with such rates the "
             "loss tends to stay at chance, the more so the larger the model; see docs/recipes.md"
-            % (learning_rate, learning_rate / advised, advised, place))
+            % (learning_rate, learning_rate / advised, advised, setting))
     fewest, most = KNOWN_BATCHES[recipe.optimizer]
     if not fewest <= step_examples <= most:
         lines.append("warning: %d examples an update are outside of the %d to %d that %s is known "

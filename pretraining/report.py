@@ -1,17 +1,17 @@
-"""What was made of a corpus, in numbers, and what looks wrong with it, in words."""
+"""Statistics of the instances made from a corpus, and warnings about what looks wrong with it."""
 
 import collections
 
-# Above these shares something is said.
+# Warning thresholds.
 UNKNOWN_SHARE, DROPPED_SHARE, CUT_SHARE, BAD_LINE_SHARE = 0.02, 0.5, 0.2, 0.01
-SHOWN_CHARACTERS = 50
+SHOWN_CHARACTERS = 50  # unknown ones in a report
 
 
 class Statistics:
-    """Counts over documents and instances; those of several workers add up.
+    """Counts of documents and instances; those of several workers can be added up.
 
     Attributes:
-      counts: Counter of what closing_table names, and more.
+      counts: Counter of documents, instances, tokens and more, by name.
       lengths: Counter {tokens of an instance: instances}.
       span_lengths: Counter {words of a masked span: spans}.
       unknown: Counter {character that the vocabulary lacks, or "a…" for a word: how often}.
@@ -24,7 +24,7 @@ class Statistics:
     names = ("counts", "lengths", "span_lengths", "unknown")
 
     def add_document(self, sentences, document, vocab):
-        """Counts a document as it was read and as instances.Document."""
+        """Counts a document: a list of sentences and the instances.Document of them."""
         self.counts["documents"] += 1
         self.counts["sentences"] += len(sentences)
         self.counts["tokens of the text"] += len(document.ids)
@@ -32,13 +32,13 @@ class Statistics:
         if len(document.bounds) < 3:
             self.counts["documents dropped (fewer than two sentences)"] += 1
         for piece in document.unknown:
-            lacking = [char for char in piece.lower()
+            missing = [char for char in piece.lower()
                        if not {char, "##" + char, "▁" + char} & vocab.keys()]
-            # Of a word whose characters all have tokens, its first: there is no end of words.
-            self.unknown.update(lacking or [piece[:1] + "…"])
+            # A word whose characters are all known counts by its first one: words are too many.
+            self.unknown.update(missing or [piece[:1] + "…"])
 
     def add_instance(self, instance):
-        """Counts a instances.Instance."""
+        """Counts an instances.Instance."""
         self.counts["instances"] += 1
         self.counts["instances swapped"] += instance.is_swapped
         self.counts["tokens"] += len(instance.tokens)
@@ -74,57 +74,67 @@ class Statistics:
 
 
 def warnings(statistics, settings):
-    """What looks wrong, a sentence each, with the likely remedy.
+    """A list of sentences: what looks wrong, with the likely remedy.
 
     Args:
-      statistics: Statistics of a whole corpus.
+      statistics: Statistics of a corpus.
       settings: instances.Settings.
     """
-    counts, share, found = statistics.counts, statistics.share, []
+    sentences = _document_warnings(statistics)
+    if statistics.counts["instances"]:
+        sentences += _instance_warnings(statistics, settings)
+    return sentences
+
+
+def _document_warnings(statistics):
+    counts, share, sentences = statistics.counts, statistics.share, []
     if counts["documents"] == 1 or counts["documents cut in pieces"]:
-        found.append(
+        sentences.append(
             "%d document(s) in %s sentences, %d cut in pieces for their length; documents must be "
             "separated by blank lines, or pairs span unrelated texts" % (
                 counts["documents"], "{:,}".format(counts["sentences"]),
                 counts["documents cut in pieces"]))
     if share("unknown tokens", "tokens of the text") > UNKNOWN_SHARE:
-        found.append(
+        sentences.append(
             "%.1f %% of the tokens are [UNK], most often %s; the vocabulary does not fit the text "
             "(check --vocab_file and --do_lower_case, or make one with create_vocab.py)" % (
                 100 * share("unknown tokens", "tokens of the text"),
                 " ".join(char for char, _ in statistics.frequent_unknown(10))))
     if share("documents dropped (fewer than two sentences)", "documents") > DROPPED_SHARE:
-        found.append(
+        sentences.append(
             "%.0f %% of the documents have fewer than two sentences and were dropped; put one "
             "sentence on a line, or pass --split_sentences for lines that are paragraphs"
             % (100 * share("documents dropped (fewer than two sentences)", "documents")))
-    if not counts["instances"]:
-        return found
+    return sentences
+
+
+def _instance_warnings(statistics, settings):
+    counts, share, sentences = statistics.counts, statistics.share, []
     length = share("tokens", "instances")
     if length < settings.max_seq_length / 2:
-        found.append(
+        sentences.append(
             "an instance has %.0f tokens on average, under half of --max_seq_length=%d; the "
             "documents are short: lower it, or padding is most of what is computed"
             % (length, settings.max_seq_length))
     cut = 1 - (counts["tokens"] - 3 * counts["instances"]) / max(
         counts["tokens of the text"] * settings.dupe_factor, 1)
     if cut > CUT_SHARE:
-        found.append(
+        sentences.append(
             "%.0f %% of the text is in no instance, because sentences are long for "
             "--max_seq_length=%d or alone in their documents; raise it, or pass --split_sentences "
             "if lines are paragraphs" % (100 * cut, settings.max_seq_length))
     masked = share("masked tokens", "tokens")
     if not settings.store_word_starts and masked < 0.7 * settings.masked_lm_prob:
-        found.append(
+        sentences.append(
             "%.1f %% of the tokens are masked, --masked_lm_prob=%g asks for more; raise "
             "--max_predictions_per_seq=%d to about %d" % (
                 100 * masked, settings.masked_lm_prob, settings.max_predictions_per_seq,
                 round(settings.max_seq_length * settings.masked_lm_prob)))
     lines = counts["lines"] + counts["bad lines"]
     if counts["bad lines"] > BAD_LINE_SHARE * lines:
-        found.append("%d of %d lines are not UTF-8 and were left out; convert the text (iconv -t "
-                     "utf-8)" % (counts["bad lines"], lines))
-    return found
+        sentences.append("%d of %d lines are not UTF-8 and were left out; convert the text (iconv "
+                         "-t utf-8)" % (counts["bad lines"], lines))
+    return sentences
 
 
 def closing_table(statistics, settings, paths):

@@ -1,11 +1,12 @@
-"""Documents -> shuffled record files, by several processes, going on where a killed run stopped.
+"""Text -> shuffled record files, by several processes, going on where a killed run stopped.
 
 Two steps, both of pieces that are complete or absent in a work directory beside the output:
-chunks of documents become runs of records sorted by a random key; the runs, merged, become shards.
-A piece has its name from the content and all else that decides its bytes, so whatever a later run
-finds under that name is what it would have made.
+chunks of documents become runs of records sorted by a random key (an external sort); the runs,
+merged, become shards. A piece is named by a hash of all that decides its bytes, so whatever a later
+command finds under that name is what it would have made.
 """
 
+import collections
 import contextlib
 import fcntl
 import hashlib
@@ -13,20 +14,61 @@ import json
 import os
 import time
 
-from util import console, external_sort, files, tfrecords, workers
+from util import console, external_sort, files, sources, tfrecords, workers
 from util.errors import UserError
 
-from pretraining import instances, report
+from pretraining import record_maker, report, shard_files
+from text import corpus
 
+# Characters of text that a worker takes at a time; few of a short text, so that all have some.
+MIN_CHUNK, MAX_CHUNK = 1 << 14, 1 << 21
 # Records that a worker holds before it writes them.
 RUN_BYTES = 1 << 26
-# A kill of the first process is not at once one of its workers, who hold the lock too.
+# The workers of a killed process hold its lock for a moment longer.
 LOCK_SECONDS = 10
+
+
+def make_data(inputs, outputs, maker, num_workers=None, work_dir=None):
+    """Makes the record files and descriptions of some text, on this machine.
+
+    Args:
+      inputs: text files.
+      outputs: paths of the record files.
+      maker: record_maker.RecordMaker.
+      num_workers: processes; None: one for each processor.
+      work_dir: directory for unfinished work; None: beside the output.
+
+    Returns:
+      report.Statistics.
+
+    Raises:
+      UserError: the text cannot be read or makes fewer instances than there are outputs, another
+        process makes the same output, or a worker died.
+    """
+    num_workers = num_workers or workers.default_number()
+    input_bytes = sum(map(files.size, inputs))
+    counts = collections.Counter()
+    documents = record_maker.read_documents(inputs, maker.text, counts)
+    # A power of two, so that a file that was mended does not change the chunks before it.
+    size = min(max(1 << (input_bytes // 128).bit_length(), MIN_CHUNK), MAX_CHUNK)
+    directory = shard_files.work_path(outputs, work_dir)
+    with work_directory(directory):
+        runs, statistics = make_runs(
+            RunMaker(directory, maker), corpus.chunks(documents, size, counts), num_workers,
+            input_bytes)
+        counts.pop("input bytes", None)
+        statistics.counts.update(counts)
+        if statistics.counts["instances"] < len(outputs):
+            clear(directory)
+            raise shard_files.too_few_error(statistics.counts["instances"], outputs)
+        shards = write_shards(directory, runs, len(outputs), num_workers)
+        shard_files.publish(shards, outputs, maker.description(statistics.counts))
+    return statistics
 
 
 @contextlib.contextmanager
 def work_directory(path):
-    """Makes and locks a directory for unfinished work; removes it when all went well.
+    """Makes and locks a directory for unfinished work; removes it unless there is an error.
 
     Raises:
       UserError: another process is at work there.
@@ -39,7 +81,7 @@ def work_directory(path):
                 _remove(path)
             else:
                 console.say("what is done is kept in %s; the same command goes on from there (if "
-                             "you do not want it, delete that directory)", path)
+                            "you do not want it, delete that directory)", path)
             raise
         _remove(path)
 
@@ -53,7 +95,7 @@ def _locked(path):
                 contextlib.ExitStack() as stack:
             lock = stack.enter_context(open(os.path.join(path, "lock"), "w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The one that had it may have removed the file.
+            # The process that had the lock may have removed its file.
             if os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name)):
                 stack.pop_all()
                 return lock
@@ -67,45 +109,13 @@ def _remove(path):
     """Removes a work directory, the lock last: another process may be waiting for it."""
     clear(path)
     os.remove(os.path.join(path, "lock"))
-    with contextlib.suppress(OSError):  # the other has begun
+    with contextlib.suppress(OSError):  # the other process has begun
         os.rmdir(path)
 
 
 def fingerprint(*parts):
-    """A short name for anything that has a repr."""
+    """A hash of anything that has a repr, short enough for a file name."""
     return hashlib.blake2b(repr(parts).encode("utf-8"), digest_size=12).hexdigest()
-
-
-def order_key(seed, document, instance):
-    """Where an instance comes in the shuffled output: a number in [0, 2**64)."""
-    digest = hashlib.blake2b(b"%d %d %d" % (seed, document, instance), digest_size=8)
-    return int.from_bytes(digest.digest(), "little")
-
-
-class RecordMaker:
-    """A document -> serialized records, the same ones in every process and under every driver.
-
-    Args:
-      tokenizer: of tokenization.py.
-      boundaries: of segmentation.py, or None (instances.encode_document).
-      settings: instances.Settings.
-    """
-
-    def __init__(self, tokenizer, boundaries, settings):
-        self._tokenizer, self._boundaries = tokenizer, boundaries
-        self._vocabulary = instances.Vocabulary(tokenizer)
-        self.settings = settings
-
-    def __call__(self, sentences, statistics):
-        """Yields the records of a list of sentences; a report.Statistics counts."""
-        document = instances.encode_document(
-            sentences, self._tokenizer, self._boundaries)
-        statistics.add_document(sentences, document, self._tokenizer.vocab)
-        for instance in instances.document_instances(
-                document, self.settings, self._vocabulary):
-            statistics.add_instance(instance)
-            yield tfrecords.serialize(
-                instances.instance_features(instance, self.settings))
 
 
 class RunMaker:
@@ -113,14 +123,15 @@ class RunMaker:
 
     Args:
       directory: where runs are written and looked for.
-      records_of: a RecordMaker.
-      version: what beside text and settings decides the bytes: vocabulary, words, code.
+      maker: record_maker.RecordMaker.
     """
 
-    def __init__(self, directory, records_of, version):
-        self._directory, self._records_of = directory, records_of
+    def __init__(self, directory, maker):
+        self._directory, self._maker = directory, maker
+        # What besides the text decides the bytes.
         self._version = fingerprint(
-            version, records_of.settings)
+            maker.tokenizer.fingerprint, maker.engine, maker.settings,
+            sources.code_version("pretraining/shards.py"))
 
     def __call__(self, chunk):
         """Returns (names of the runs, Statistics)."""
@@ -131,8 +142,8 @@ class RunMaker:
             runs = list(self._write_runs(chunk, name, statistics))
             files.write_json(path, {"runs": runs, "statistics": statistics.to_json()})
         with files.open_file(path) as stream:
-            made = json.load(stream)
-        return made["runs"], report.Statistics.from_json(made["statistics"])
+            complete = json.load(stream)
+        return complete["runs"], report.Statistics.from_json(complete["statistics"])
 
     def _write_runs(self, chunk, name, statistics):
         """Writes the records of a chunk; yields the names of the runs."""
@@ -143,7 +154,7 @@ class RunMaker:
             external_sort.write_run(os.path.join(self._directory, run), keys, records)
             return run
 
-        for key, record in self._records(chunk, statistics):
+        for key, record in self._maker.keyed_records(chunk.documents, chunk.first, statistics):
             keys.append(key)
             records.append(record)
             size += len(record)
@@ -153,30 +164,23 @@ class RunMaker:
         if records:
             yield write()
 
-    def _records(self, chunk, statistics):
-        """Yields (order key, record) of every instance of a chunk."""
-        seed = self._records_of.settings.random_seed
-        for ordinal, sentences in enumerate(chunk.documents, chunk.first):
-            for number, record in enumerate(self._records_of(sentences, statistics)):
-                yield order_key(seed, ordinal, number), record
-
 
 def make_runs(maker, chunks, num_workers, total_bytes):
     """Runs a RunMaker over all chunks -> (runs in the order of the text, Statistics)."""
     statistics, runs = report.Statistics(), {}
     with console.progress(total=total_bytes, unit="B", desc="text") as bar:
-        for chunk, (made, counted) in workers.in_parallel(maker, chunks, num_workers):
-            runs[chunk.first] = made
+        for chunk, (of_chunk, counted) in workers.in_parallel(maker, chunks, num_workers):
+            runs[chunk.first] = of_chunk
             statistics.update(counted)
             bar.update(chunk.input_bytes)
     return [run for first in sorted(runs) for run in runs[first]], statistics
 
 
 class ShardWriter:
-    """Writes shard i of n, an n-th of all records in their order, unless it is there.
+    """Writes shard i of n, an n-th of all records in order of their keys, unless it exists.
 
     Args:
-      directory: where the runs are and the shards will be.
+      directory: of the runs and the shards.
       runs: names of runs.
       num_shards: n.
 
@@ -230,7 +234,7 @@ def write_shards(directory, runs, num_shards, num_workers):
 
 
 def clear(directory):
-    """Removes what was made, where it is not worth keeping."""
+    """Removes all pieces from a work directory."""
     for name in sorted(os.listdir(directory)):  # chunk-* before the run-* that they name
         if name != "lock":
             os.remove(os.path.join(directory, name))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The seeds' data command: INPUT (text), OUTPUT (records) and VOCAB from the environment; more flags
-# as arguments.
+# albert_zh's data command. From the environment: INPUT (text), OUTPUT (records) and VOCAB; more
+# flags as arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python; [ -x "$python" ] || python=python3

@@ -1,9 +1,9 @@
-# Sourced by the other scripts: finds a supported Python and makes an environment with the pins.
+# Sourced by the other scripts: finds a supported Python and makes an environment of pinned versions.
 #   python=$(find_python 3.11 3.10 3.9) && make_environment .venv "$python" requirements.txt
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-# Prints the path of the first Python of the given versions that really starts.
+# Prints the path of the first Python of the given versions that starts.
 find_python() {
   local version candidate roots="${PYENV_ROOT:-$HOME/.pyenv}/versions"
   for version in "$@"; do
@@ -17,7 +17,7 @@ find_python() {
   return 1
 }
 
-# make_environment DIR PYTHON REQUIREMENTS: nothing to do when DIR already has just these pins.
+# make_environment DIR PYTHON REQUIREMENTS: does nothing if DIR already has exactly these versions.
 make_environment() {
   local directory=$1 python=$2 requirements=$3 stamp
   stamp="$(cat requirements*.txt | cksum) $requirements"

@@ -1,7 +1,7 @@
 # Sourced by the task scripts: downloads that are complete or absent, models, a table of results.
 #   fetch https://host/train.json output/data/train.json [SHA256]
 #   fetch_archive https://host/c3.zip output/data/c3 m-train.json [SHA256]
-# What is there already is not downloaded. DOWNLOAD_MIRROR=http://my.host/files takes every file
+# Existing files are not downloaded again. DOWNLOAD_MIRROR=http://my.host/files takes every file
 # from http://my.host/files/host/train.json instead (and file:///media/disk from a disk).
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -16,7 +16,7 @@ die() {
   exit 1
 }
 
-# need COMMAND WHAT_FOR: a sentence where a program is missing.
+# need COMMAND PURPOSE: exits with one sentence if a program is missing.
 need() {
   command -v "$1" >/dev/null || die "$2 needs $1, which is not installed (apt-get install $1)"
 }
@@ -30,7 +30,7 @@ with open(sys.argv[1], "rb") as stream:
 print(digest.hexdigest())' "$1"
 }
 
-# fetch URL FILE [SHA256]: an interrupted download goes on where it stopped, in FILE.part.
+# fetch URL FILE [SHA256]: an interrupted download resumes where it stopped, in FILE.part.
 fetch() {
   local url=$1 file=$2 sha256=${3:-} part=$2.part source=$1 status=0 code found
   [ -s "$file" ] && return 0
@@ -42,7 +42,7 @@ install it (apt-get install curl), or $by_hand"
   mkdir -p "$(dirname "$file")"
   echo "downloading $source" >&2
   code=$(transfer "$source" "$part") || status=$?
-  case $status-$code in 33-* | 36-* | 22-416)  # the server will not go on where part ends
+  case $status-$code in 33-* | 36-* | 22-416)  # the server cannot resume at the end of FILE.part
     status=0; rm -f "$part"; code=$(transfer "$source" "$part") || status=$? ;;
   esac
   case $status in
@@ -50,7 +50,7 @@ install it (apt-get install curl), or $by_hand"
     22) die "$source: the server answers $code (404: no such file, it may have moved); \
 $by_hand" ;;
     37) die "$source: no such file; $by_hand" ;;
-    18 | 28 | 52 | 55 | 56 | 92) die "$source: the connection broke; start again to go on after \
+    18 | 28 | 52 | 55 | 56 | 92) die "$source: the connection broke; start again to resume after \
 $(wc -c < "$part" 2>/dev/null || echo 0) bytes, or $by_hand" ;;
     23) die "$part: cannot be written; is the disk full?" ;;
     *) die "$source: cannot be reached (curl: $status), offline? $by_hand" ;;
@@ -63,7 +63,7 @@ $sha256: damaged on the way or replaced there, removed; start again, or if you t
   mv "$part" "$file"
 }
 
-# transfer URL FILE: prints the server's answer, such as 200; curl's own status is returned.
+# transfer URL FILE: prints the server's status code, such as 200; returns curl's exit status.
 transfer() {
   local progress=--silent
   [ -t 2 ] && progress=--progress-bar
@@ -72,7 +72,7 @@ transfer() {
 }
 
 # fetch_archive URL DIRECTORY MARKER [SHA256]: unpacks a zip or tar file so that DIRECTORY/MARKER
-# is there, whatever directories of its own the archive has above MARKER.
+# exists, whatever directories the archive has above MARKER.
 fetch_archive() {
   local url=$1 directory=$2 marker=$3 archive=$2/${1##*/} part=$2/.unpacking inner entry
   [ -e "$directory/$marker" ] && return 0
@@ -88,14 +88,14 @@ fetch_archive() {
   [ -n "$inner" ] || { rm -rf "$part"; die "$archive: holds no $marker; unpack it by hand so that \
 $directory/$marker is there, and start again"; }
   inner=${inner%/$marker}
-  for entry in "$inner"/*; do  # the marker last: where it is, all is
+  for entry in "$inner"/*; do  # the marker last: if it exists, everything is unpacked
     [ "${entry##*/}" = "${marker%%/*}" ] || move_in "$entry" "$directory"
   done
   move_in "$inner/${marker%%/*}" "$directory"
   rm -rf "$part" "$archive"
 }
 
-# move_in ENTRY DIRECTORY: leaves files that are there already; half a directory is the user's.
+# move_in ENTRY DIRECTORY: keeps existing files; refuses to touch an incomplete directory.
 move_in() {
   local target=$2/${1##*/}
   if [ -d "$target" ] && [ -d "$1" ]; then
@@ -104,7 +104,7 @@ move_in() {
   [ -e "$target" ] || mv "$1" "$target"
 }
 
-# The released model that a task starts from, unless VOCAB names another's vocabulary (.txt, or a
+# The released model that a task starts from, unless VOCAB is that of another model (.txt, or a
 # SentencePiece .model): sets `model_flags` from VOCAB, CONFIG and INIT (none: random weights).
 chinese_model() {
   [ ! -s albert_config/vocab.txt ] || VOCAB=${VOCAB:-albert_config/vocab.txt}
@@ -130,18 +130,18 @@ english_model() {
 }
 
 set_model_flags() {
-  local kind=vocab_file
-  case $VOCAB in *.model) kind=spm_model_file ;; esac
-  model_flags=(--bert_config_file="$1" --$kind="$VOCAB" ${INIT:+--init_checkpoint="$INIT"})
+  local vocab_flag=vocab_file
+  case $VOCAB in *.model) vocab_flag=spm_model_file ;; esac
+  model_flags=(--bert_config_file="$1" --$vocab_flag="$VOCAB" ${INIT:+--init_checkpoint="$INIT"})
 }
 
-# wanted NAME: whether TASKS, if given, has it.
+# wanted NAME: whether TASKS, if given, includes it.
 wanted() {
   case " ${TASKS:-$1} " in *" $1 "*) ;; *) return 1 ;; esac
 }
 
-# run_task NAME SCRIPT FLAGS...: trains and scores with results in $OUTPUT/NAME; a task that fails
-# does not keep the next from running.
+# run_task NAME SCRIPT FLAGS...: trains and scores with results in $OUTPUT/NAME; after a task fails
+# the next one still runs.
 run_task() {
   local name=$1 script=$2 status=0
   shift 2
@@ -153,7 +153,7 @@ run_task() {
   [ "$status" = 0 ] || failed_names+=("$name")
 }
 
-# finish: the results of every task as a Markdown table, in $OUTPUT/table.md too.
+# finish: prints the results of every task as a Markdown table, also to $OUTPUT/table.md.
 finish() {
   [ "${#run_names[@]}" -gt 0 ] || die "TASKS=$TASKS: none of the tasks in ${0##*/}"
   mkdir -p "$OUTPUT"
@@ -178,5 +178,5 @@ for name in names:
 PYTHON
   mv "$OUTPUT/.table.md" "$OUTPUT/table.md"
   cat "$OUTPUT/table.md"
-  [ "${#failed_names[@]}" = 0 ] || die "failed: ${failed_names[*]}; the reasons stand above"
+  [ "${#failed_names[@]}" = 0 ] || die "failed: ${failed_names[*]}; see the errors above"
 }

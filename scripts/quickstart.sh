@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Raw text -> vocabulary -> records -> pre-training -> fine-tuning -> predictions on the bundled
-# sample, with its own set-up. Results: output/quickstart, or $OUTPUT; a second run goes on there.
+# sample, set-up included. Results: output/quickstart, or $OUTPUT; a second run resumes there.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 
@@ -14,7 +14,7 @@ echo "== 1/5 vocabulary"
 "$python" create_vocab.py --input_file=data/news_zh_1.txt,data/lcqmc/train.txt \
   --vocab_size=4000 --output_file="$output/vocab.txt"
 vocab_size=$(wc -l < "$output/vocab.txt")
-# So little data is learnt by heart without dropout.
+# Without dropout the model would memorize so little data.
 sed -e "s/\"vocab_size\": [0-9]*/\"vocab_size\": $((vocab_size))/" -e 's/dropout_prob": 0.0/dropout_prob": 0.1/' \
   albert_config/albert_config_tiny_google.json > "$output/config.json"
 
@@ -32,7 +32,7 @@ echo "== 3/5 pre-training"
   --eval_input_file="$output/held_out.tfrecord" --output_dir="$output/pretraining" \
   --do_train --do_eval --bert_config_file="$output/config.json" --train_batch_size=32 \
   --max_seq_length=64 --max_predictions_per_seq=10 --num_train_steps=1000 \
-  --num_warmup_steps=100 --learning_rate=2e-4
+  --num_warmup_steps=100 --optimizer=adamw --learning_rate=2e-4
 
 echo "== 4/5 fine-tuning on sentence pairs"
 "$python" run_classifier.py --task_name=lcqmc_pair --do_train --do_eval --do_predict \
@@ -40,7 +40,7 @@ echo "== 4/5 fine-tuning on sentence pairs"
   --init_checkpoint="$output/pretraining" --output_dir="$output/lcqmc" --max_seq_length=64 \
   --train_batch_size=32 --learning_rate=1e-4 --num_train_epochs=6
 
-echo "== 5/5 three predictions (1: the two ask for the same)"
+echo "== 5/5 three predictions (1: both questions ask the same)"
 paste data/lcqmc/test.txt <(tail -n +2 "$output/lcqmc/test_results.tsv") | head -3 |
   awk -F'\t' '{ printf "%s | %s  ->  %s (probability of 1: %.2f; truth: %s)\n", $1, $2, $5, $7, $3 }'
 echo

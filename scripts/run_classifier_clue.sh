@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Fine-tunes on CLUE and collects a table. From the environment: TASKS (some of the names below),
-# TEXT_DIR (a directory for each; downloaded where missing), VOCAB, CONFIG, INIT (a released model
-# is downloaded without VOCAB), OUTPUT; more flags as arguments. Submissions are beside the results.
+# TEXT_DIR (a directory for each; downloaded where missing), VOCAB, CONFIG, INIT (without VOCAB a
+# released model is downloaded), OUTPUT; more flags as arguments. Submission files are written
+# beside the results.
 set -euo pipefail
 source "$(dirname "$0")/fetch.sh"
 OUTPUT=${OUTPUT:-output/clue} TEXT_DIR=${TEXT_DIR:-$DATA/clue}

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fine-tunes on LCQMC. From the environment: TEXT_DIR (train.txt dev.txt test.txt; data/lcqmc, a
-# sample, if not given, and downloaded where TEXT_DIR lacks them), VOCAB, CONFIG, INIT (a
-# checkpoint; a released model is downloaded without VOCAB), OUTPUT; more flags as arguments.
+# Fine-tunes on LCQMC. From the environment: TEXT_DIR (train.txt dev.txt test.txt, downloaded where
+# missing; default: data/lcqmc, a sample), VOCAB, CONFIG, INIT (a checkpoint; without VOCAB a
+# released model is downloaded), OUTPUT; more flags as arguments.
 set -euo pipefail
 source "$(dirname "$0")/fetch.sh"
 OUTPUT=${OUTPUT:-output/lcqmc} TEXT_DIR=${TEXT_DIR:-data/lcqmc}
 
-for split in train dev test; do  # LCQMC has no address of its own; these are albert_zh's
+for split in train dev test; do  # LCQMC has no official download; these are albert_zh's links
   [ -s "$TEXT_DIR/$split.tsv" ] || fetch \
     https://raw.githubusercontent.com/pengming617/text_matching/master/data/$split.txt \
     "$TEXT_DIR/$split.txt"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fine-tunes on CMRC 2018. From the environment: TEXT_DIR (train.json and dev.json, or
-# cmrc2018_train.json and so on, downloaded where missing), VOCAB, CONFIG, INIT (a released model is
-# downloaded without VOCAB), OUTPUT; more flags as arguments.
+# cmrc2018_train.json and so on, downloaded where missing), VOCAB, CONFIG, INIT (without VOCAB a
+# released model is downloaded), OUTPUT; more flags as arguments.
 set -euo pipefail
 source "$(dirname "$0")/fetch.sh"
 OUTPUT=${OUTPUT:-output/cmrc} TEXT_DIR=${TEXT_DIR:-$DATA/cmrc2018}

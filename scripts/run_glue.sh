@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Fine-tunes on GLUE with the settings of Google's run_glue.sh and collects a table. From the
 # environment: TASKS (some of the names below), TEXT_DIR (holds CoLA and so on; downloaded where
-# missing), VOCAB, CONFIG, INIT (a released model without VOCAB), OUTPUT; more flags as arguments.
+# missing), VOCAB, CONFIG, INIT (without VOCAB a released model), OUTPUT; more flags as arguments.
 set -euo pipefail
 source "$(dirname "$0")/fetch.sh"
 OUTPUT=${OUTPUT:-output/glue} TEXT_DIR=${TEXT_DIR:-$DATA/glue}
 server=https://dl.fbaipublicfiles.com
 
-mrpc() {  # Microsoft's two files; GLUE holds out the pairs of dev_ids.tsv from the first
+mrpc() {  # Microsoft's two files; GLUE's dev split is the pairs of dev_ids.tsv in the first
   local to=$TEXT_DIR/MRPC from=$server/senteval/senteval_data/msr_paraphrase
   [ ! -s "$to/train.tsv" ] || return 0
   fetch "${from}_test.txt" "$to/test.tsv" a04e271090879aaba6423d65b94950c089298587d9c084bf9cd7439bd785f784
@@ -27,7 +27,7 @@ run() {  # name, warmup steps, rate, steps, batch, archive, its SHA-256
 }
 
 english_model
-! wanted MNLI || fetch "$server/glue/data/AX.tsv" "$TEXT_DIR/AX/AX.tsv"  # its models predict it
+! wanted MNLI || fetch "$server/glue/data/AX.tsv" "$TEXT_DIR/AX/AX.tsv"  # predicted by MNLI's model
 run SST-2 1256 1e-5 20935 32 SST-2 d67e16fb55739c1b32cdce9877596db1c127dc322d93c082281f64057c16deaa
 run MNLI 1000 3e-5 10000 128 MNLI e7c1d896d26ed6caf700110645df426cc2d8ebf02a5ab743d5a5c68ac1c83633
 run CoLA 320 1e-5 5336 16 CoLA f212fcd832b8f7b435fb991f101abf89f96b933ab400603bf198960dfc32cbff

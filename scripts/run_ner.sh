@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Fine-tunes on named entities, CLUENER and Weibo, and collects a table. From the environment: TASKS
-# (cluener, weibo), TEXT_DIR (a directory for each; downloaded where missing), VOCAB, CONFIG, INIT
-# (a released model is downloaded without VOCAB), OUTPUT; more flags as arguments.
+# Fine-tunes named entity recognition on CLUENER and Weibo and collects a table. From the
+# environment: TASKS (cluener, weibo), TEXT_DIR (a directory for each; downloaded where missing),
+# VOCAB, CONFIG, INIT (without VOCAB a released model is downloaded), OUTPUT; more flags as
+# arguments.
 set -euo pipefail
 source "$(dirname "$0")/fetch.sh"
 OUTPUT=${OUTPUT:-output/ner} TEXT_DIR=${TEXT_DIR:-$DATA/ner}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fine-tunes on RACE with the settings of Google's run_race.py. From the environment: TEXT_DIR
 # (train, dev and test with middle and high in each; downloaded where missing), VOCAB, CONFIG, INIT
-# (a released model is downloaded without VOCAB), OUTPUT; more flags as arguments (--high_only).
+# (without VOCAB a released model is downloaded), OUTPUT; more flags as arguments (--high_only).
 set -euo pipefail
 source "$(dirname "$0")/fetch.sh"
 OUTPUT=${OUTPUT:-output/race} TEXT_DIR=${TEXT_DIR:-$DATA/race}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fine-tunes on SQuAD 1.1 and 2.0 and collects a table. From the environment: TASKS (squad,
-# squad2), TEXT_DIR (train-v1.1.json and so on; downloaded where missing), VOCAB, CONFIG, INIT (a
-# released model is downloaded without VOCAB), OUTPUT; more flags as arguments.
+# Fine-tunes on SQuAD 1.1 and 2.0 and collects a table. From the environment: TASKS (squad, squad2),
+# TEXT_DIR (train-v1.1.json and so on; downloaded where missing), VOCAB, CONFIG, INIT (without VOCAB
+# a released model is downloaded), OUTPUT; more flags as arguments.
 set -euo pipefail
 source "$(dirname "$0")/fetch.sh"
 OUTPUT=${OUTPUT:-output/squad} TEXT_DIR=${TEXT_DIR:-$DATA/squad}

@@ -1,1 +1,1 @@
-"""Fine-tuning tasks: what a task is (base), its families and their tables of data sets, metrics."""
+"""Fine-tuning tasks: what a task is (base), four families, their data sets (*_data), metrics."""

@@ -1,9 +1,9 @@
-"""Classification of sentences and of sentence pairs, regression; data sets are rows of a table.
+"""Classification of sentences and of sentence pairs, and regression.
 
-The table is in tasks/datasets.py; what differs between one label, several and a number is in
-tasks/targets.py.
+Its data sets are in tasks/classification_data.py; what differs between one label, several labels
+and a number is in tasks/targets.py.
 
-Dimensions: B batch, H hidden, L labels, O outputs of the head.
+Dimensions: B batch, H hidden, L labels, O outputs.
 """
 
 import collections
@@ -12,116 +12,105 @@ import os
 from util import console, files
 from util.errors import UserError
 
-import numpy as np
-import tensorflow.compat.v1 as tf
+from tasks import base, submissions, tables, targets
 
-import layers
-from tasks import base, submissions
-
-BALANCED = "balanced"
+# One example as read: `location` is "file line n" for errors; `text_b` is None for single
+# sentences, `label` is None where there is none.
+Example = collections.namedtuple("Example", "id location text_a text_b label")
 
 
 class Classification(base.Task):
     """A label, several labels or a number a sentence or pair: a dense layer on the pooled output.
 
-        task = Classification("lcqmc", datasets.DATASETS["lcqmc"], "data/lcqmc")
+        task = Classification("lcqmc", classification_data.DATASETS["lcqmc"], "data/lcqmc")
+        task.setup()
         task.examples("dev")[0]
-        # Example(id="dev-1", place="data/lcqmc/dev.txt line 1", text_a=..., text_b=..., label=1)
+        # Example(id="dev-1", location="data/lcqmc/dev.txt line 1", text_a=..., text_b=..., label=1)
+
+    Args:
+      classifier_dropout: rate of dropout before the output layer.
+      class_weights: None, a list of a number (or its text) a label, in the order of `labels`, or
+        "balanced": inversely proportional to the labels' counts in the examples given to `fit`. The
+        loss of an example is weighted by its label's; evaluations are not.
+
+    Attributes:
+      labels: the labels' texts, in the order of the outputs; None before `setup`.
     """
 
     pooled_only = True
 
-    def __init__(self, name, dataset, data_dir, own_files=None, classifier_dropout=0.1,
+    def __init__(self, name, dataset, data_dir, custom_files=None, classifier_dropout=0.1,
                  class_weights=None):
-        """Reads the labels where the data set has no list of them.
+        super().__init__(name, dataset, data_dir, custom_files)
+        self.labels = None
+        self.metric = dataset.metric or dataset.target.metric
+        self._dropout = classifier_dropout
+        self._class_weights = class_weights
+        self._balanced_weights = None  # float [L], once `fit` has seen the labels' counts
 
-        Args:
-          name: of the data set.
-          dataset: a row, datasets.Dataset.
-          data_dir: the directory of its files.
-          own_files: {split: path} for splits that lie outside `data_dir`'s usual names.
-          classifier_dropout: rate of dropout before the head.
-          class_weights: None, a list of a number (or its text) a label, in the order of `labels`,
-            or "balanced": inversely proportional to the labels' counts in the training file. The
-            loss of an example is weighted by its label's; evaluations are not.
+    def setup(self):
+        """Finds the labels: in the directory's own list, the row, or the training file.
 
         Raises:
-          UserError: weights that do not fit; a training file without two labels.
+          UserError: fewer than two labels; class weights that do not fit.
         """
-        self.name = name
-        self._dataset = dataset
-        self._data_dir = data_dir
-        self._own_files = own_files or {}
+        if self.labels is not None:
+            return
         self.labels = self._find_labels()
-        self._kind = dataset.kind(dataset, self.labels)
-        self.metric = dataset.metric or self._kind.metric
-        self.features = dict(base.SEQUENCE, label_ids=self._kind.feature)
-        self._dropout = classifier_dropout
-        self._class_weights = _class_weights(class_weights, self._kind)
-        self._label_counts = None
-        self._told = set()  # the splits of which it was said what is left out
+        self._target = self._dataset.target(self._dataset, self.labels)
+        self.features = dict(base.SEQUENCE, label_ids=self._target.feature)
+        self._class_weights = targets.class_weights(self._class_weights, self._target)
+
+    def fit(self, examples):
+        if self._class_weights == targets.BALANCED:
+            counts = collections.Counter(example.label for example in examples)
+            self._balanced_weights = targets.balanced_weights(
+                [counts[label] for label in range(len(self.labels))])
 
     def identity(self):
-        kind = {"kind": self._kind.name} if self._kind.name else {}
+        kind = {"kind": self._target.name} if self._target.name else {}
         return dict(kind, task=self.name, labels=",".join(self.labels))
 
-    def fingerprint(self, split):
-        dataset = self._dataset
-        return repr((self.labels, self._locate(split)[1], self._kind.name, dataset.aliases,
-                     dataset.dropped_label, dataset.missing_texts, dataset.separator))
+    def fingerprint(self):
+        return repr((self.labels, self._target.name, self._dataset.separator))
 
-    def splits(self, kind):
-        if self._own_files.get(kind) or not self._data_dir:
-            return (kind,)
-        return (kind,) + tuple(split for split in self._dataset.more_splits.get(kind, ())
-                               if self._exists(split))
+    def splits(self, split):
+        if self._custom_files.get(split) or not self._data_dir:
+            return (split,)
+        return (split,) + tuple(
+            more for more in self._dataset.more_splits.get(split, ())
+            if base.existing(self._data_dir, tables.names_of(self._dataset.sources[more])))
 
     def path(self, split):
-        return self._locate(split)[0]
-
-    def _locate(self, split):
-        """(path, table) of a split; a file of the user's own has the table of its ending."""
-        sources = self._dataset.sources[split]
-        own = self._own_files.get(split)
-        if own:
-            files.require_file(own, "%s_file" % split)
-            ending = os.path.splitext(own)[1]
-            for source in sources:
-                if any(name.endswith(ending) for name in source.names):
-                    return own, source.table
-            return own, sources[0].table
-        return base.locate(sources, base.named_directory(self._data_dir, split + "_file"), split)
-
-    def _exists(self, split):
-        return any(files.is_file(os.path.join(self._data_dir, name))
-                   for source in self._dataset.sources[split] for name in source.names)
+        return self.find(split, tables.names_of(self._dataset.sources[split]))
 
     def _is_test(self, split):
         return split == "test" or split in self._dataset.more_splits.get("test", ())
 
     def examples(self, split):
-        path, table = self._locate(split)
         examples, left_out = [], collections.Counter()
-        for number, (place, row) in enumerate(table.rows(path, self._is_test(split)), 1):
-            reason = self._reason_to_leave_out(split, place, row)
+        for number, (location, row) in enumerate(self.records(split), 1):
+            reason = self._reason_to_leave_out(split, location, row)
             if reason:
                 left_out[reason] += 1
             else:
-                examples.append(base.Example(
-                    row.get("id") or "%s-%d" % (split, number), place, row["text_a"],
-                    row.get("text_b"), self._label(split, place, row)))
+                examples.append(Example(
+                    row.get("id") or "%s-%d" % (split, number), location, row["text_a"],
+                    row.get("text_b"), self._label(location, row)))
         reasons = ", ".join("%d %s" % (count, reason) for reason, count in left_out.items())
         if not examples:
             raise UserError("%s: no examples in this file%s"
-                            % (path, " (left out: %s)" % reasons if reasons else ""))
-        if reasons and split not in self._told:
-            self._told.add(split)
-            console.say("%s: %d examples, left out: %s", path, len(examples), reasons)
-        if split == "train":
-            self._label_counts = collections.Counter(example.label for example in examples)
+                            % (self.path(split), " (left out: %s)" % reasons if reasons else ""))
+        if reasons:
+            console.say("%s: %d examples, left out: %s", self.path(split), len(examples), reasons)
         return examples
 
-    def _reason_to_leave_out(self, split, place, row):
+    def read(self, split):
+        path = self.path(split)
+        table = tables.table_of(path, self._dataset.sources[split])
+        return table.rows(path, self._is_test(split))
+
+    def _reason_to_leave_out(self, split, location, row):
         """Why an example is not used, as published results do not; None: it is.
 
         A test file is read in full, since benchmarks count its lines, and so is a dev file but for
@@ -131,7 +120,7 @@ class Classification(base.Task):
         if row is None:
             return "with another number of columns than the header"
         if "" in (row["text_a"], row.get("text_b")) and not missing:
-            raise UserError("%s: an empty text; every line needs all its texts" % place)
+            raise UserError("%s: an empty text; every line needs all its texts" % location)
         if split == "train" and (row["text_a"] in missing or row.get("text_b") in missing):
             return "with a missing text"
         if self._has_no_label(row) and "label" in row and not self._is_test(split):
@@ -141,13 +130,12 @@ class Classification(base.Task):
     def _has_no_label(self, row):
         return "label" not in row or row["label"] == self._dataset.dropped_label
 
-    def _label(self, split, place, row):
-        return None if self._has_no_label(row) else self._kind.read(row["label"], place)
+    def _label(self, location, row):
+        return None if self._has_no_label(row) else self._target.read(row["label"], location)
 
     def _find_labels(self):
-        """The labels of the directory's own list, of the row, or of the training file."""
         dataset = self._dataset
-        if not dataset.kind.has_labels:
+        if not dataset.target.has_labels:
             return ()
         if dataset.label_file and self._data_dir:
             path = os.path.join(self._data_dir, dataset.label_file)
@@ -156,72 +144,59 @@ class Classification(base.Task):
         return dataset.labels or self._labels_of_training_file()
 
     def _labels_of_training_file(self):
-        path, table = self._locate("train")
         dataset = self._dataset
         labels = tuple(sorted({
-            text for place, row in table.rows(path, False)
-            for text in dataset.kind.texts(row["label"], dataset.separator, place)}))
+            text for location, row in self.training_records() if row
+            for text in dataset.target.texts(row["label"], dataset.separator, location)}))
         if len(labels) < 2:
-            raise UserError("%s: the label column holds %s; expected two labels or more"
-                            % (path, ", ".join(map(repr, labels)) or "nothing"))
+            raise UserError("%s: the label column holds %s; expected two labels or more" % (
+                self.path("train"), ", ".join(map(repr, labels)) or "nothing"))
         return labels
 
     def featurize(self, example, tokenizer, max_seq_length):
         features = base.pack(tokenizer.encode(example.text_a),
                              tokenizer.encode(example.text_b) if example.text_b else None,
                              tokenizer, max_seq_length)
-        features["label_ids"] = self._kind.array(example.label)
+        features["label_ids"] = self._target.array(example.label)
         yield features
 
     def build(self, config, model, features, is_training):
-        # The names are those of both original codes.
-        pooled = layers.dropout(model.get_pooled_output(), self._dropout if is_training else 0.0)
-        weights = tf.get_variable(
-            "output_weights", [self._kind.size, config.hidden_size],
-            initializer=tf.truncated_normal_initializer(stddev=0.02))
-        bias = tf.get_variable("output_bias", [self._kind.size],
-                               initializer=tf.zeros_initializer())
-        logits = tf.matmul(pooled, weights, transpose_b=True) + bias  # [B, O]
-        losses = self._kind.losses(logits, features["label_ids"])
-        if is_training and self._class_weights is not None:
-            losses *= self._kind.weights(self._weights(), features["label_ids"])
-        return losses, self._kind.predictions(logits)
-
-    def _weights(self):
-        """float [L]: the labels' weights."""
-        if self._class_weights != BALANCED:
-            return self._class_weights
-        if self._label_counts is None:
-            self.examples("train")
-        return balanced_weights([self._label_counts[label] for label in range(len(self.labels))])
+        logits = base.output_layer(model.get_pooled_output(), self._target.size, config,
+                                   self._dropout if is_training else 0.0)  # [B, O]
+        losses = self._target.losses(logits, features["label_ids"])
+        if is_training and self._class_weights:
+            weights = (self._balanced_weights if self._class_weights == targets.BALANCED
+                       else self._class_weights)
+            losses *= self._target.weights(weights, features["label_ids"])
+        return losses, self._target.predictions(logits)
 
     def score(self, examples, predictions):
-        return self._kind.score(_known_labels(examples), predictions)
+        return self._target.score(_known_labels(examples), predictions)
 
     def report(self, examples, predictions):
-        return self._kind.report(_known_labels(examples), predictions)
+        return self._target.report(_known_labels(examples), predictions)
 
     def confusion(self, examples, predictions):
         """(labels, int [L, L] with a row a label and a column a prediction), or None."""
-        return self._kind.confusion(_known_labels(examples), predictions)
+        return self._target.confusion(_known_labels(examples), predictions)
 
     def warning(self, scores):
-        return self._kind.warning(scores)
+        return self._target.warning(scores)
 
     def errors(self, examples, predictions):
-        for index, found in self._kind.errors(_known_labels(examples), predictions):
+        for index, columns in self._target.errors(_known_labels(examples), predictions):
             example = examples[index]
             yield collections.OrderedDict(
-                [("id", example.id), ("place", example.place), ("text_a", example.text_a),
-                 ("text_b", example.text_b or "")] + list(found.items()))
+                [("id", example.id), ("place", example.location), ("text_a", example.text_a),
+                 ("text_b", example.text_b or "")] + list(columns.items()))
 
     def write_predictions(self, directory, split, examples, predictions):
         """SPLIT_results.tsv, and the benchmark's own form of a test file where there is one.
 
         The TSV has a header: the input's id, the predicted label, every label's probability.
         """
-        table = list(self._kind.table(predictions))
-        rows = [["id", "label"] + self._kind.columns()]
+        table = list(self._target.table(predictions))
+        rows = [["id", "label"] + self._target.columns()]
         rows += [[example.id, label] + cells for example, (label, cells) in zip(examples, table)]
         paths = [os.path.join(directory, split + "_results.tsv")]
         files.write_lines(paths[0], map("\t".join, rows))
@@ -237,47 +212,16 @@ def _known_labels(examples):
     labels = [example.label for example in examples]
     if None in labels:
         raise UserError("%s: no label; labels are needed to evaluate"
-                        % examples[labels.index(None)].place)
+                        % examples[labels.index(None)].location)
     return labels
 
 
 def _labels_of_file(path):
     """The labels of a benchmark's labels.json, in its order."""
-    table = base.JsonLines({"label": "label"})
+    table = tables.JsonLines({"label": "label"})
     labels = tuple(collections.OrderedDict.fromkeys(
         row["label"] for _, row in table.rows(path, False)))
     if len(labels) < 2:
         raise UserError("%s: expected two labels or more, an object with the key 'label' a line"
                         % path)
     return labels
-
-
-def balanced_weights(counts):
-    """Counts of L labels -> weights in inverse proportion whose mean over the examples is 1.
-
-    As scikit-learn's "balanced". A label without examples has no effect, and the weight 1.
-    """
-    counts = np.asarray(counts, np.float64)
-    present = counts > 0
-    return np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 1.0)
-
-
-def _class_weights(given, kind):
-    """What --class_weights says -> None, BALANCED or a list of positive numbers, one a label."""
-    given = [given] if isinstance(given, str) else list(given or [])
-    if not given:
-        return None
-    if not kind.can_be_weighted:
-        raise UserError("--class_weights: only for one label an example, not for several labels "
-                        "or a number; leave it out")
-    if given == [BALANCED]:
-        return BALANCED
-    try:
-        weights = [float(weight) for weight in given]
-    except ValueError:
-        weights = []
-    if len(weights) != len(kind.labels) or not all(0 < weight < float("inf") for weight in weights):
-        raise UserError("--class_weights=%s: expected %d positive numbers, for the labels %s, or "
-                        "%s" % (",".join(map(str, given)), len(kind.labels),
-                                ", ".join(kind.labels), BALANCED))
-    return weights

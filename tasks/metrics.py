@@ -109,9 +109,9 @@ def label_report(names, labels, predicted):
     rows = [["", "examples", "predicted", "precision", "recall", "f1"]]
     for index in shown:
         right = (labels[:, index] * predicted[:, index]).sum()
-        found, wanted = predicted[:, index].sum(), labels[:, index].sum()
-        rows.append([_cut(names[index]), "%d" % wanted, "%d" % found]
-                    + _ratios(right, found, wanted))
+        chosen, gold = predicted[:, index].sum(), labels[:, index].sum()
+        rows.append([_cut(names[index]), "%d" % gold, "%d" % chosen]
+                    + _ratios(right, chosen, gold))
     header = "every label"
     if len(shown) < len(names):
         header = "the %d most frequent of %d labels" % (len(shown), len(names))
@@ -123,10 +123,10 @@ def _most_frequent(counts):
     return sorted(np.argsort(-np.asarray(counts), kind="stable")[:SHOWN_LABELS])
 
 
-def _ratios(right, found, wanted):
+def _ratios(right, chosen, gold):
     """Counts of a class -> precision, recall and F1 as text; "-" where undefined."""
     return ["%.3f" % (above / below) if below else "-"
-            for above, below in ((right, found), (right, wanted), (2 * right, found + wanted))]
+            for above, below in ((right, chosen), (right, gold), (2 * right, chosen + gold))]
 
 
 def aligned(rows):

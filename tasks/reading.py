@@ -1,205 +1,24 @@
-"""Reading for an answer that is a piece of the text; a data set is a row of DATASETS.
+"""Reading for an answer that is a piece of the text; its data sets are in tasks/reading_data.py.
 
 Dimensions: B batch, S sequence, H hidden, K best starts or ends of a window, W windows of a
 question, T tokens of a context.
 """
 
 import collections
-import json
 import os
-import re
 
-from util import console, files
+from util import files
 from util.errors import UserError
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 import layers
-from tasks import base, reading_scores
+from tasks import base, reading_data, reading_scores
 
-# One question as read; label is None where the answers are unknown.
-Question = collections.namedtuple("Question", "id place question context label")
-# texts: every gold answer, none if the question has no answer; begin, end: context[begin:end] is
-# the one to train on, None where there is none.
-Label = collections.namedtuple("Label", "texts begin end")
-
-# files: {split: names to look for}; evaluation: a key of reading_scores.EVALUATIONS;
-# with_negative: whether questions may have no answer; submission: the name of CLUE's file, or None.
-Dataset = collections.namedtuple("Dataset", "files evaluation with_negative submission")
-Dataset.__new__.__defaults__ = (False, None)
-
-DATASETS = {
-    "squad": Dataset(
-        {"train": ("train-v1.1.json",), "dev": ("dev-v1.1.json",),
-         "test": ("test-v1.1.json", "dev-v1.1.json")}, "en"),
-    "squad2": Dataset(
-        {"train": ("train-v2.0.json",), "dev": ("dev-v2.0.json",),
-         "test": ("test-v2.0.json", "dev-v2.0.json")}, "en", with_negative=True),
-    "cmrc2018": Dataset(
-        {"train": ("cmrc2018_train.json", "train.json"), "dev": ("cmrc2018_dev.json", "dev.json"),
-         "test": ("cmrc2018_test_2k.json", "cmrc2018_test.json", "test.json")},
-        "zh", submission="cmrc2018_predict.json"),
-    "drcd": Dataset(
-        {"train": ("DRCD_training.json", "train.json"), "dev": ("DRCD_dev.json", "dev.json"),
-         "test": ("DRCD_test.json", "test.json")}, "zh"),
-}
-
-# Half a surrogate pair, from broken JSON, cannot be written as UTF-8.
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # What a logit that cannot be chosen is lowered by, as attention's mask.
 _MASKED = -10000.0
 EXCERPT = 60  # characters on both sides of an answer in a list of errors
-
-
-def load_json(path):
-    """The content of a JSON file; a UserError with line and column if it is none."""
-    text = "\n".join(line for _, line in files.read_lines(path))
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError("%s line %d column %d: not JSON (%s); expected a file in SQuAD's form, "
-                        "download it again" % (path, error.lineno, error.colno, error.msg)
-                        ) from None
-
-
-def _kind(value):
-    return {dict: "an object", list: "a list", str: "a text", type(None): "null"}.get(
-        type(value), json.dumps(value))
-
-
-def _expect(value, kind, place):
-    """`value` if it is a dict, list or str as it should be."""
-    if not isinstance(value, kind):
-        raise UserError("%s: %s, expected %s" % (place, _kind(value), _kind(kind())))
-    return _SURROGATE.sub("\ufffd", value) if kind is str else value
-
-
-def _get(record, names, kind, place):
-    """The value of the first of several keys that is there, of type dict, list or str."""
-    for name in names:
-        if name in _expect(record, dict, place):
-            return _expect(record[name], kind, "%s.%s" % (place, name))
-    raise UserError("%s: no key %s, found %s; expected SQuAD's form" % (
-        place, " or ".join(map(repr, names)), ", ".join(sorted(record)) or "none"))
-
-
-def _items(values, place):
-    """Yields (JSON path, item) of a list."""
-    for index, value in enumerate(values):
-        yield "%s[%d]" % (place, index), value
-
-
-def _paragraphs(path):
-    """Yields (place, object with a context and questions) of SQuAD's or CMRC2018's own form."""
-    document = load_json(path)
-    if isinstance(document, list):
-        articles = _items(document, path + " ")
-    else:
-        articles = _items(_get(document, ("data",), list, path), path + " data")
-    for place, article in articles:
-        if "paragraphs" in _expect(article, dict, place):
-            yield from _items(_get(article, ("paragraphs",), list, place), place + ".paragraphs")
-        else:
-            yield place, article
-
-
-def _answer(record, place):
-    """An answer, {"text", "answer_start"} or the bare text -> (text, start or None)."""
-    if isinstance(record, str):
-        return _expect(record, str, place), None
-    start = _expect(record, dict, place).get("answer_start")
-    if start is not None and type(start) is not int:
-        raise UserError("%s.answer_start: %s, expected the number of the answer's first character"
-                        % (place, _kind(start)))
-    return _get(record, ("text",), str, place), start
-
-
-def locate(context, text, start):
-    """Where `text` stands in `context`: at `start`, or nearest to it; None if nowhere.
-
-    locate("abcabc", "bc", 3) -> 4
-    """
-    if not text.strip():
-        return None
-    if start is not None and start >= 0 and context.startswith(text, start):
-        return start
-    found = [match.start() for match in re.finditer("(?=%s)" % re.escape(text), context)]
-    return min(found, key=lambda place: abs(place - max(start or 0, 0))) if found else None
-
-
-class Reader(object):
-    """Reads the questions of a file, and counts what is wrong with their answers.
-
-    Attributes:
-      moved: answers that were found elsewhere than their answer_start says.
-      missing: places of the questions none of whose answers stands in the context.
-    """
-
-    def __init__(self, path, split, with_negative):
-        self.path = path
-        self.moved = 0
-        self.missing = []
-        self._split = split
-        self._with_negative = with_negative
-
-    def read(self):
-        """A list of Question; in training without those that `missing` names."""
-        questions, places = [], {}
-        for place, paragraph in _paragraphs(self.path):
-            context = _get(paragraph, ("context", "context_text"), str, place)
-            if not context.strip():
-                raise UserError("%s.context: an empty text, expected one to read" % place)
-            for here, record in _items(_get(paragraph, ("qas",), list, place), place + ".qas"):
-                name = _get(record, ("id", "query_id"), str, here)
-                if name in places:
-                    raise UserError("%s: id %r, which %s has already; every question needs its own"
-                                    % (here, name, places[name][len(self.path) + 1:]))
-                places[name] = here
-                text = _get(record, ("question", "query_text"), str, here)
-                label = self._label(record, context, here)
-                if self._split != "train" or not label.texts or label.begin is not None:
-                    questions.append(Question(name, here, text, context, label))
-        if not questions:
-            raise UserError("%s: no questions%s" % (
-                self.path, " whose answer stands in its context" if places else " in this file"))
-        return questions
-
-    def _label(self, record, context, place):
-        is_impossible = self._with_negative and bool(record.get("is_impossible"))
-        if is_impossible or (self._split == "test" and "answers" not in record):
-            return Label((), None, None) if is_impossible else None
-        place += ".answers"
-        answers = [_answer(answer, here) for here, answer in _items(
-            _get(record, ("answers",), list, place[:-len(".answers")]), place)]
-        if not answers:
-            if self._with_negative:
-                return Label((), None, None)
-            if self._split == "test":
-                return None
-            raise UserError("%s: no answer, expected one or more; data with questions that have "
-                            "none needs --version_2_with_negative" % place)
-        texts = tuple(text for text, _ in answers)
-        for text, start in answers:
-            begin = locate(context, text, start)
-            if begin is not None:
-                self.moved += start not in (None, begin)
-                return Label(texts, begin, begin + len(text))
-        if self._split == "test" and all(start is None or start < 0 for _, start in answers):
-            return None  # CLUE's test file has answers like "FAKE_ANSWER_1"
-        self.missing.append(place)
-        return Label(texts, None, None)
-
-    def say_what_is_wrong(self):
-        """Prints the counts, if any."""
-        if self.moved:
-            console.say("%s: %d answers do not stand at their answer_start; the place nearest to "
-                         "it is taken", self.path, self.moved)
-        if self.missing:
-            console.say("%s: %d questions have no answer that stands in the context, %s; the "
-                         "first is %s", self.path, len(self.missing),
-                         "dropped" if self._split == "train" else "kept and scored",
-                         self.missing[0][len(self.path) + 1:])
 
 
 def windows(num_tokens, room, stride):
@@ -235,7 +54,7 @@ def top_tokens(logits, is_candidate, characters, k):
       characters: int [B, S], where the tokens begin or end in the context.
 
     Returns:
-      (float [B, K], their logits; int [B, K], their places, -1 for what is no candidate; int
+      (float [B, K], their logits; int [B, K], their positions, -1 for no candidate; int
       [B, K], their characters).
     """
     batch, length = layers.shape_list(logits)
@@ -256,13 +75,16 @@ def top_tokens(logits, is_candidate, characters, k):
 class Reading(base.Task):
     """The piece of a context that answers a question: softmax over its start and over its end.
 
-        task = Reading("squad", DATASETS["squad"], "data/squad")
+        task = Reading("squad", reading_data.DATASETS["squad"], "data/squad")
         task.examples("dev")[0]
-        # Question(id="56be...", place="data/squad/dev-v1.1.json data[0].paragraphs[0].qas[0]",
+        # Question(id="56be...", location="data/squad/dev-v1.1.json data[0].paragraphs[0].qas[0]",
         #          question="Which NFL team ...", context="Super Bowl 50 was ...",
         #          label=Label(texts=("Denver Broncos", ...), begin=177, end=191))
 
     A context that is too long is read in windows that overlap.
+
+    Args: as the flags of run_squad.py, and
+      dropout: its rate before the output layer, in training; none in both original codes.
     """
 
     metric = "f1"
@@ -273,51 +95,39 @@ class Reading(base.Task):
         end_positions=base.Feature((), tf.int32), context_mask=base.Feature((None,), tf.int32),
         char_starts=base.Feature((None,), tf.int32), char_ends=base.Feature((None,), tf.int32))
 
-    def __init__(self, name, dataset, data_dir, own_files=None, doc_stride=128,
+    def __init__(self, name, dataset, data_dir, custom_files=None, doc_stride=128,
                  max_query_length=64, n_best_size=20, max_answer_length=30,
                  null_score_diff_threshold=0.0, dropout=0.0):
-        """Arguments as the flags of run_squad.py.
-
-        Args:
-          own_files: {split: (flag, path)} of splits outside `data_dir`'s usual names.
-          doc_stride, max_query_length, max_answer_length: in tokens.
-          dropout: in front of the dense layer, in training; none in both original codes.
-        """
-        self.name = name
-        self._dataset = dataset
+        super().__init__(name, dataset, data_dir, custom_files)
         self._evaluation = reading_scores.EVALUATIONS[dataset.evaluation]
-        self._data_dir = data_dir
-        self._own_files = own_files or {}
         self._doc_stride = doc_stride
         self._max_query_length = max_query_length
         self._n_best_size = n_best_size
         self._max_answer_length = max_answer_length
         self._threshold = null_score_diff_threshold
         self._dropout = dropout
-        self._told = set()
-        self._encoded = (None, None)
-        self._read = (None, None, None)
+        self._encoded = (None, None)  # the last context, and what it was encoded to
+        self._extracted = (None, None, None)  # the last examples and predictions, and their answers
 
     def identity(self):
         return {"task": self.name, "evaluation": self._dataset.evaluation,
                 "version_2_with_negative": self._dataset.with_negative}
 
-    def fingerprint(self, split):
-        return repr((split, self._dataset.with_negative, self._doc_stride, self._max_query_length))
+    def fingerprint(self):
+        return repr((self._doc_stride, self._max_query_length))
 
     def path(self, split):
-        flag, path = self._own_files.get(split, ("%s_file" % split, None))
-        if path or not self._dataset.files:
-            return files.require_file(path, flag)
-        return base.Source(self._dataset.files[split], None).find(
-            base.named_directory(self._data_dir, flag), split)
+        if not self._dataset.files:
+            return files.require_file(self._custom_files.get(split), self.file_flag(split))
+        return self.find(split, self._dataset.files[split])
+
+    def file_flag(self, split):
+        return "train_file" if split == "train" else "predict_file"
 
     def examples(self, split):
-        reader = Reader(self.path(split), split, self._dataset.with_negative)
+        reader = reading_data.Reader(self.path(split), split, self._dataset.with_negative)
         questions = reader.read()
-        if split not in self._told:
-            reader.say_what_is_wrong()
-            self._told.add(split)
+        reader.report()
         return questions
 
     def featurize(self, example, tokenizer, max_seq_length):
@@ -354,12 +164,9 @@ class Reading(base.Task):
         return self._encoded[1]
 
     def build(self, config, model, features, is_training):
-        hidden = layers.dropout(model.get_sequence_output(),
-                                  self._dropout if is_training else 0.0)  # [B, S, H]
-        weights = tf.get_variable("squad/output_weights", [2, config.hidden_size],
-                                  initializer=tf.truncated_normal_initializer(stddev=0.02))
-        bias = tf.get_variable("squad/output_bias", [2], initializer=tf.zeros_initializer())
-        logits = layers.matmul_last(hidden, tf.transpose(weights), bias)  # [B, S, 2]
+        logits = base.output_layer(
+            model.get_sequence_output(), 2, config, self._dropout if is_training else 0.0,
+            scope="squad/")  # [B, S, 2]
         mask = features["context_mask"]  # [B, S]
         is_first = tf.equal(tf.range(layers.shape_list(mask)[1]), 0)  # [S], "no answer"
         is_allowed = tf.cast(tf.logical_or(mask > 0, is_first), logits.dtype)
@@ -378,7 +185,7 @@ class Reading(base.Task):
         return loss / 2.0, predictions
 
     def n_best(self, examples, predictions):
-        """Yields (Question, its best answers with the likeliest first, how likely it has none).
+        """Yields (Question, its n-best list, the null odds).
 
         An answer is {"text", "probability", "start_logit", "end_logit"}; the first without text is
         "no answer", which stands among them where questions may have none and where no other was
@@ -387,19 +194,19 @@ class Reading(base.Task):
         bounds = np.searchsorted(predictions["example"], np.arange(len(examples) + 1))
         for example, begin, end in zip(examples, bounds, bounds[1:]):
             rows = {name: np.asarray(values[begin:end]) for name, values in predictions.items()}
-            found = self._answers(example.context, rows)
+            answers = self._answers(example.context, rows)
             null = min(rows["null_logits"].tolist(), key=sum)
-            odds = sum(null) - (sum(found[0][1:]) if found else _MASKED)
-            if self._dataset.with_negative or not found:
-                found.append(("", null[0], null[1]))
-                found.sort(key=lambda answer: -sum(answer[1:]))
-            scores = np.array([start + stop for _, start, stop in found])
+            odds = sum(null) - (sum(answers[0][1:]) if answers else _MASKED)
+            if self._dataset.with_negative or not answers:
+                answers.append(("", null[0], null[1]))
+                answers.sort(key=lambda answer: -sum(answer[1:]))
+            scores = np.array([start + stop for _, start, stop in answers])
             probabilities = np.exp(scores - scores.max())
             probabilities /= probabilities.sum()
             yield example, [
                 collections.OrderedDict([("text", text), ("probability", float(probability)),
                                          ("start_logit", start), ("end_logit", stop)])
-                for (text, start, stop), probability in zip(found, probabilities)], odds
+                for (text, start, stop), probability in zip(answers, probabilities)], odds
 
     def _answers(self, context, rows):
         """The best [(text, start logit, end logit)] of the windows of a question, no text twice."""
@@ -407,29 +214,29 @@ class Reading(base.Task):
         is_span = (starts >= 0) & (ends >= starts) & (ends < starts + self._max_answer_length)
         scores = rows["start_logits"][:, :, np.newaxis] + rows["end_logits"][:, np.newaxis, :]
         spans = np.argwhere(is_span)  # [N, 3] of window, start, end
-        found = collections.OrderedDict()
+        answers = collections.OrderedDict()
         for window, start, end in spans[np.argsort(-scores[is_span], kind="stable")]:
             text = context[rows["start_chars"][window, start]:rows["end_chars"][window, end]]
             text = text.strip()
-            if text and text not in found:
-                found[text] = (float(rows["start_logits"][window, start]),
-                               float(rows["end_logits"][window, end]))
-                if len(found) == self._n_best_size:
+            if text and text not in answers:
+                answers[text] = (float(rows["start_logits"][window, start]),
+                                 float(rows["end_logits"][window, end]))
+                if len(answers) == self._n_best_size:
                     break
-        return [(text,) + logits for text, logits in found.items()]
+        return [(text,) + logits for text, logits in answers.items()]
 
     def _best(self, examples, predictions):
         """({id: best text that is not "no answer", or ""}, {id: odds of no answer}, n-best)."""
         # Scores, report, errors and files are asked for one after another.
-        if self._read[0] is not examples or self._read[1] is not predictions:
+        if self._extracted[0] is not examples or self._extracted[1] is not predictions:
             answers, odds, n_best = (collections.OrderedDict() for _ in range(3))
-            for example, found, null_odds in self.n_best(examples, predictions):
-                texts = [answer["text"] for answer in found if answer["text"]]
+            for example, likeliest, null_odds in self.n_best(examples, predictions):
+                texts = [answer["text"] for answer in likeliest if answer["text"]]
                 answers[example.id] = texts[0] if texts else ""
                 odds[example.id] = null_odds
-                n_best[example.id] = found
-            self._read = examples, predictions, (answers, odds, n_best)
-        return self._read[2]
+                n_best[example.id] = likeliest
+            self._extracted = examples, predictions, (answers, odds, n_best)
+        return self._extracted[2]
 
     def _final(self, answers, odds):
         """{id: text} of what is predicted, "" for no answer."""
@@ -441,7 +248,8 @@ class Reading(base.Task):
         golds = collections.OrderedDict()
         for example in examples:
             if example.label is None:
-                raise UserError("%s: no answer; answers are needed to evaluate" % example.place)
+                raise UserError("%s: no answer; answers are needed to evaluate"
+                                % example.location)
             golds[example.id] = list(example.label.texts)
         answers, odds, _ = self._best(examples, predictions)
         if self._dataset.with_negative:

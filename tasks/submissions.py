@@ -52,8 +52,8 @@ def write(form, directory, test_file, split, examples, labels):
 
 
 def identifier(text, split):
-    """The number that the file gives to an example, or its place from 0 where it gives none."""
+    """The number that the file gives to an example, or its index from 0 where it gives none."""
     if text.isdigit():
         return int(text)
-    place = re.match(re.escape(split) + r"-(\d+)$", text)
-    return int(place.group(1)) - 1 if place else text
+    match = re.match(re.escape(split) + r"-(\d+)$", text)
+    return int(match.group(1)) - 1 if match else text

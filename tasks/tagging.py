@@ -1,4 +1,4 @@
-"""Tagging of characters or words, as for named entities; a data set is a row of DATASETS.
+"""Tagging of characters or words, as for named entities; its data sets are in tagging_data.py.
 
 A file's unit is what has a tag of its own: a line of a CoNLL file (a character, or a word), a
 character of a JSON text. Tags become entities when a file is read, whatever scheme it is in, and
@@ -14,7 +14,7 @@ import json
 import os
 import re
 
-from util import console, files
+from util import files
 from util.errors import UserError
 
 import numpy as np
@@ -22,324 +22,23 @@ import tensorflow.compat.v1 as tf
 from seqeval import metrics as seqeval_metrics
 from seqeval.metrics import sequence_labeling
 
-import layers
-from tasks import base
-from tasks.base import Source
+from tasks import base, tag_schemes
+from tasks.tag_schemes import Entity
 from text import sentences
-
-# How a scheme writes an entity's first, inner and last unit, and an entity of one unit.
-SCHEMES = {"BIO": "BIIB", "BMES": "BMES", "BIOES": "BIES"}
-_TAG = re.compile(r"([BIMES])-(.+)\Z")
-# 科0 (first character of a word), 310 (a "3", the eleventh); a broken character may be several.
-_WITH_POSITION = re.compile(r"(.[^0-9]*)[0-9]+\Z")
-_LATIN_WORD = re.compile(r"[A-Za-z]{2,}\Z")
-
-# One text as read. Unit i is text[starts[i]:ends[i]]; `entities` is None where a test file has no
-# tags; `place` is "file line n" for errors.
-Sentence = collections.namedtuple("Sentence", "id place text starts ends entities")
-# The units begin, ..., end - 1.
-Entity = collections.namedtuple("Entity", "type begin end")
-
-
-def encode(entities, num_units, scheme):
-    """Entities -> a list of tags: encode([Entity("PER", 1, 3)], 4, "BIO") -> [O, B-PER, I-PER, O].
-    """
-    first, inner, last, single = SCHEMES[scheme]
-    tags = ["O"] * num_units
-    for kind, begin, end in entities:
-        tags[begin:end] = ["%s-%s" % (inner, kind)] * (end - begin)
-        tags[end - 1] = "%s-%s" % (last, kind)
-        tags[begin] = "%s-%s" % (first if end - begin > 1 else single, kind)
-    return tags
-
-
-def decode(tags):
-    """A list of tags in any scheme -> entities, also of sequences that no scheme allows.
-
-    As conlleval and seqeval: an entity that nothing begins is begun by its first inner tag (O
-    I-PER; B-LOC I-PER), one that nothing ends is over where another type or O follows.
-    """
-    plain = ["I" + tag[1:] if tag[0] == "M" else tag for tag in tags]
-    return [Entity(kind, begin, last + 1)
-            for kind, begin, last in sequence_labeling.get_entities(plain)]
-
-
-class Conll(collections.namedtuple("Conll", "joiner position_digits")):
-    """A CoNLL file: a unit a line, its token first and its tag last; blank between sentences.
-
-    Columns are separated by tabs, else by spaces; -DOCSTART- lines are left out. `joiner` stands
-    between tokens in the text: None in Chinese, " " between words. `position_digits`: every token
-    is a character and its position in a word, which is left out (Weibo: 科0 技1).
-    """
-
-    scheme = None  # that of the training file
-
-    def __new__(cls, joiner=None, position_digits=False):
-        return super().__new__(cls, joiner, position_digits)
-
-    def survey(self, path, scheme=None):
-        """(scheme, types) of a training file; with `scheme` the file must be in that one."""
-        places, types, num_tokens, num_words = collections.OrderedDict(), set(), 0, 0
-        for block in self._blocks(path, False):
-            for number, token, tag in block:
-                num_tokens += 1
-                num_words += bool(_LATIN_WORD.match(token))
-                if tag != "O":
-                    prefix, kind = _split_tag(path, number, tag, scheme)
-                    places.setdefault(prefix, (number, tag))
-                    types.add(kind)
-        if not types:
-            raise UserError("%s: %d lines and none with an entity; expected tags like B-PER in the "
-                            "last column" % (path, num_tokens))
-        if self.joiner is None and 2 * num_words > num_tokens:
-            raise UserError("%s: most tokens are Latin words, which would be run together; put a "
-                            "space between them (--joiner=' ')" % path)
-        return scheme or _recognised(path, places), tuple(sorted(types))
-
-    def sentences(self, path, split, scheme, types):
-        """Yields the Sentences of a file; a UserError for a tag of another scheme or type."""
-        for index, block in enumerate(self._blocks(path, split == "test"), 1):
-            numbers, tokens, tags = zip(*block)
-            starts, position = [], 0
-            for token in tokens:
-                starts.append(position)
-                position += len(token) + len(self.joiner or "")
-            ends = [start + len(token) for start, token in zip(starts, tokens)]
-            entities = None
-            if tags[0] is not None:
-                for number, tag in zip(numbers, tags):
-                    if tag != "O":
-                        _check_type("%s line %d" % (path, number),
-                                    _split_tag(path, number, tag, scheme)[1], types)
-                entities = decode(list(tags))
-            yield Sentence("%s-%d" % (split, index), "%s line %d" % (path, numbers[0]),
-                           (self.joiner or "").join(tokens), starts, ends, entities)
-
-    def _blocks(self, path, may_lack_tags):
-        """Yields the sentences as lists of (line number, token, tag); the tag None without one."""
-        block, width = [], None
-        for number, line in files.read_lines(path):
-            cells = _columns(line)
-            if not cells or cells[0] == "-DOCSTART-":
-                if block:
-                    yield block
-                block = []
-                continue
-            width = width or len(cells)
-            if len(cells) != width or width == 1 and not may_lack_tags:
-                expected = "at least 2" if width == 1 else "%d as above" % width
-                raise UserError("%s line %d: %d column(s), expected %s, a token first and its tag "
-                                "last, a tab or spaces between" % (
-                                    path, number, len(cells), expected))
-            tag = cells[-1] if width > 1 else None
-            block.append((number, self._token(path, number, cells[0]), tag))
-        if block:
-            yield block
-
-    def _token(self, path, number, cell):
-        if not cell:
-            raise UserError("%s line %d: an empty token; expected one in the first column"
-                            % (path, number))
-        if not self.position_digits:
-            return cell
-        match = _WITH_POSITION.match(cell)
-        if not match:
-            raise UserError("%s line %d: token %r, expected a character and its position in the "
-                            "word, like 科0; take the 2nd edition of the files, or the task conll"
-                            % (path, number, cell))
-        return match.group(1)
-
-
-def _columns(line):
-    """A line -> its cells, none if it is blank; where it begins with a space, that is the token."""
-    line = line.rstrip(" \t")
-    if "\t" in line:
-        return line.split("\t")
-    cells = [cell for cell in line.split(" ") if cell]
-    return [" "] + cells if line[:1] == " " else cells
-
-
-def _split_tag(path, number, tag, scheme):
-    """"B-PER" -> ("B", "PER"), if the scheme, or any scheme for None, has such a tag."""
-    match = _TAG.match(tag)
-    if not match:
-        raise UserError("%s line %d: tag %r, expected O or one like B-PER (%s)" % (
-            path, number, tag, "; ".join("%s: %s" % (name, ", ".join(sorted(set(prefixes))))
-                                         for name, prefixes in sorted(SCHEMES.items()))))
-    if scheme and match.group(1) not in SCHEMES[scheme]:
-        raise UserError("%s line %d: tag %r, expected the scheme %s (%s) of the training file or "
-                        "of --scheme; convert the file or give another --scheme" % (
-                            path, number, tag, scheme, ", ".join(sorted(set(SCHEMES[scheme])))))
-    return match.groups()
-
-
-def _recognised(path, places):
-    """The scheme of a file: {prefix: (line number, tag) of its first} -> its name."""
-    if "I" in places and "M" in places:
-        (_, first), (number, second) = sorted((places["I"], places["M"]))
-        raise UserError("%s line %d: tag %r, but %r above; expected one scheme, M- inside entities "
-                        "(BMES) or I- (BIO, BIOES)" % (path, number, second, first))
-    if "M" in places:
-        return "BMES"
-    return "BIOES" if "E" in places or "S" in places else "BIO"
-
-
-def _check_type(place, kind, types):
-    if types is not None and kind not in types:
-        raise UserError("%s: unknown type %r, expected one of %s, those of the training file or of "
-                        "--labels" % (place, kind, ", ".join(types)))
-
-
-class JsonSpans(collections.namedtuple("JsonSpans", "text label")):
-    """A JSON object a line with the places of its entities, both ends included, as CLUENER has it:
-
-        {"text": "浙商银行的叶老桂", "label": {"name": {"叶老桂": [[5, 7]]}}}
-
-    Units are characters. Where entities overlap the longer one counts, as a character has one tag.
-    """
-
-    scheme = "BIO"
-
-    def __new__(cls, text="text", label="label"):
-        return super().__new__(cls, text, label)
-
-    def survey(self, path, scheme=None):
-        """(scheme, types) of a training file."""
-        types = {entity.type for sentence in self.sentences(path, "train", None, None)
-                 for entity in sentence.entities}
-        if not types:
-            raise UserError("%s: no entity in this file; expected some under %r"
-                            % (path, self.label))
-        return scheme or self.scheme, tuple(sorted(types))
-
-    def sentences(self, path, split, scheme, types):
-        """Yields the Sentences of a file; entities that overlap others are counted and reported."""
-        num_left_out = 0
-        lines = ((number, line) for number, line in files.read_lines(path) if line.strip())
-        for index, (number, line) in enumerate(lines, 1):
-            place = "%s line %d" % (path, number)
-            record = base.json_object(line, place)
-            text = _text(record.get(self.text))
-            if not text:
-                raise UserError("%s: found no text under %r; expected a string that is not empty"
-                                % (place, self.text))
-            entities = None
-            if self.label in record:
-                found = list(self._spans(place, text, record[self.label], types))
-                entities = _without_overlaps(found)
-                num_left_out += len(found) - len(entities)
-            elif split != "test":
-                raise UserError("%s: no key %r, found %s; only a test file may lack it"
-                                % (place, self.label, ", ".join(sorted(record))))
-            yield Sentence(record.get("id", "%s-%d" % (split, index)), place, text,
-                           range(len(text)), range(1, len(text) + 1), entities)
-        if num_left_out:
-            console.say("%s: %d entities lie in or across longer ones and are left out", path,
-                         num_left_out)
-
-    def _spans(self, place, text, label, types):
-        """Yields the entities of one object's label."""
-        for kind, names in _items("%s: %s" % (place, self.label), label):
-            where = "%s: %s.%s" % (place, self.label, kind)
-            _check_type(where, kind, types)
-            for name, spans in _items(where, names):
-                if not isinstance(spans, list) or not spans:
-                    raise UserError("%s.%s: found %s, expected a list of [first, last] character"
-                                    % (where, name, json.dumps(spans)))
-                for index, span in enumerate(spans):
-                    yield _entity("%s.%s[%d]" % (where, name, index), text, kind, name, span)
-
-
-def _items(where, value):
-    if not isinstance(value, dict):
-        raise UserError('%s: found %s, expected an object like {"name": {"叶老桂": [[9, 11]]}}'
-                        % (where, json.dumps(value, ensure_ascii=False)))
-    return sorted(value.items())
-
-
-def _text(value):
-    """A JSON string whose halves of surrogate pairs, which no file can hold, are replaced."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else None
-
-
-def _entity(where, text, kind, name, span):
-    """[first, last] character -> Entity, if `name` stands there."""
-    if not (isinstance(span, list) and [type(end) for end in span] == [int, int]
-            and 0 <= span[0] <= span[1]):
-        raise UserError("%s: found %s, expected [first, last], numbers of characters from 0"
-                        % (where, json.dumps(span)))
-    begin, end = span[0], span[1] + 1
-    if end > len(text):
-        raise UserError("%s: [%d, %d] is outside the text, which has %d characters; the last one "
-                        "is number %d" % (where, begin, end - 1, len(text), len(text) - 1))
-    if text[begin:end] != _text(name):
-        raise UserError("%s: the text has %r at [%d, %d], expected %r; both ends count, from 0"
-                        % (where, text[begin:end], begin, end - 1, name))
-    return Entity(kind, begin, end)
-
-
-def _without_overlaps(entities):
-    """Entities in order; of those that overlap the longest, then the first."""
-    kept = []
-    for entity in sorted(entities, key=lambda entity: (entity.begin - entity.end, entity.begin)):
-        if all(entity.end <= other.begin or other.end <= entity.begin for other in kept):
-            kept.append(entity)
-    return sorted(kept, key=lambda entity: entity.begin)
-
-
-# sources: {split: Source}; labels: the types of entities, None: those of the training file;
-# submission: the file name of a test file's predictions in the form that JsonSpans reads.
-Dataset = collections.namedtuple("Dataset", "sources labels submission")
-Dataset.__new__.__defaults__ = (None, None)
-
-
-def _sources(table, train, dev, test):
-    return {split: Source(names, table)
-            for split, names in zip(base.SPLITS, (train, dev, test))}
-
-
-DATASETS = {
-    "cluener": Dataset(
-        _sources(JsonSpans(), ("train.json",), ("dev.json",), ("test.json",)),
-        labels=("address", "book", "company", "game", "government", "movie", "name",
-                "organization", "position", "scene"),
-        submission="cluener_predict.json"),
-    "weibo": Dataset(_sources(
-        Conll(position_digits=True), ("train.conll", "weiboNER_2nd_conll.train"),
-        ("dev.conll", "weiboNER_2nd_conll.dev"), ("test.conll", "weiboNER_2nd_conll.test"))),
-    # MSRA comes without a dev part.
-    "msra": Dataset(_sources(
-        Conll(), ("msra_train_bio.txt",), ("msra_dev_bio.txt",), ("msra_test_bio.txt",))),
-    "people_daily": Dataset(_sources(
-        Conll(), ("example.train",), ("example.dev",), ("example.test",))),
-    "resume": Dataset(_sources(
-        Conll(), ("train.char.bmes",), ("dev.char.bmes",), ("test.char.bmes",))),
-}
-ALIASES = {"cluener2020": "cluener", "weibo_ner": "weibo", "msra_ner": "msra",
-           "peoples_daily": "people_daily", "resume_ner": "resume"}
-
-
-def own_dataset(kind, labels=None, joiner=None, position_digits=False):
-    """A data set of the user's own files: "conll" or "jsonl", the rest from flags."""
-    if kind == "jsonl":
-        table, endings = JsonSpans(), (".jsonl", ".json")
-    else:
-        table = Conll(joiner, position_digits)
-        endings = (".conll", ".txt", ".tsv", ".bio", ".bmes", ".bioes")
-    names = [tuple(split + ending for ending in endings) for split in base.SPLITS]
-    return Dataset(_sources(table, *names), labels=tuple(labels) if labels else None)
 
 
 def units_of_tokens(unit_ends, starts, ends):
-    """Which unit each token tells the tag of, and how far it reaches.
+    """The units that each token labels.
+
+    A token labels the unit in which it starts, unless an earlier token starts there too. It may
+    reach over further units: single Latin letters on lines of their own are units of one token.
 
     Args:
       unit_ends: where each unit ends in the text; starts, ends: of each token.
 
     Returns:
-      (first, last), int [tokens]: 1 + the unit in which a token starts, 0 if an earlier token
-      starts there too or it is of no characters; 1 + the last unit that any token reaches that
-      starts there. Single Latin letters on lines of their own are many units of one token.
+      (first, last), int [tokens]: 1 + the unit that a token labels, and 1 + the last unit that the
+      tokens which start there reach; 0 for a token that labels none.
     """
     first, last = np.zeros(len(starts), np.int32), np.zeros(len(starts), np.int32)
     owner, unit = None, None
@@ -355,7 +54,7 @@ def units_of_tokens(unit_ends, starts, ends):
 
 
 def cut_windows(num_tokens, room, stops):
-    """Windows of at most `room` tokens: [(begin, end, begin of what counts, end of what counts)].
+    """Windows of at most `room` tokens: [(begin, end, first token that counts, end of those)].
 
     A window ends behind a sentence (`stops`: numbers of tokens) if one ends in its latter half.
     Else the next window begins a quarter of a window earlier, and each token of that quarter counts
@@ -386,7 +85,8 @@ def _sentence_stops(text, starts):
 class Tagging(base.Task):
     """A tag a token: softmax over a dense layer on the last layer of the encoder.
 
-        task = Tagging("weibo", DATASETS["weibo"], "data/weibo")
+        task = Tagging("weibo", tagging_data.DATASETS["weibo"], "data/weibo")
+        task.setup()
         task.tags  # ("O", "B-GPE.NAM", "I-GPE.NAM", ...)
 
     A token is labelled by the unit in which it starts; further tokens of a unit have no label.
@@ -394,9 +94,11 @@ class Tagging(base.Task):
     (white space, dropped characters) where they go on behind them.
 
     Args:
-      own_files: {split: path} for splits that lie outside `data_dir`'s usual names.
-      scheme: a name of SCHEMES; None: that of the training file.
-      dropout: in front of the dense layer, in training.
+      scheme: a name of tag_schemes.SCHEMES; None: that of the training file.
+      dropout: its rate before the output layer.
+
+    Attributes:
+      scheme, types, tags: the scheme's name, the entities' types and all tags, after `setup`.
     """
 
     metric = "f1"
@@ -404,20 +106,21 @@ class Tagging(base.Task):
         name: base.Feature((None,), tf.int32)
         for name in ("label_ids", "first_units", "last_units")})
 
-    def __init__(self, name, dataset, data_dir, own_files=None, scheme=None, dropout=0.1):
-        self.name = name
-        self._dataset = dataset
-        self._data_dir = data_dir
-        self._own_files = own_files or {}
+    def __init__(self, name, dataset, data_dir, custom_files=None, scheme=None, dropout=0.1):
+        super().__init__(name, dataset, data_dir, custom_files)
         self._dropout = dropout
-        table = dataset.sources["train"].table
-        self.scheme, self.types = scheme or table.scheme, dataset.labels
+        self.scheme = scheme or dataset.sources["train"].table.scheme
+        self.types, self.tags = dataset.labels, None
+
+    def setup(self):
+        """Finds scheme and types in the training file where row and flags leave them open."""
+        if self.tags is not None:
+            return
         if not (self.scheme and self.types):
-            self.scheme, types = table.survey(self.path("train"), self.scheme)
+            self.scheme, types = self._dataset.sources["train"].table.survey(
+                self.path("train"), self.training_records(), self.scheme)
             self.types = self.types or types
-        self.tags = ("O",) + tuple(
-            "%s-%s" % (prefix, kind) for kind in self.types
-            for prefix in sorted(set(SCHEMES[self.scheme])))
+        self.tags = tag_schemes.tags_of(self.types, self.scheme)
         self._tag_ids = {tag: index for index, tag in enumerate(self.tags)}
 
     def is_labelled(self, examples):
@@ -426,19 +129,19 @@ class Tagging(base.Task):
     def identity(self):
         return {"task": self.name, "labels": ",".join(self.types), "scheme": self.scheme}
 
-    def fingerprint(self, split):
-        return repr((self.tags, self._dataset.sources[split].table))
+    def fingerprint(self):
+        return repr(self.tags)
 
     def path(self, split):
-        if self._own_files.get(split):
-            return files.require_file(self._own_files[split], "%s_file" % split)
-        directory = base.named_directory(self._data_dir, split + "_file")
-        return self._dataset.sources[split].find(directory, split)
+        return self.find(split, self._dataset.sources[split].names)
+
+    def read(self, split):
+        return self._dataset.sources[split].table.read(self.path(split), split)
 
     def examples(self, split):
         path = self.path(split)
         examples = list(self._dataset.sources[split].table.sentences(
-            path, split, self.scheme, self.types))
+            path, self.records(split), split, self.scheme, self.types))
         if not examples:
             raise UserError("%s: no sentences in this file" % path)
         return examples
@@ -446,7 +149,7 @@ class Tagging(base.Task):
     def featurize(self, example, tokenizer, max_seq_length):
         ids, starts, ends = tokenizer.encode_with_offsets(example.text)
         first, last = units_of_tokens(example.ends, starts, ends)
-        tags = encode(example.entities or [], len(example.ends), self.scheme)
+        tags = tag_schemes.encode(example.entities or [], len(example.ends), self.scheme)
         labels = [self._tag_ids[tags[unit - 1]] if unit else 0 for unit in first]
         room = max_seq_length - 2
         stops = _sentence_stops(example.text, starts) if len(ids) > room else []
@@ -460,15 +163,9 @@ class Tagging(base.Task):
             yield features
 
     def build(self, config, model, features, is_training):
-        with tf.variable_scope("tagging"):
-            weights = tf.get_variable(
-                "output_weights", [config.hidden_size, len(self.tags)],
-                initializer=tf.truncated_normal_initializer(stddev=0.02))
-            bias = tf.get_variable("output_bias", [len(self.tags)],
-                                   initializer=tf.zeros_initializer())
-        hidden = layers.dropout(tf.cast(model.get_sequence_output(), tf.float32),
-                                  self._dropout if is_training else 0.0)  # [B, S, H]
-        logits = layers.matmul_last(hidden, weights, bias)  # [B, S, T]
+        logits = base.output_layer(
+            model.get_sequence_output(), len(self.tags), config,
+            self._dropout if is_training else 0.0, scope="tagging/", transposed=True)  # [B, S, T]
         counts = tf.cast(features["first_units"] > 0, tf.float32)  # [B, S]
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
             labels=features["label_ids"], logits=logits)  # [B, S]
@@ -491,11 +188,12 @@ class Tagging(base.Task):
 
     def _entities_of(self, tokens):
         entities = []
-        for kind, begin, end in decode([self.tags[tag_id] for _, _, tag_id in tokens]):
+        for entity_type, begin, end in tag_schemes.decode(
+                [self.tags[tag_id] for _, _, tag_id in tokens]):
             last = tokens[end - 1][1]
             if end < len(tokens):
                 last = min(last, tokens[end][0] - 1)
-            entities.append(Entity(kind, tokens[begin][0] - 1, last))
+            entities.append(Entity(entity_type, tokens[begin][0] - 1, last))
         return entities
 
     def _tags_of(self, examples, entities, scheme):
@@ -503,9 +201,9 @@ class Tagging(base.Task):
         if entities is None:
             for example in examples:
                 if example.entities is None:
-                    raise UserError("%s: no tags; tags are needed to evaluate" % example.place)
+                    raise UserError("%s: no tags; tags are needed to evaluate" % example.location)
             entities = [example.entities for example in examples]
-        return [encode(of_example, len(example.ends), scheme)
+        return [tag_schemes.encode(of_example, len(example.ends), scheme)
                 for example, of_example in zip(examples, entities)]
 
     def score(self, examples, predictions):
@@ -543,7 +241,7 @@ class Tagging(base.Task):
             spurious = sorted(set(entities) - set(example.entities or ()), key=lambda e: e.begin)
             if missed or spurious:
                 yield collections.OrderedDict([
-                    ("id", str(example.id)), ("place", example.place), ("text", example.text),
+                    ("id", str(example.id)), ("place", example.location), ("text", example.text),
                     ("missed", _listed(example, missed)), ("spurious", _listed(example, spurious))])
 
     def write_predictions(self, directory, split, examples, predictions):
@@ -590,7 +288,7 @@ def _listed(example, entities):
 def _as_label(example, entities):
     """Entities in the form that JsonSpans reads: {type: {text: [[first, last], ...]}}."""
     label = collections.OrderedDict()
-    for found in (_in_text(example, entity) for entity in entities):
-        names = label.setdefault(found["type"], collections.OrderedDict())
-        names.setdefault(found["text"], []).append([found["start"], found["end"] - 1])
+    for entity in (_in_text(example, entity) for entity in entities):
+        names = label.setdefault(entity["type"], collections.OrderedDict())
+        names.setdefault(entity["text"], []).append([entity["start"], entity["end"] - 1])
     return label

@@ -1,6 +1,6 @@
-"""What is asked of a text: one label, several labels, or a number. A data set's row names its kind.
+"""Prediction targets: one label, several labels, or a number; and the weights of labels in a loss.
 
-Dimensions: B batch, N examples, L labels, O outputs of the head.
+Dimensions: B batch, N examples, L labels, O outputs of the task's layer.
 """
 
 import math
@@ -13,6 +13,8 @@ import tensorflow.compat.v1 as tf
 from tasks import metrics
 from tasks.base import Feature
 
+# The value of --class_weights that stands for the inverse of the labels' frequencies.
+BALANCED = "balanced"
 _REMEDIES = ("try another --learning_rate (often a lower one), train longer "
              "(--num_train_epochs)%s, and check that --init_checkpoint is a pre-trained model")
 
@@ -20,8 +22,8 @@ _REMEDIES = ("try another --learning_rate (often a lower one), train longer "
 class OneLabel(object):
     """One of L labels: softmax; a label is its index.
 
-    Attributes of every kind:
-      name: as identities of runs say it; None for this one.
+    Attributes of every target:
+      name: in run.json; None for this one.
       metric: the score that decides where the row names none.
       has_labels: whether there is a list of labels.
       can_be_weighted: whether --class_weights make sense.
@@ -40,22 +42,22 @@ class OneLabel(object):
         self._ids = _ids(dataset, labels)
 
     @staticmethod
-    def texts(cell, separator, place):
+    def texts(cell, separator, location):
         """The labels' texts in a cell of a file, or a UserError."""
         del separator
         if isinstance(cell, list):
             raise UserError("%s: the label is a list %r, expected one; pass --multi_label where an "
-                            "example has several" % (place, cell))
+                            "example has several" % (location, cell))
         return [cell]
 
-    def read(self, cell, place):
+    def read(self, cell, location):
         """A cell of a file -> the label, or a UserError."""
-        return self._id_of(self.texts(cell, None, place)[0], place)
+        return self._id_of(self.texts(cell, None, location)[0], location)
 
-    def _id_of(self, text, place):
+    def _id_of(self, text, location):
         if text not in self._ids:
             raise UserError("%s: unknown label %r, expected one of %s"
-                            % (place, text, _some(self.labels)))
+                            % (location, text, _some(self.labels)))
         return self._ids[text]
 
     def array(self, label):
@@ -96,7 +98,7 @@ class OneLabel(object):
                     _REMEDIES % ", weigh rare labels (--class_weights=balanced)"))
 
     def confusion(self, labels, predictions):
-        """(the labels' texts, int [L, L]), or None for other kinds."""
+        """(the labels' texts, int [L, L]), or None for other targets."""
         return list(self.labels), metrics.confusion(
             labels, np.asarray(predictions["probabilities"]).argmax(-1), self.size)
 
@@ -107,10 +109,10 @@ class OneLabel(object):
     def errors(self, labels, predictions):
         """Yields (index, {column: text}) of the examples that were predicted wrongly."""
         for index, (label, row) in enumerate(zip(labels, predictions["probabilities"])):
-            likeliest = int(np.argmax(row))
-            if likeliest != label:
-                yield index, {"label": self.labels[label], "predicted": self.labels[likeliest],
-                              "probability": "%.6f" % row[likeliest]}
+            predicted = int(np.argmax(row))
+            if predicted != label:
+                yield index, {"label": self.labels[label], "predicted": self.labels[predicted],
+                              "probability": "%.6f" % row[predicted]}
 
     def columns(self):
         """Names of the columns that `table` gives beside the label."""
@@ -134,13 +136,13 @@ class SeveralLabels(OneLabel):
         self._separator = dataset.separator
 
     @staticmethod
-    def texts(cell, separator, place):
+    def texts(cell, separator, location):
         parts = cell if isinstance(cell, list) else cell.split(separator)
         return [part.strip() for part in parts if part.strip()]
 
-    def read(self, cell, place):
-        return tuple(sorted({self._id_of(text, place)
-                             for text in self.texts(cell, self._separator, place)}))
+    def read(self, cell, location):
+        return tuple(sorted({self._id_of(text, location)
+                             for text in self.texts(cell, self._separator, location)}))
 
     def array(self, label):
         return self._indicators([label or ()])[0].astype(np.float32)
@@ -174,12 +176,12 @@ class SeveralLabels(OneLabel):
         wrong = np.flatnonzero((self._indicators(labels) != predicted).any(-1))
         for index in wrong:
             row = predictions["probabilities"][index]
-            asked = sorted(set(labels[index]) | set(np.flatnonzero(predicted[index])))
+            columns = sorted(set(labels[index]) | set(np.flatnonzero(predicted[index])))
             yield int(index), {
                 "label": self._text(labels[index]),
                 "predicted": self._text(np.flatnonzero(predicted[index])),
                 "probability": self._separator.join(
-                    "%s %.6f" % (self.labels[column], row[column]) for column in asked)}
+                    "%s %.6f" % (self.labels[column], row[column]) for column in columns)}
 
     def table(self, predictions):
         for chosen, row in zip(self._predicted(predictions), predictions["probabilities"]):
@@ -187,10 +189,10 @@ class SeveralLabels(OneLabel):
 
     def _indicators(self, labels):
         """Tuples of indices -> 0 or 1 [N, L]."""
-        found = np.zeros([len(labels), self.size], np.int32)
-        for row, label in zip(found, labels):
+        indicators = np.zeros([len(labels), self.size], np.int32)
+        for row, label in zip(indicators, labels):
             row[list(label)] = 1
-        return found
+        return indicators
 
     def _predicted(self, predictions):
         return (np.asarray(predictions["probabilities"]) > 0.5).astype(np.int32)
@@ -210,14 +212,14 @@ class Number(OneLabel):
         self.size = 1
         self.feature = Feature((), tf.float32)
 
-    def read(self, cell, place):
+    def read(self, cell, location):
         try:
             number = float(cell)
         except (TypeError, ValueError):
             number = math.nan
         if not math.isfinite(number):
             raise UserError("%s: label %r, expected a number; is it the right column?"
-                            % (place, cell))
+                            % (location, cell))
         return number
 
     def array(self, label):
@@ -278,3 +280,35 @@ def _some(labels):
     """A list of labels as text, cut where it is very long."""
     shown = ", ".join(labels[:30])
     return shown if len(labels) <= 30 else "%s and %d more" % (shown, len(labels) - 30)
+
+
+def balanced_weights(counts):
+    """Counts of L labels -> weights in inverse proportion whose mean over the examples is 1.
+
+    As scikit-learn's "balanced". A label without examples has no effect, and the weight 1.
+    """
+    counts = np.asarray(counts, np.float64)
+    present = counts > 0
+    return np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 1.0)
+
+
+def class_weights(given, target):
+    """What --class_weights says -> None, BALANCED or a list of positive numbers, one a label."""
+    given = [given] if isinstance(given, str) else list(given or [])
+    if not given:
+        return None
+    if not target.can_be_weighted:
+        raise UserError("--class_weights: only for one label an example, not for several labels "
+                        "or a number; leave it out")
+    if given == [BALANCED]:
+        return BALANCED
+    try:
+        weights = [float(weight) for weight in given]
+    except ValueError:
+        weights = []
+    are_positive = all(0 < weight < float("inf") for weight in weights)
+    if len(weights) != len(target.labels) or not are_positive:
+        raise UserError("--class_weights=%s: expected %d positive numbers, for the labels %s, or "
+                        "%s" % (",".join(map(str, given)), len(target.labels),
+                                ", ".join(target.labels), BALANCED))
+    return weights

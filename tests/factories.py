@@ -1,4 +1,4 @@
-"""Runs of create_pretraining_data.py in the directory of a test."""
+"""Runs of create_pretraining_data.py in the directory of a test, and descriptions made up."""
 
 import json
 import math
@@ -10,6 +10,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import create_pretraining_data as command
+from pretraining import masking
 from tiny import parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -54,14 +55,14 @@ def refused(tmp_path, vocab, text=TEXT, **changes):
 
 def everything(directory, unfinished=True):
     """Every file under a directory with its content, or all but those of unfinished work."""
-    found = {}
+    contents = {}
     for root, directories, names in os.walk(str(directory)):
         if not unfinished:
             directories[:] = [name for name in directories if not name.endswith(".work")]
         for name in names:
             with open(os.path.join(root, name), "rb") as stream:
-                found[os.path.join(root, name)] = stream.read()
-    return found
+                contents[os.path.join(root, name)] = stream.read()
+    return contents
 
 
 def read(*paths):
@@ -75,7 +76,8 @@ def read(*paths):
     return examples
 
 
-def sidecar(path):
+def description(path):
+    """What a set of record files says of itself."""
     with open(str(path) + ".json", encoding="utf-8") as stream:
         return json.load(stream)
 
@@ -89,3 +91,25 @@ def news():
 def assert_share(count, total, share):
     """Within four standard deviations of a binomial law."""
     assert abs(count - total * share) < 4 * math.sqrt(total * share * (1 - share)), (count, total)
+
+
+# ---- descriptions of small records ----
+
+S, P, V = 12, 3, 50  # max_seq_length, max_predictions_per_seq, vocab_size
+SPECIAL_IDS = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}
+# The description of unmasked records, and how they are masked.
+MADE_UNMASKED = {"store_word_starts": True, "masked_lm_prob": 0.25, "ngram": 2,
+                 "brightmart_labels": False, "special_ids": SPECIAL_IDS}
+MASKING = masking.Settings(
+    max_predictions_per_seq=P, masked_lm_prob=0.25, ngram=2, brightmart_labels=False, mask_id=4,
+    special_ids=(0, 1, 2, 3, 4), vocab_size=V)
+
+
+def write_description(path, counts, size=V, length=S, predictions=P, special_ids=None, **changes):
+    """Writes the description of a set of {name of a file: its number of records}."""
+    values = dict(changes, max_seq_length=length, max_predictions_per_seq=predictions)
+    vocab = {"size": size, "file": "vocab.txt"}
+    if special_ids:
+        vocab["special_ids"] = special_ids
+    with open(path, "w") as stream:
+        json.dump({"flags": values, "vocab": vocab, "files": counts}, stream)

@@ -41,12 +41,12 @@ def inputs(tmp_path):
 
 def values(tmp_path, vocab, inputs, name, **changes):
     """Small settings: three shards in the directory `name`."""
-    found = {"input_file": inputs, "output_file": tmp_path / name / "t@3.tfrecord",
+    flags = {"input_file": inputs, "output_file": tmp_path / name / "t@3.tfrecord",
              "vocab_file": vocab, "max_seq_length": 64, "max_predictions_per_seq": 10,
              "masked_lm_prob": 0.15, "dupe_factor": 2, "num_workers": 1,
              "report": tmp_path / (name + ".json")}
-    found.update(changes)
-    return found
+    flags.update(changes)
+    return flags
 
 
 def make(tmp_path, vocab, inputs, name, runner=None, beam_options=IN_MEMORY, **changes):
@@ -71,7 +71,7 @@ def refused(function, *arguments, **changes):
 
 
 def run(tmp_path, **flags):
-    """The command in a process of its own, started from another directory."""
+    """The command in another process, started from another directory."""
     done = subprocess.run(
         [sys.executable, os.path.join(ROOT, "create_pretraining_data.py")]
         + ["--%s=%s" % flag for flag in flags.items()],
@@ -262,7 +262,7 @@ def test_options_that_are_refused(tmp_path, sample_vocab, inputs, runner, change
 
 @needs_beam
 def test_options_of_the_user_count():
-    from pretraining.beam import _arguments
+    from pretraining.beam_runs import _arguments
     assert _arguments("DirectRunner", 2, "--runner=x " + IN_MEMORY) == [
         "--direct_running_mode=multi_processing", "--direct_num_workers=2", "--runner=x",
         IN_MEMORY, "--runner=DirectRunner"]
@@ -283,7 +283,7 @@ def test_options_of_the_user_count():
     ("ValueError: [Errno of nothing]", None),
 ])
 def test_mistake_in_an_error_of_beam(text, sentence):
-    from pretraining.beam import find_mistake
+    from pretraining.beam_runs import find_mistake
     assert find_mistake(text) == sentence
 
 

@@ -78,8 +78,8 @@ def test_all_are_measured_in_turn_and_one_that_fails_is_left_out(tmp_path, monke
     assert len(memory["other"]) == 2 and min(memory["other"]) > 2
     assert said == [
         "this code: 7.0 examples/s",
-        "broken is left out: bad.py failed: ModuleNotFoundError: No module named 'no_such_module'",
-        "silent is left out: it printed no rate; its last line: done",
+        "broken is skipped: bad.py failed: ModuleNotFoundError: No module named 'no_such_module'",
+        "silent is skipped: it printed no rate; its last line: done",
         "other: 3.5 examples/s", "this code: 7.0 examples/s", "other: 3.5 examples/s"]
     with pytest.raises(UserError, match="bad.py failed"):  # this code must run
         benchmark.measure_in_turn(peers[1:], 1, str(tmp_path))
@@ -174,8 +174,8 @@ def test_whole_run_without_peers(tmp_path, sample_vocab, run_command):
             tmp_path / "config.json", vocab_size=size, max_position_embeddings=128),
         rounds=1, steps=20, huggingface_python=gone, output=tmp_path / "out.json")
     assert status == 0, printed
-    assert "transformers, PyTorch is left out: %s: No such file or directory" % gone in printed
-    assert "albert_zh is left out: no --albert_zh_dir" in printed
+    assert "transformers, PyTorch is skipped: %s: No such file or directory" % gone in printed
+    assert "albert_zh is skipped: no --albert_zh_dir" in printed
     row, = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert row["pre-training"] == "this code" and row["x this code"] == 1.0
     assert row["tokens/s"] == int(128 * row["examples/s"]) > 1000

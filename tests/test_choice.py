@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 import run_race
 import tiny
 import tokenization
-from tasks import choice
+from tasks import choice, choice_data
 
 C3_DATA = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data", "c3")
 RACE = {"article": "Tom has a dog.", "questions": ["Tom has a _ .", "Who has it?"],
@@ -39,7 +39,7 @@ def write_race(directory, split="dev", level="high", name="1.txt", **changes):
 
 
 def task_of(name, directory, **options):
-    return choice.Choice(name, choice.DATASETS[name], str(directory), **options)
+    return choice.Choice(name, choice_data.DATASETS[name], str(directory), **options)
 
 
 @pytest.fixture
@@ -62,26 +62,37 @@ def test_race(tmp_path):
     assert [(example.id, example.label, example.group) for example in examples] == [
         ("middle2.txt-0", 1, "middle"), ("middle2.txt-1", 0, "middle"), ("high1.txt-0", 1, "high"),
         ("high1.txt-1", 0, "high")]
-    assert examples[3].place == "%s questions[1]" % (tmp_path / "dev/high/1.txt")
+    assert examples[3].location == "%s questions[1]" % (tmp_path / "dev/high/1.txt")
     assert examples[3].passage == ("Tom has a dog.",) and examples[3].choices[3] == "Eve"
-    assert task.max_choices == 4
+    assert task.max_choices(examples) == 4
 
 
 def test_race_of_one_level_and_below_its_own_directory(tmp_path):
     write_race(tmp_path / "RACE")
-    high = choice.Choice("race", choice.only(choice.DATASETS["race"], "high"), str(tmp_path))
+    dataset = choice_data.only(choice_data.DATASETS["race"], "high")
+    high = choice.Choice("race", dataset, str(tmp_path))
     assert len(high.examples("dev")) == 2
     with pytest.raises(UserError, match="no .txt files in .*RACE/dev/middle; .*--high_only"):
         task_of("race", tmp_path).examples("dev")
     with pytest.raises(UserError, match="--high_only: this data set has no levels"):
-        choice.only(choice.DATASETS["c3"], "high")
+        choice_data.only(choice_data.DATASETS["c3"], "high")
+
+
+def test_race_is_read_once_where_all_txt_repeats_the_single_files(tmp_path):
+    """Google's run_race.py reads middle/all.txt and high/all.txt, made of the single files."""
+    for level in ("middle", "high"):
+        write_race(tmp_path, level=level, name="all.txt")
+    write(tmp_path / "dev/middle/all.txt", "\n".join([json.dumps(RACE)] * 3))
+    assert len(task_of("race", tmp_path).examples("dev")) == 6 + 2
+    write_race(tmp_path, level="middle", name="7.txt")
+    assert len(task_of("race", tmp_path).examples("dev")) == 2 + 2
 
 
 def test_race_of_several_lines_and_of_one_object_over_many(tmp_path):
     path = tmp_path / "own.txt"
     for text, expected in (("\n".join([json.dumps(RACE)] * 3), 6), (json.dumps(RACE, indent=1), 2)):
         write(path, text)
-        task = task_of("race", tmp_path, own_files={"dev": str(path)})
+        task = task_of("race", tmp_path, custom_files={"dev": str(path)})
         assert len(task.examples("dev")) == expected
         assert task.path("dev") == str(path)
 
@@ -95,7 +106,7 @@ def test_c3(tmp_path):
     assert len(task.path("dev")) == 2
     assert [(example.id, example.label, example.group) for example in examples] == [
         (0, 1, "m"), (1, 0, "m"), (2, 1, "d"), (3, 0, "d")]
-    assert examples[1].place == "%s [0][1][1]" % (tmp_path / "m-dev.json")
+    assert examples[1].location == "%s [0][1][1]" % (tmp_path / "m-dev.json")
     assert examples[1].passage == ("第一段\n第二段",) and examples[1].choices == ["早", "中", "晚"]
 
 
@@ -118,7 +129,7 @@ def test_chid(tmp_path):
         ("#idiom000001#", 0, 2), ("#idiom000002#", 1, 0), ("#idiom000003#", 0, 1)]
     assert examples[0].passage == examples[1].passage == ("甲乙", "丙丁", "戊")
     assert examples[2].passage == ("己", "")
-    assert examples[1].place == "%s line 1 content[0] #idiom000002#" % (tmp_path / "train.json")
+    assert examples[1].location == "%s line 1 content[0] #idiom000002#" % (tmp_path / "train.json")
     write(tmp_path / "test1.1.json", CHID)
     assert [example.label for example in task_of("chid", tmp_path).examples("test")] == [None] * 3
 
@@ -131,18 +142,18 @@ def test_own_questions(tmp_path):
     examples = task.examples("dev")
     assert [(example.id, example.label) for example in examples] == [
         ("dev-1", 1), ("x", 2), ("dev-3", 0)]
-    assert examples[2].passage == ("",) and task.max_choices == 3
+    assert examples[2].passage == ("",) and task.max_choices(examples) == 3
     write(tmp_path / "train.json", dict(OWN, choices=["蓝的"] * 7))
-    assert task_of("jsonl", tmp_path).max_choices == 7
+    assert task.max_choices(task.examples("train")) == 7
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"answers": ["B", "E"]}, r'1.txt answers\[1\]: expected one of A B C D, found "E"'),
-    ({"answers": ["B"]}, r"1.txt: 1 answers for 2 questions; expected one for each"),
-    ({"options": [["a", "b"], ["a"]]}, r"1.txt options\[1\]: 1 texts, expected 2 or more"),
-    ({"options": [["a", 3], []]}, r"1.txt options\[0\]\[1\]: expected a text, found a number"),
-    ({"questions": [None, ""]}, r"1.txt questions\[0\]: expected a text, found null"),
-    ({"article": ["a"]}, "1.txt article: expected a text, found a list"),
+    ({"answers": ["B", "E"]}, r'1.txt answers\[1\]: found "E", expected one of A B C D$'),
+    ({"answers": ["B"]}, r"1.txt: found 1 answers for 2 questions, expected one for each$"),
+    ({"options": [["a", "b"], ["a"]]}, r"1.txt options\[1\]: found 1 texts, expected 2 or more$"),
+    ({"options": [["a", 3], []]}, r"1.txt options\[0\]\[1\]: found 3, expected a text$"),
+    ({"questions": [None, ""]}, r"1.txt questions\[0\]: found null, expected a text$"),
+    ({"article": ["a"]}, r'1.txt article: found \["a"\], expected a text$'),
     ({"options": [["a"] * 5, ["a"] * 4]}, r"questions\[0\]: 5 choices, race has at most 4"),
 ])
 def test_bad_race_files(tmp_path, changes, message):
@@ -158,27 +169,30 @@ def c3_with(**changes):
 
 @pytest.mark.parametrize("name, files, message", [
     ("c3", {"dev.json": "x"}, "no dev data: none of .*m-dev.json, .*d-dev.json exists"),
-    ("c3", {"m-dev.json": "[[1"}, "m-dev.json: not JSON .*cut off, copy it again"),
-    ("c3", {"m-dev.json": {}}, "m-dev.json: expected a list, found an object"),
+    ("c3", {"m-dev.json": "[[1"},
+     "m-dev.json line 1 column 4: not JSON .*, expected one JSON value; .*cut off, copy it again"),
+    ("c3", {"m-dev.json": {}}, "m-dev.json: found {}, expected a list$"),
     ("c3", {"m-dev.json": []}, "m-dev.json: no questions in this file"),
-    ("c3", {"m-dev.json": [["a"]]}, r"\[0\]: expected \[paragraphs, questions, id\], found a list"),
+    ("c3", {"m-dev.json": [["a"]]},
+     r'\[0\]: found \["a"\], expected \[paragraphs, questions, id\]$'),
     ("c3", {"m-dev.json": c3_with(answer="它")},
-     r'm-dev.json \[0\]\[1\]\[0\].answer: "它" is none of the choices; .* one of \["他", "她"\]'),
+     r'm-dev.json \[0\]\[1\]\[0\].answer: found "它", expected an index from 0 to 1 or one of '
+     r'\["他", "她"\]$'),
     ("c3", {"m-dev.json": c3_with(choice="他")},
-     r"m-dev.json \[0\]\[1\]\[0\] choice: expected a list, found a text"),
+     r'm-dev.json \[0\]\[1\]\[0\].choice: found "他", expected a list of texts$'),
     ("c3", {"m-dev.json": [[["段"], [{"choice": ["a", "b"]}], ""]]},
      r"\[0\]\[1\]\[0\]: no key 'question', found choice"),
     ("chid", {"dev.json": CHID}, "dev_answer.json: no such file; expected the answers of"),
     ("chid", {"dev.json": CHID, "dev_answer.json": {"#idiom000001#": 0}},
      r"dev.json line 1 content\[0\] #idiom000002#: no answer in .*dev_answer.json"),
     ("chid", {"dev.json": CHID, "dev_answer.json": dict(CHID_ANSWERS, **{"#idiom000001#": 3})},
-     "dev_answer.json #idiom000001#: 3 is none of the choices; expected an index from 0 to 2"),
-    ("jsonl", {"dev.jsonl": "{"}, "dev.jsonl line 1: not JSON"),
-    ("jsonl", {"dev.jsonl": "[]"}, "line 1: expected an object with 'choices', found a list"),
+     "dev_answer.json #idiom000001#: found 3, expected an index from 0 to 2 or one of "),
+    ("jsonl", {"dev.jsonl": "{"}, "dev.jsonl line 1 column 2: not JSON"),
+    ("jsonl", {"dev.jsonl": "[]"}, r"line 1: found \[\], expected an object with 'choices'$"),
     ("jsonl", {"dev.jsonl": dict(OWN, answer=True)},
-     "answer: expected a number or a text, found true or false"),
-    ("jsonl", {"dev.jsonl": dict(OWN, answer=-1)}, "answer: -1 is none of the choices"),
-    ("jsonl", {"dev.jsonl": dict(OWN, choices=[1, 2])}, r"choices\[0\]: expected a text"),
+     'answer: found true, expected an index from 0 to 2 or one of \\["红的", "蓝的", "黑的"\\]$'),
+    ("jsonl", {"dev.jsonl": dict(OWN, answer=-1)}, "answer: found -1, expected an index from 0 to"),
+    ("jsonl", {"dev.jsonl": dict(OWN, choices=[1, 2])}, r"choices\[0\]: found 1, expected a text$"),
 ])
 def test_bad_files(tmp_path, name, files, message):
     for file_name, value in files.items():
@@ -189,7 +203,7 @@ def test_bad_files(tmp_path, name, files, message):
 
 @pytest.mark.skipif(not os.path.isdir(C3_DATA), reason="CLUE's C3 is not there")
 def test_the_real_c3():
-    task = choice.Choice("c3", choice.DATASETS["c3"], C3_DATA)
+    task = choice.Choice("c3", choice_data.DATASETS["c3"], C3_DATA)
     counts = {split: len([example for example in task.examples(split) if example.group == "m"])
               for split in ("train", "dev")}
     assert counts == {"train": 6013, "dev": 1991}
@@ -221,9 +235,9 @@ def test_featurize(tokenizer):
 
 
 def base_question(**changes):
-    values = {"id": "1", "place": "file line 1", "passage": ("",), "blank": None, "question": "",
+    values = {"id": "1", "location": "file line 1", "passage": ("",), "blank": None, "question": "",
               "choices": ["a", "b"], "label": 0, "group": None}
-    return choice.Question(**dict(values, **changes))
+    return choice_data.Question(**dict(values, **changes))
 
 
 def test_featurize_leaves_at_least_half_to_the_passage(tokenizer):
@@ -407,8 +421,38 @@ def test_flags():
         run_race.create_task(flags).examples("train")
 
 
+@pytest.mark.parametrize("name, exists", [
+    ("train.tf_record", False), ("features.tfrecord", True), ("features.tfrecords", False),
+    ("train_features", True)])
+def test_googles_files_of_features_are_ignored(tmp_path, caplog, name, exists):
+    """Google's --train_file is where features are written to, or read from if it exists."""
+    write_race(tmp_path, "train")
+    write_race(tmp_path, "train", level="middle")
+    if exists:
+        tiny.write_records(tmp_path / name)
+    flags = tiny.parse(run_race.define_flags, data_dir=tmp_path, train_file=tmp_path / name)
+    with caplog.at_level("INFO", "albert"):
+        assert len(run_race.create_task(flags).examples("train")) == 4
+    assert caplog.messages == [
+        "--train_file=%s is ignored: it names a file of features, which are kept in --cache_dir; "
+        "the questions are those of --data_dir" % (tmp_path / name)]
+
+
+def test_googles_names_of_the_files(tmp_path):
+    write(tmp_path / "dev.jsonl", OWN)
+    write(tmp_path / "test.jsonl", "\n".join([json.dumps(OWN)] * 2))
+    task = run_race.create_task(tiny.parse(
+        run_race.define_flags, task_name="jsonl", data_dir="/none",
+        eval_file=tmp_path / "dev.jsonl", predict_file=tmp_path / "test.jsonl"))
+    assert [len(task.examples(split)) for split in ("dev", "test")] == [1, 2]
+    task = run_race.create_task(tiny.parse(run_race.define_flags, eval_file="/none/features"))
+    with pytest.raises(UserError, match="--dev_file=/none/features: no such file"):
+        task.examples("dev")
+
+
 @pytest.mark.parametrize("changes, message", [
-    ({"task_name": "raec"}, "--task_name=raec: no such task, expected one of c3, chid, jsonl, "),
+    ({"task_name": "raec"}, "--task_name=raec: no such task, expected one of c3, chid, jsonl, "
+                            "race; did you mean race\\?$"),
     ({"high_only": True, "middle_only": True}, "--high_only and --middle_only leave nothing"),
     ({"task_name": "c3", "high_only": True}, "--high_only: this data set has no levels"),
     ({"data_dir": ""}, "--data_dir is missing; name the directory of the data"),

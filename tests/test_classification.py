@@ -1,4 +1,4 @@
-"""Every data set in its published form, submissions, kinds of labels, class weights, learning."""
+"""Every data set in its published form, submissions, targets, class weights, learning."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 import run_classifier
 import tiny
 import tuning
-from tasks import classification, datasets
+from tasks import classification, classification_data, targets
 
 
 def lines(*rows):
@@ -28,8 +28,14 @@ def write(directory, **texts):
 
 
 def create(name, directory, **options):
-    key = datasets.find(name)
-    return classification.Classification(key, datasets.DATASETS[key], str(directory), **options)
+    key = classification_data.find(name)
+    return set_up(classification.Classification(
+        key, classification_data.DATASETS[key], str(directory), **options))
+
+
+def set_up(task):
+    task.setup()
+    return task
 
 
 def found(task, split):
@@ -50,6 +56,11 @@ def wsc(label=None, **more):
     return record if label is None else dict(record, label=label)
 
 
+def copa(question, label=None):
+    record = {"premise": "他累了", "choice0": "他睡了", "choice1": "他跑了", "question": question}
+    return record if label is None else dict(record, label=label, idx=0)
+
+
 MNLI_HEADER = ("index", "promptID", "pairID", "genre", "sentence1_binary_parse",
                "sentence2_binary_parse", "sentence1_parse", "sentence2_parse", "sentence1",
                "sentence2")
@@ -58,7 +69,7 @@ STS_HEADER = ("index", "genre", "filename", "year", "old_index", "source1", "sou
               "sentence2")
 STS_ROW = ("0", "news", "MSRpar", "2012", "1", "none", "none", "a", "b")
 
-# (task, split, file, its text, the first example as `found` says it)
+# (task, split, file, its text, all examples as `found` says them)
 OFFICIAL = [
     ("lcqmc", "train", "train.txt", lines(("你好", "您好", "1")), ("train-1", "你好", "您好", "1")),
     ("xnli", "train", "train.json", lines({"premise": "a", "hypo": "b", "label": "contradictory"}),
@@ -94,6 +105,12 @@ OFFICIAL = [
      ("train-1", "_小明_打球，[他]累了", None, "true")),
     ("cluewsc2020", "test", "test.json", lines(wsc(id=7)),
      ("7", "_小明_打球，[他]累了", None, None)),
+    ("copa", "test", "test.json", lines(copa("effect")), ("test-1", "他累了", "他睡了", None),
+     ("test-2", "他累了", "他跑了", None)),
+    ("copa", "train", "train.json", lines(copa("cause", 1)), ("train-1", "他睡了", "他累了", "0"),
+     ("train-2", "他跑了", "他累了", "1")),
+    ("sentence_pair", "train", "train_0827.tsv", lines(("0", "c", "d"), ("1", "a", "b")),
+     ("train-1", "a", "b", "1")),
     ("cola", "train", "train.tsv", lines(("gj04", "0", "*", 'They "drank.')),
      ("train-1", 'They "drank.', None, "0")),
     ("cola", "test", "test.tsv", lines(("index", "sentence"), ("0", "a b")),
@@ -132,6 +149,14 @@ OFFICIAL = [
      ("0", 'a "quote', "b", None)),
     ("mnli", "ax", "diagnostic.tsv", lines(("index", "sentence1", "sentence2"), ("0", "a", "b")),
      ("0", "a", "b", None)),
+    ("mismnli", "train", "train.tsv", lines(
+        MNLI_HEADER + ("label1", "gold_label"), MNLI_ROW + ("neutral", "neutral")),
+     ("0", 'a "quote', "b", "neutral")),
+    ("mismnli", "dev", "dev_mismatched.tsv", lines(
+        MNLI_HEADER + ("label1", "gold_label"), MNLI_ROW + ("neutral", "entailment")),
+     ("0", 'a "quote', "b", "entailment")),
+    ("mismnli", "test", "test_mismatched.tsv", lines(MNLI_HEADER, MNLI_ROW),
+     ("0", 'a "quote', "b", None)),
     ("qnli", "train", "train.tsv", lines(("index", "question", "sentence", "label"),
                                          ("0", "When?", "Then.", "not_entailment")),
      ("0", "When?", "Then.", "not_entailment")),
@@ -142,51 +167,105 @@ OFFICIAL = [
 ]
 
 
-@pytest.mark.parametrize("name, split, file_name, text, first", OFFICIAL)
-def test_official_forms(tmp_path, name, split, file_name, text, first):
+@pytest.mark.parametrize("name, split, file_name, text, examples", [
+    row[:4] + (list(row[4:]),) for row in OFFICIAL])
+def test_official_forms(tmp_path, name, split, file_name, text, examples):
     (tmp_path / file_name).write_text(text, encoding="utf-8")
+    task = create(name, tmp_path)
+    assert found(task, split) == examples
+    assert split in task.splits(split.split("_")[0] if split != "ax" else "test")
+
+
+# The directories that Google's run_classifier.py looks for in --data_dir.
+GLUE_DIRECTORIES = {
+    "cola": "CoLA", "sst-2": "SST-2", "mrpc": "MRPC", "sts-b": "STS-B", "qqp": "QQP",
+    "mnli": "MNLI", "mismnli": "MNLI", "qnli": "QNLI", "rte": "RTE", "wnli": "WNLI"}
+
+
+@pytest.mark.parametrize("name, split, file_name, text, first", [
+    row for row in OFFICIAL if row[0] in GLUE_DIRECTORIES])
+def test_the_data_directory_may_be_that_above_glues(tmp_path, name, split, file_name, text, first):
+    directory = tmp_path / (GLUE_DIRECTORIES[name] if split != "ax" else "diagnostic")
+    directory.mkdir()
+    with pytest.raises(UserError, match="no %s data: none of .*%s, .*%s/%s.* exists" % (
+            split, file_name, GLUE_DIRECTORIES[name], file_name)):
+        create(name, tmp_path).examples(split)
+    (directory / file_name).write_text(text, encoding="utf-8")
     task = create(name, tmp_path)
     assert found(task, split) == [first]
     assert split in task.splits(split.split("_")[0] if split != "ax" else "test")
 
 
 def test_every_row_has_an_example_above():
-    assert {row[0] for row in OFFICIAL} == set(datasets.DATASETS)
+    assert {row[0] for row in OFFICIAL} == set(classification_data.DATASETS)
+
+
+def test_first_lines_are_left_out_as_albert_zh_does(tmp_path):
+    """Its processors begin with the second line of train.txt, dev.txt and test.txt."""
+    dataset = classification_data.without_first_lines(classification_data.DATASETS["lcqmc"])
+
+    def texts(text):
+        write(tmp_path, dev__txt=text)
+        task = set_up(classification.Classification("lcqmc", dataset, str(tmp_path)))
+        return [example.text_a for example in task.examples("dev")]
+
+    rows = [("a", "b", "1"), ("c", "d", "0"), ("e", "f", "1")]
+    assert texts(lines(*rows)) == ["c", "e"]
+    assert texts(lines(("x",), *rows)) == ["a", "c", "e"]  # of any number of columns
+    assert texts(lines(("text_a", "text_b", "label"), *rows)) == ["a", "c", "e"]  # not twice
+
+
+def test_skip_first_line_is_a_flag(tmp_path):
+    write(tmp_path, dev__txt=lines(("a", "b", "1"), ("c", "d", "0")))
+    counts = []
+    for skip in (False, True):
+        task = set_up(run_classifier.create_task(tiny.parse(
+            run_classifier.define_flags, task_name="lcqmc", data_dir=tmp_path,
+            skip_first_line=skip)))
+        counts.append(len(task.examples("dev")))
+    assert counts == [2, 1]
 
 
 @pytest.mark.parametrize("given, name", [
+    ("mnli-mm", "mismnli"), ("MisMNLI", "mismnli"), ("COPA", "copa"),
+    ("sentence-pair", "sentence_pair"),
     ("lcqmc_pair", "lcqmc"), ("LCQMC", "lcqmc"), ("XNLI", "xnli"), ("CoLA", "cola"),
     ("SST-2", "sst-2"), ("sst2", "sst-2"), ("STS-B", "sts-b"), ("MNLI", "mnli"), ("wsc",
                                                                                  "cluewsc2020"),
     ("ChnSentiCorp", "chnsenticorp"), ("PAWS-X", "paws-x"), ("paws_x", "paws-x"), ("TSV", "tsv"),
 ])
 def test_spellings(given, name):
-    assert datasets.find(given) == name
+    assert classification_data.find(given) == name
 
 
 def test_unknown_tasks():
     with pytest.raises(UserError, match="--task_name=lcqcm: no such task, expected one of afqmc, "
                                         ".*, tsv, jsonl; did you mean lcqmc\\?"):
-        datasets.find("lcqcm")
-    with pytest.raises(UserError, match="--task_name=None: no such task.* jsonl$"):
-        datasets.find(None)
+        classification_data.find("lcqcm")
+    with pytest.raises(UserError, match="--task_name is missing, expected one of .* jsonl$"):
+        classification_data.find(None)
 
 
 @pytest.mark.parametrize("name, file_name, text, message", [
     ("csl", "dev.json", lines({"abst": "a", "keyword": "水", "label": "0"}),
-     "dev.json line 1: 'keyword' is '水', expected a list of texts"),
+     'dev.json line 1 keyword: found "水", expected a list of texts$'),
     ("cluewsc2020", "dev.json", lines({"text": "a", "label": "true"}),
-     "dev.json line 1: expected the keys 'text', a text, and 'target'.*; found label, text"),
+     "dev.json line 1: no key 'target', found label, text$"),
     ("cluewsc2020", "dev.json", lines(wsc("true", text="小红打球，他累了")),
-     "dev.json line 1: target says that '小明' is at character 0 of the text, which it is not"),
+     "dev.json line 1 target.span1_index: found 0, expected the number, from 0, of the character "
+     "where '小明' begins$"),
     ("tnews", "dev.json", lines({"sentence": "a", "label": "105"}),
      "dev.json line 1: unknown label '105', expected one of 100, 101"),
     ("iflytek", "dev.json", lines({"sentence": "a", "label": "119"}),
      "unknown label '119', expected one of 0, .*, 29 and 89 more"),
+    ("copa", "dev.json", lines(copa("why", 0)),
+     "line 1 question: found \"why\", expected cause or"),
+    ("copa", "dev.json", lines(copa("cause", 2)), "line 1 label: found 2, expected 0 or 1"),
+    ("copa", "dev.json", lines(copa("cause")), "dev.json line 1: no key 'label', found"),
     ("afqmc", "dev.json", lines({"sentence1": "a", "label": "0"}), "line 1: no key 'sentence2'"),
     ("afqmc", "dev.json", lines(pair("0", sentence2="")), "line 1: an empty text"),
     ("afqmc", "dev.json", lines(pair()), "dev.json line 1: no key 'label', found sentence1"),
-    ("afqmc", "dev.json", "[]", "expected a JSON object, found list"),
+    ("afqmc", "dev.json", "[]", r"line 1: found \[\], expected an object with '"),
     ("afqmc", "dev.json", lines(pair(["0"])), "line 1: the label is a list .*pass --multi_label"),
     ("afqmc", "dev.json", "", "dev.json: no examples in this file$"),
     ("cmnli", "dev.json", lines(pair("-")), r"no examples in this file \(left out: 1 without a l"),
@@ -212,7 +291,6 @@ def test_what_is_left_out_is_counted(tmp_path, caplog):
     with caplog.at_level("INFO", "albert"):
         task = create("qqp", tmp_path)
         assert [example.id for example in task.examples("train")] == ["0", "2"]
-        task.examples("train")
     message, = caplog.messages
     assert message.endswith("train.tsv: 2 examples, left out: 2 with another number of columns "
                             "than the header, 1 with a missing text")
@@ -238,13 +316,13 @@ def test_a_list_of_labels_beside_the_data_counts(tmp_path):
         create("tnews", tmp_path)
 
 
-def test_json_comes_before_tsv_and_own_files_have_the_table_of_their_ending(tmp_path):
+def test_json_comes_before_tsv_and_custom_files_have_the_table_of_their_ending(tmp_path):
     write(tmp_path, dev__json=lines(pair("0")), dev__tsv=lines(("a", "b", "1")))
     assert found(create("afqmc", tmp_path), "dev")[0][1] == "你好"
-    own = create("afqmc", tmp_path, own_files={"dev": str(tmp_path / "dev.tsv")})
-    assert found(own, "dev")[0][1] == "a"
+    custom_task = create("afqmc", tmp_path, custom_files={"dev": str(tmp_path / "dev.tsv")})
+    assert found(custom_task, "dev")[0][1] == "a"
     with pytest.raises(UserError, match="no train data: none of .*train.json, .*train.tsv, "):
-        own.path("train")
+        custom_task.path("train")
 
 
 def test_splits_of_mnli(tmp_path):
@@ -253,7 +331,7 @@ def test_splits_of_mnli(tmp_path):
     write(tmp_path, dev_mismatched__tsv="", test_mismatched__tsv="", diagnostic__tsv="")
     assert task.splits("dev") == ("dev", "dev_mm")
     assert task.splits("test") == ("test", "test_mm", "ax")
-    assert create("mnli", tmp_path, own_files={"test": "x.tsv"}).splits("test") == ("test",)
+    assert create("mnli", tmp_path, custom_files={"test": "x.tsv"}).splits("test") == ("test",)
     (tmp_path / "diagnostic.tsv").unlink()
     (tmp_path / "MNLI").mkdir()
     (tmp_path / "AX").mkdir()
@@ -312,6 +390,15 @@ def test_submissions_to_glue(tmp_path, name, columns, submission):
     assert texts[submission] == ["index\tprediction", "3\t%s" % task.labels[1]]
 
 
+def test_submissions_of_copa(tmp_path):
+    """A line a pair, numbered through, as albert_zh's run_classifier_clue.py writes it."""
+    write(tmp_path, test__json=lines(copa("cause"), copa("effect")))
+    texts = predict(create("copa", tmp_path), tmp_path, "test",
+                    probabilities=np.eye(2)[[1, 0, 0, 1]])
+    assert texts["copa_predict.json"] == [
+        '{"id": %d, "label": "%s"}' % item for item in enumerate("1001")]
+
+
 def test_submissions_of_mnli_and_sts_b(tmp_path):
     write(tmp_path, test_matched__tsv=lines(MNLI_HEADER, MNLI_ROW),
           test_mismatched__tsv=lines(MNLI_HEADER, MNLI_ROW),
@@ -325,11 +412,12 @@ def test_submissions_of_mnli_and_sts_b(tmp_path):
                      "STS-B.tsv": ["index\tprediction", "0\t2.500000"]}
 
 
-def own(directory, text, form="tsv", **options):
+def custom(directory, text, form="tsv", **options):
     write(directory, **{"train__" + form: text, "dev__" + form: text})
     columns = ("text", "label") if form == "jsonl" else ("0", "1")
-    dataset = datasets.own_dataset(form, columns[0], None, columns[1], None, False, **options)
-    return classification.Classification(form, dataset, str(directory))
+    dataset = classification_data.custom_dataset(
+        form, columns[0], None, columns[1], None, False, **options)
+    return set_up(classification.Classification(form, dataset, str(directory)))
 
 
 @pytest.mark.parametrize("form, text, separator", [
@@ -339,14 +427,14 @@ def own(directory, text, form="tsv", **options):
                     {"text": "c", "label": ["blue", "green"]}), ","),
 ])
 def test_several_labels(tmp_path, form, text, separator):
-    task = own(tmp_path, text, form, multi_label=True, separator=separator)
+    task = custom(tmp_path, text, form, multi_label=True, separator=separator)
     assert task.labels == ("blue", "green", "red") and task.metric == "micro_f1"
     assert [example.label for example in task.examples("dev")] == [(0, 2), (), (0, 1)]
     assert task.identity() == {"task": form, "labels": "blue,green,red", "kind": "multi_label"}
 
 
 def test_predictions_of_several_labels(tmp_path):
-    task = own(tmp_path, "a\tred,blue\nb\t\nc\tgreen\n", multi_label=True)
+    task = custom(tmp_path, "a\tred,blue\nb\t\nc\tgreen\n", multi_label=True)
     examples = task.examples("dev")
     predictions = {"probabilities": np.array([[0.75, 0.25, 0.5], [0.1, 0.2, 0.25],
                                               [0.25, 0.75, 0.75]])}
@@ -368,7 +456,7 @@ def test_predictions_of_several_labels(tmp_path):
 
 
 def test_predictions_of_one_label(tmp_path):
-    task = own(tmp_path, "a\tx\nb\ty\n")
+    task = custom(tmp_path, "a\tx\nb\ty\n")
     examples = task.examples("dev")
     predictions = {"probabilities": np.array([[0.25, 0.75], [0.25, 0.75]])}
     names, matrix = task.confusion(examples, predictions)
@@ -380,7 +468,7 @@ def test_predictions_of_one_label(tmp_path):
 
 
 def test_numbers(tmp_path):
-    task = own(tmp_path, "a\t1\nb\t-2.5\nc\t3e0\n", regression=True)
+    task = custom(tmp_path, "a\t1\nb\t-2.5\nc\t3e0\n", regression=True)
     examples = task.examples("dev")
     assert [example.label for example in examples] == [1.0, -2.5, 3.0]
     predictions = {"values": np.array([1.0, -2.0, 0.0])}
@@ -405,7 +493,7 @@ def test_numbers(tmp_path):
     ("a\t1\nb\t2\n", {"regression": True}, {"values": [1, 2]}, None),
 ])
 def test_warnings(tmp_path, text, options, scores, message):
-    task = own(tmp_path, text, **options)
+    task = custom(tmp_path, text, **options)
     warning = task.warning(task.score(task.examples("dev"), {
         name: np.array(values, np.float64) for name, values in scores.items()}))
     if message is None:
@@ -442,7 +530,7 @@ class Model(object):
 def losses(task, label_ids, is_training=True, logits=None):
     """The losses of examples whose logits are these (0 where not given), and the predictions."""
     label_ids = np.array(label_ids)
-    logits = np.zeros([len(label_ids), task._kind.size]) if logits is None else np.array(logits)
+    logits = np.zeros([len(label_ids), task._target.size]) if logits is None else np.array(logits)
     with tf.Graph().as_default(), tf.Session() as session:
         output = task.build(tiny.config(hidden_size=logits.shape[1], num_attention_heads=1),
                             Model(logits), {"label_ids": tf.constant(label_ids)}, is_training)
@@ -454,14 +542,15 @@ def losses(task, label_ids, is_training=True, logits=None):
 
 def test_losses(tmp_path):
     text = "a\tx\nb\ty\n"
-    loss, predictions = losses(own(tmp_path, text), [0, 1], False, np.log([[0.8, 0.2], [0.5, 0.5]]))
+    loss, predictions = losses(
+        custom(tmp_path, text), [0, 1], False, np.log([[0.8, 0.2], [0.5, 0.5]]))
     np.testing.assert_allclose(loss, -np.log([0.8, 0.5]), rtol=1e-5)
     np.testing.assert_allclose(predictions["probabilities"], [[0.8, 0.2], [0.5, 0.5]], rtol=1e-5)
-    several = own(tmp_path, text, multi_label=True)
+    several = custom(tmp_path, text, multi_label=True)
     loss, predictions = losses(several, np.float32([[1, 0]]), False, [[np.log(4), 0]])
     np.testing.assert_allclose(loss, [-np.log([0.8, 0.5]).mean()], rtol=1e-5)
     np.testing.assert_allclose(predictions["probabilities"], [[0.8, 0.5]], rtol=1e-5)
-    number = own(tmp_path, "a\t1\n", regression=True)
+    number = custom(tmp_path, "a\t1\n", regression=True)
     loss, predictions = losses(number, np.float32([3, 1]), False, [[1.0], [1.0]])
     assert (loss.tolist(), predictions["values"].tolist()) == ([4, 0], [1, 1])
 
@@ -471,6 +560,7 @@ def test_class_weights(tmp_path):
 
     def weighted(weights, is_training=True):
         task = create("lcqmc", tmp_path, class_weights=weights, classifier_dropout=0.0)
+        task.fit(task.examples("train"))
         return (losses(task, [0, 1], is_training)[0] / np.log(2)).tolist()
 
     assert weighted(None) == pytest.approx([1, 1])
@@ -480,7 +570,7 @@ def test_class_weights(tmp_path):
 
 
 def test_balanced_weights():
-    weights = classification.balanced_weights([3, 1, 0])
+    weights = targets.balanced_weights([3, 1, 0])
     np.testing.assert_allclose(weights, [2 / 3, 2, 1])
     assert np.dot(weights, [3, 1, 0]) == pytest.approx(4)
 
@@ -493,13 +583,13 @@ def test_class_weights_that_do_not_fit(weights):
         create("lcqmc", "", class_weights=weights)
 
 
-def test_class_weights_of_other_kinds():
+def test_class_weights_of_other_targets():
     with pytest.raises(UserError, match="--class_weights: only for one label an example"):
         create("sts-b", "", class_weights="balanced")
 
 
 def test_dropout(tmp_path):
-    task = own(tmp_path, "a\t1\n", regression=True)
+    task = custom(tmp_path, "a\t1\n", regression=True)
     found = losses(task, np.zeros(2000, np.float32), True, np.ones([2000, 1]))[1]["values"]
     assert np.mean(found == 0) == pytest.approx(0.1, abs=0.04)
 
@@ -514,16 +604,17 @@ def test_dropout(tmp_path):
 def test_refused_flags(tmp_path, changes, message):
     tuning.prepare(tmp_path)
     with pytest.raises(UserError, match=message):
-        run_classifier.create_task(tuning.flags_of(tmp_path, **changes))
+        run_classifier.create_task(tuning.flags_of(tmp_path, **changes)).setup()
 
 
 def test_fingerprints_tell_tables_and_labels_apart(tmp_path):
     text = "a\tx\nb\ty\n"
-    tasks = [own(tmp_path, text), own(tmp_path, text, multi_label=True),
-             own(tmp_path, text, multi_label=True, separator="|"), own(tmp_path, "a\tx\nb\tz\n")]
-    assert len({task.fingerprint("dev") for task in tasks}) == 4
+    tasks = [custom(tmp_path, text), custom(tmp_path, text, multi_label=True),
+             custom(tmp_path, text, multi_label=True, separator="|"),
+             custom(tmp_path, "a\tx\nb\tz\n")]
+    assert len({task.fingerprint() for task in tasks}) == 4
     assert "0x" not in repr([create(name, tmp_path)._dataset.sources for name in
-                             datasets.DATASETS])  # addresses differ between two runs
+                             classification_data.DATASETS])  # addresses differ between two runs
 
 
 def several(count, seed):

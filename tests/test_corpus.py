@@ -17,9 +17,9 @@ def documents(tmp_path, text, **options):
     path = tmp_path / "in.txt"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
     counts = collections.Counter()
-    found = list(corpus.read_documents([str(path)], counts, **options))
+    documents = list(corpus.read_documents([str(path)], counts, **options))
     assert counts.pop("input bytes") == os.path.getsize(str(path))
-    return found, dict(+counts)
+    return documents, dict(+counts)
 
 
 # ---- documents ----

@@ -1,6 +1,6 @@
 """create_pretraining_data.py: text in, records out, the same every time, and well mixed.
 
-What happens to a run that is stopped is in test_pretraining_shards.py.
+What happens to a run that is stopped is in test_shards.py.
 """
 
 import bz2
@@ -27,15 +27,15 @@ from factories import (
     NEWS,
     TEXT,
     assert_share,
+    description,
     everything,
     flags,
     make,
     news,
     read,
     refused,
-    sidecar,
 )
-from pretraining import records, shards
+from pretraining import inputs, records, shard_files, shards
 from text import segmentation, sentences
 from tiny import parse
 from training import input_pipeline
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.one_platform
 
 
 def restored(example, tokenizer):
-    """A record with its labels put back -> for each segment (tokens, places that were masked)."""
+    """A record with its labels put back -> for each segment (tokens, masked positions)."""
     length, predictions = sum(example["input_mask"]), int(sum(example["masked_lm_weights"]))
     ids = np.array(example["input_ids"][:length])
     masked = np.array(example["masked_lm_positions"][:predictions], int)
@@ -78,9 +78,9 @@ def test_command_end_to_end(tmp_path, run_command, sample_vocab):
     before = everything(path.parent)
     assert before == everything(make(tmp_path, sample_vocab, **changes))  # another process
     size = tokenization.load_tokenizer(sample_vocab).vocab_size
-    records.check_pretraining_files([str(path)], 64, 10, size)
+    inputs.check_pretraining_files([str(path)], 64, 10, size)
     count = input_pipeline.count_records(str(path))
-    assert count == records.total_records([str(path)]) > 1000
+    assert count == inputs.total_records([str(path)]) > 1000
     for line in ("documents                                               180",
                  "instances                                             {:,}".format(count),
                  "written to %s" % path,
@@ -96,7 +96,7 @@ def test_records_hold_whole_instances(tmp_path, sample_vocab):
     examples = read(out / "a.tfrecord")
     for example in examples:
         assert {name: len(values) for name, values in example.items()} == {
-            name: feature.shape[0] for name, feature in records.pretraining_spec(64, 5).items()}
+            name: feature.length for name, feature in records.masked_spec(64, 5).items()}
         assert 1 <= sum(example["masked_lm_weights"]) <= 5
         for tokens, _ in restored(example, tokenizer):
             assert "".join(tokens) in text
@@ -104,16 +104,16 @@ def test_records_hold_whole_instances(tmp_path, sample_vocab):
     assert abs(swapped - len(examples) / 2) < 2 * len(examples) ** 0.5
 
 
-def test_sidecar_says_how_the_data_was_made(tmp_path, sample_vocab):
+def test_description_says_how_the_data_was_made(tmp_path, sample_vocab):
     out = make(tmp_path, sample_vocab, ngram=2, random_seed=7, do_lower_case=False)
     tokenizer = tokenization.load_tokenizer(sample_vocab, do_lower_case=False)
-    made = sidecar(out / "a.tfrecord")
+    made = description(out / "a.tfrecord")
     assert made["flags"] == {
         "max_seq_length": 32, "max_predictions_per_seq": 5, "masked_lm_prob": 0.1,
         "short_seq_prob": 0.1, "dupe_factor": 2, "ngram": 2, "whole_words": True,
         "brightmart_labels": False, "store_word_starts": False, "random_seed": 7,
         "do_lower_case": False, "non_chinese": False, "segmenter": "jieba",
-        "split_sentences": False}
+        "split_sentences": False, "favor_shorter_ngram": True}
     assert made["vocab"] == {
         "file": sample_vocab, "size": tokenizer.vocab_size, "fingerprint": tokenizer.fingerprint,
         "special_ids": {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}}
@@ -174,12 +174,12 @@ GOLDEN = {
 def reference(tmp_path_factory, sample_vocab):
     """(records, description) of the sample, made by one process in one file."""
     out = make(tmp_path_factory.mktemp("reference"), sample_vocab, news(), **SMALL)
-    return (out / "a.tfrecord").read_bytes(), sidecar(out / "a.tfrecord")
+    return (out / "a.tfrecord").read_bytes(), description(out / "a.tfrecord")
 
 
 def assert_same(out, reference, name="a.tfrecord"):
     assert (out / name).read_bytes() == reference[0]
-    assert sidecar(out / name) == reference[1]
+    assert description(out / name) == reference[1]
 
 
 @pytest.mark.every_platform
@@ -194,7 +194,7 @@ def test_records_of_the_sample_never_change(tmp_path, sample_vocab, switches):
 @pytest.mark.parametrize("num_workers", [2, 4])
 def test_same_bytes_for_any_number_of_workers(tmp_path, sample_vocab, monkeypatch, reference,
                                               num_workers):
-    monkeypatch.setattr(command, "MIN_CHUNK", 1)  # 41 chunks
+    monkeypatch.setattr(shards, "MIN_CHUNK", 1)  # 41 chunks
     out = make(tmp_path, sample_vocab, news(), num_workers=num_workers, **SMALL)
     assert_same(out, reference)
 
@@ -223,7 +223,7 @@ def test_same_bytes_for_compressed_text(tmp_path, sample_vocab, reference, suffi
 
 
 @pytest.mark.parametrize("module, name, value", [
-    (command, "MIN_CHUNK", 1 << 20),  # one chunk
+    (shards, "MIN_CHUNK", 1 << 20),  # one chunk
     (shards, "RUN_BYTES", 3000),  # a few records a run
     (external_sort, "WINDOW_BYTES", 20000),  # and a few in memory
 ])
@@ -235,13 +235,13 @@ def test_same_bytes_for_any_size_of_the_pieces(tmp_path, sample_vocab, monkeypat
 
 def test_unfinished_work_goes_where_it_is_told(tmp_path, sample_vocab, monkeypatch, reference):
     work, seen = tmp_path / "work", []
-    publish = command.publish
+    publish = shard_files.publish
 
     def spied(*arguments):
         seen.extend(os.listdir(str(path)) for path in (work, tmp_path / "out") if path.exists())
         publish(*arguments)
 
-    monkeypatch.setattr(command, "publish", spied)
+    monkeypatch.setattr(shard_files, "publish", spied)
     out = make(tmp_path, sample_vocab, news(), work_dir=work, **SMALL)
     assert_same(out, reference)
     assert len(seen) == 1 and len(seen[0]) == 1 and seen[0][0].startswith(".a.tfrecord.")
@@ -257,7 +257,7 @@ def test_globs_and_comma_lists(tmp_path, sample_vocab):
     pattern = "%s/part_[12].txt,%s/part_0.txt" % (tmp_path, tmp_path)
     out = make(tmp_path, sample_vocab, input_file=pattern)
     several = (out / "a.tfrecord").read_bytes()
-    assert sidecar(out / "a.tfrecord")["counts"]["documents"] == 3  # a file ends a document
+    assert description(out / "a.tfrecord")["counts"]["documents"] == 3  # a file ends a document
     assert (make(tmp_path, sample_vocab) / "a.tfrecord").read_bytes() == several
 
 
@@ -269,7 +269,7 @@ def test_shards_are_the_single_file_cut(tmp_path, sample_vocab, reference, numbe
     names = ["tf-%05d-of-%05d.tfrecord" % (shard, number) for shard in range(number)]
     assert sorted(os.listdir(str(out))) == names + ["tf.tfrecord.json"]
     assert b"".join((out / name).read_bytes() for name in names) == reference[0]
-    described = sidecar(out / "tf.tfrecord")
+    described = description(out / "tf.tfrecord")
     counts = described.pop("files")
     assert described == {name: part for name, part in reference[1].items() if name != "files"}
     assert sum(counts.values()) == reference[1]["files"]["a.tfrecord"]
@@ -286,27 +286,8 @@ def test_comma_list_of_files(tmp_path, sample_vocab, reference):
     assert b"".join((out / name).read_bytes() for name in names) == reference[0]
     counts = {name: len(read(out / name)) for name in names}
     assert max(counts.values()) - min(counts.values()) <= 1
-    assert sidecar(out / "t.tfrecord")["files"] == {name: counts[name] for name in names[:3]}
-    assert sidecar(out / "u.tfrecord")["files"] == {"u.tfrecord": counts["u.tfrecord"]}
-
-
-@pytest.mark.parametrize("output_file, paths", [
-    ("a.tfrecord", ["a.tfrecord"]),
-    ("d/a@2.tfrecord", ["d/a-00000-of-00002.tfrecord", "d/a-00001-of-00002.tfrecord"]),
-    ("a@1", ["a-00000-of-00001"]),
-    ("a@2, b@1.x,c", ["a-00000-of-00002", "a-00001-of-00002", "b-00000-of-00001.x", "c"]),
-    ("a@x.tfrecord", ["a@x.tfrecord"]),  # no number of shards: a name
-    ("me@2/a", ["me@2/a"]),
-    ("d/@2", ["d/@2"]),
-])
-def test_names_of_the_output(output_file, paths):
-    assert command.output_paths(output_file, []) == paths
-
-
-def test_many_shards_have_five_digits():
-    paths = command.output_paths("a@99999.tfrecord", [])
-    assert paths[-1] == "a-99998-of-99999.tfrecord"
-    assert sorted(paths) == paths
+    assert description(out / "t.tfrecord")["files"] == {name: counts[name] for name in names[:3]}
+    assert description(out / "u.tfrecord")["files"] == {"u.tfrecord": counts["u.tfrecord"]}
 
 
 @pytest.mark.parametrize("number", ["0", "00", "100000"])
@@ -319,19 +300,13 @@ def test_number_of_shards_out_of_range(tmp_path, sample_vocab, number):
 def test_set_of_another_size_beside_it(tmp_path, sample_vocab):
     for name in ("t[1]-00003-of-00008.tfrecord", "u-00000-of-00002"):
         (tmp_path / name).write_text("")
-    place = str(tmp_path / "t[1]")
-    for output_file in (place + "@2.tfrecord", "%s/v@2,%s@2.tfrecord" % (tmp_path, place)):
+    stem = str(tmp_path / "t[1]")
+    for output_file in (stem + "@2.tfrecord", "%s/v@2,%s@2.tfrecord" % (tmp_path, stem)):
         assert refused(tmp_path, sample_vocab, output_file=output_file) == (
             "error: %s-00003-of-00008.tfrecord is of another set with the name of --output_file; "
-            "delete the set or give another name" % place)
+            "delete the set or give another name" % stem)
     for output_file in ("t[1]@8.tfrecord", "t[1]@2", "t@2.tfrecord", "t[1].tfrecord", "u@2"):
-        command.check_other_shards(command.output_paths(str(tmp_path / output_file), []))
-
-
-def test_set_whose_name_only_begins_alike(tmp_path):
-    """tf-big-00000-of-00008 is no shard of tf@4."""
-    (tmp_path / "tf-big-00000-of-00008.tfrecord").write_text("")
-    command.check_other_shards(command.output_paths(str(tmp_path / "tf@4.tfrecord"), []))
+        shard_files.check_other_shards(shard_files.output_paths(str(tmp_path / output_file), []))
 
 
 def test_same_command_again_replaces_its_set(tmp_path, sample_vocab):
@@ -352,7 +327,7 @@ DOCUMENTS, SHARDS = 400, 5
 def shuffled(tmp_path_factory):
     """For every record of five shards, in their order, the number of its document.
 
-    A document of the corpus has a character of its own, so that the tokens of a record say where
+    A document of the corpus has its own character, so that the tokens of a record say where
     it was: about ten records for each of 400 documents.
     """
     directory = tmp_path_factory.mktemp("shuffled")
@@ -451,8 +426,8 @@ def test_masked_share_and_what_stands_there(pairs):
     shown, labels, wanted = [], [], 0
     for example in examples:
         predictions = int(sum(example["masked_lm_weights"]))
-        shown += [example["input_ids"][place]
-                  for place in example["masked_lm_positions"][:predictions]]
+        shown += [example["input_ids"][position]
+                  for position in example["masked_lm_positions"][:predictions]]
         labels += example["masked_lm_ids"][:predictions]
         wanted += min(20, round(sum(example["input_mask"]) * 0.15))
         assert not any(example["masked_lm_positions"][predictions:])
@@ -494,9 +469,9 @@ ENGLISH = ["The rain (it rains!) falls on the plain's plains; don't go outside, 
            "Lower, lowest and unlovely: 1999, the lowest rain-falls in Spain..."]
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "sentencepiece"])
-def test_english_words_are_masked_whole(tmp_path, kind):
-    if kind == "wordpiece":
+@pytest.mark.parametrize("model", ["wordpiece", "sentencepiece"])
+def test_english_words_are_masked_whole(tmp_path, model):
+    if model == "wordpiece":
         letters = "abcdefghijklmnopqrstuvwxyz0123456789"
         path = tmp_path / "vocab.txt"
         path.write_text("\n".join(
@@ -518,14 +493,14 @@ def test_english_words_are_masked_whole(tmp_path, kind):
         for tokens, masked in restored(example, tokenizer):
             # "##" continues a word; with SentencePiece a letter without "▁" does, and punctuation
             # never. (No apostrophe here is next to other punctuation.)
-            begins = [token[:2] != "##" if kind == "wordpiece" else
+            begins = [token[:2] != "##" if model == "wordpiece" else
                       token[0] == "▁" or not (token[0].isalnum() or token[0] == "'")
                       for token in tokens]
             words = np.cumsum(begins)
             for word, count in collections.Counter(words[masked].tolist()).items():
                 assert count == (words == word).sum()
                 long += count > 1
-            alone += sum(tokens[place] in "!(),-.:;" for place in masked)
+            alone += sum(tokens[position] in "!(),-.:;" for position in masked)
     assert min(long, alone) > 500
 
 
@@ -537,11 +512,11 @@ def test_split_sentences(tmp_path, sample_vocab):
     paragraphs = "\n\n".join(documents)
     lines = "\n\n".join("\n".join(sentences.split_sentences(document)) for document in documents)
     one = make(tmp_path, sample_vocab, paragraphs, split_sentences=True) / "a.tfrecord"
-    records_of_one, described = one.read_bytes(), sidecar(one)
+    records_of_one, described = one.read_bytes(), description(one)
     other = make(tmp_path, sample_vocab, lines) / "a.tfrecord"
     assert other.read_bytes() == records_of_one
     assert described["flags"]["split_sentences"] is True
-    assert described["counts"]["sentences"] == sidecar(other)["counts"]["sentences"] > 1000
+    assert described["counts"]["sentences"] == description(other)["counts"]["sentences"] > 1000
 
 
 def test_rjieba(tmp_path, sample_vocab):
@@ -549,7 +524,7 @@ def test_rjieba(tmp_path, sample_vocab):
     one = make(tmp_path, sample_vocab) / "a.tfrecord"
     content = one.read_bytes()
     other = make(tmp_path, sample_vocab, segmenter="rjieba") / "a.tfrecord"
-    assert sidecar(other)["flags"]["segmenter"] == "rjieba"
+    assert description(other)["flags"]["segmenter"] == "rjieba"
     assert other.read_bytes() == content
 
 
@@ -572,7 +547,7 @@ def test_word_starts(tmp_path, sample_vocab):
     first, second = map(jieba.lcut, in_text_order(example, lines))
     assert words == ["[CLS]"] + first + ["[SEP]"] + second + ["[SEP]"]
     assert max(map(len, words[1:-1])) > 2
-    made = sidecar(out / "a.tfrecord")
+    made = description(out / "a.tfrecord")
     assert made["flags"]["store_word_starts"] is True
     assert made["flags"]["dupe_factor"] == 1
     assert made["counts"]["masked tokens"] == 0
@@ -624,7 +599,7 @@ def test_report(tmp_path, sample_vocab):
     examples = read(out / "a.tfrecord")
     lengths = collections.Counter(sum(example["input_mask"]) for example in examples)
     masked = sum(sum(example["masked_lm_weights"]) for example in examples)
-    assert report["counts"] == sidecar(out / "a.tfrecord")["counts"]
+    assert report["counts"] == description(out / "a.tfrecord")["counts"]
     assert report["lengths"] == {str(length): count for length, count in lengths.items()}
     tokens = sum(length * count for length, count in lengths.items())
     assert report["mean_length"] == pytest.approx(tokens / len(examples))
@@ -723,7 +698,7 @@ def test_fewer_instances_than_files(tmp_path, sample_vocab):
 def test_bad_lines_are_counted_and_left_out(tmp_path, sample_vocab, caplog):
     caplog.set_level("INFO", "albert")
     out = make(tmp_path, sample_vocab, BAD_LINE, skip_bad_lines=True)
-    assert sidecar(out / "a.tfrecord")["counts"]["bad lines"] == 1
+    assert description(out / "a.tfrecord")["counts"]["bad lines"] == 1
     assert "warning: 1 of 17 lines are not UTF-8 and were left out" in caplog.text
     content = (out / "a.tfrecord").read_bytes()
     assert (make(tmp_path, sample_vocab, TEXT + TEXT) / "a.tfrecord").read_bytes() == content

@@ -127,7 +127,7 @@ def test_input_errors(tmp_path, model_type, text, message):
 
 def test_sentencepiece_needs_room_for_its_characters(tmp_path):
     text = "".join(chr(code) for code in range(0x4e00, 0x4f00))
-    with pytest.raises(UserError, match="sentencepiece makes no 100 tokens of this text .*raise"):
+    with pytest.raises(UserError, match="sentencepiece cannot make 100 tokens of this .*raise"):
         make(tmp_path, text, model_type="sentencepiece", vocab_size=100)
     assert os.listdir(str(tmp_path)) == ["in.txt"]
 

@@ -8,15 +8,14 @@ import pytest
 import scipy.stats
 import tensorflow.compat.v1 as tf
 
-from pretraining import dynamic_masking
-from pretraining import instances as instances_of
+from pretraining import dynamic_masking, masking
 
 # The golden masks below hold on both.
 pytestmark = pytest.mark.one_platform
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 V = 30
-SETTINGS = dynamic_masking.Settings(
+SETTINGS = masking.Settings(
     max_predictions_per_seq=20, masked_lm_prob=0.15, ngram=3, brightmart_labels=False,
     mask_id=MASK, special_ids=(PAD, UNK, CLS, SEP, MASK), vocab_size=V)
 FIRST = 12  # tokens of texts made here are 12 to 29, so 5 to 11 come from the random ones only
@@ -84,17 +83,18 @@ def labels_of(made):
 
 
 def budget(features, settings):
-    return instances_of.mask_budget(int(features["input_mask"].sum()), settings)
+    return masking.mask_budget(int(features["input_mask"].sum()), settings)
 
 
 def statically_chosen(features, settings, count):
-    """The positions that instances.py chooses in a text, `count` times."""
+    """The positions that masking.py chooses in a text, `count` times."""
     length = features["input_mask"].sum()
     middle = int(np.argmax(features["segment_ids"])) - 1
     rng = random.Random(5)
     starts = features["word_starts"][:length].astype(bool)
-    return [instances_of.choose_positions(
-        starts, middle, budget(features, settings), settings.ngram, rng)[0].tolist()
+    return [masking.choose_positions(
+        starts, middle, budget(features, settings), masking.span_law(settings.ngram),
+        rng)[0].tolist()
             for _ in range(count)]
 
 
@@ -122,7 +122,7 @@ def assert_law(counts, shares):
     ([1, 2, 1, 3], [2, 1, 1, 2], {"masked_lm_prob": 0.3}),
     ([2, 2, 2, 1], [3, 1, 4], {"masked_lm_prob": 0.25, "ngram": 5}),
     ([1, 2, 1, 3], [2, 1, 1, 2], {"masked_lm_prob": 0.3, "ngram": 1}),
-    # Every try counts: one place of five is free for a span of two words.
+    # Every try counts: one position of five is free for a span of two words.
     ([1, 1], [1], {"masked_lm_prob": 0.3, "ngram": 2}),
     # Every draw counts: one word of 16 fits the budget.
     ([3] * 8 + [1], [3] * 7, {"masked_lm_prob": 0.0, "ngram": 1}),
@@ -148,7 +148,7 @@ def runs(positions):
 @pytest.mark.slow
 @pytest.mark.parametrize("ngram", [3, 10])
 def test_long_texts_have_the_law_of_static_masks(ngram):
-    """In runs of neighbours, in words, and in how often each place is masked."""
+    """In runs of neighbours, in words, and in how often each position is masked."""
     settings = SETTINGS._replace(ngram=ngram, max_predictions_per_seq=12)
     for features in random_texts(2):
         made = chosen(masked(batch_of([features] * 500), settings, range(3)))
@@ -202,8 +202,8 @@ def test_budget_is_rounded_as_in_python(share, most):
     settings = SETTINGS._replace(masked_lm_prob=share, max_predictions_per_seq=most)
     lengths = list(range(5, 513))
     with tf.Graph().as_default(), tf.Session() as session:
-        found = session.run(dynamic_masking.mask_budget(tf.constant(lengths), settings))
-    assert found.tolist() == [instances_of.mask_budget(length, settings) for length in lengths]
+        budgets = session.run(dynamic_masking.mask_budgets(tf.constant(lengths), 512, settings))
+    assert budgets.tolist() == [masking.mask_budget(length, settings) for length in lengths]
 
 
 @pytest.mark.parametrize("ngram", [1, 2, 3, 10])
@@ -217,10 +217,10 @@ def test_lengths_of_spans_follow_one_over_n_and_all_places_are_alike(ngram):
     assert begins.shape == (20 + 20 - 1, 800, 8)
     lengths = (ends - begins)[:, ::2]
     assert (lengths == lengths[:, :, :1]).all()
-    found = np.bincount(lengths[:, :, 0].ravel(), minlength=ngram + 1)
-    assert found[0] == 0 and len(found) == ngram + 1
+    counts = np.bincount(lengths[:, :, 0].ravel(), minlength=ngram + 1)
+    assert counts[0] == 0 and len(counts) == ngram + 1
     if ngram > 1:
-        assert_law(found[1:], 1 / np.arange(1, ngram + 1))
+        assert_law(counts[1:], 1 / np.arange(1, ngram + 1))
     for length in range(1, ngram + 1):
         assert_law(np.bincount(begins[:, ::2][lengths == length]), np.ones(30 - length + 1))
     assert (ends[:, 1::2].max(), begins[:, 1::2].min()) == (5, 0)
@@ -238,11 +238,11 @@ def replaced():
 def test_eighty_ten_ten(replaced):
     shown, labels = at_positions(replaced, "input_ids"), labels_of(replaced)
     assert len(shown) >= 1500 * 20
-    kinds = [(shown == MASK).sum(), (shown == labels).sum(), (shown < FIRST).sum()]
+    counts = [(shown == MASK).sum(), (shown == labels).sum(), (shown < FIRST).sum()]
     # 7 of the 25 ordinary tokens do not occur in the texts; one of 25 is the token itself.
-    assert abs(kinds[0] / len(shown) - 0.8) < 0.01
+    assert abs(counts[0] / len(shown) - 0.8) < 0.01
     random_ones = (shown != MASK) & (shown != labels)
-    assert_law([kinds[0], kinds[1], random_ones.sum()], [0.8, 0.1 + 0.1 / 25, 0.1 * 24 / 25])
+    assert_law([counts[0], counts[1], random_ones.sum()], [0.8, 0.1 + 0.1 / 25, 0.1 * 24 / 25])
     assert_law(np.bincount(shown[random_ones & (shown < FIRST)])[MASK + 1:], np.ones(7))
 
 
@@ -266,7 +266,7 @@ def test_random_tokens_are_all_but_the_special_ones():
 
 @pytest.mark.slow
 def test_which_token_it_is_does_not_depend_on_where_it_is():
-    """An example alone: the places and the replacements come from different numbers."""
+    """An example alone: the positions and the replacements come from different numbers."""
     settings = SETTINGS._replace(max_predictions_per_seq=1, ngram=1)
     made = masked(batch_of([text([1, 1], [1, 1])]), settings, range(3000))
     positions = made["masked_lm_positions"][:, 0]
@@ -330,12 +330,12 @@ def test_shapes_are_as_static_as_the_batch(size):
         made = dynamic_masking.mask_batch(features, SETTINGS, (1, 2))
         shapes = {name: value.shape.as_list() for name, value in made.items()}
         feed = {features[name]: batch[name] for name in batch}
-        found = session.run(made, feed)
-        kinds = {operation.type for operation in session.graph.get_operations()}
+        values = session.run(made, feed)
+        types = {operation.type for operation in session.graph.get_operations()}
     assert shapes == {name: [size, 64 if name.startswith("in") or name.startswith("seg") else 20]
-                      for name in found}
-    assert {name: value.shape[0] for name, value in found.items()} == dict.fromkeys(found, 6)
-    assert not {kind for kind in kinds if "PyFunc" in kind}  # a TPU's host runs no Python
+                      for name in values}
+    assert {name: value.shape[0] for name, value in values.items()} == dict.fromkeys(values, 6)
+    assert not {name for name in types if "PyFunc" in name}  # a TPU's host runs no Python
     expected = masked(batch, seed=1, numbers=[2])
-    for name in found:
-        np.testing.assert_array_equal(found[name], expected[name])
+    for name in values:
+        np.testing.assert_array_equal(values[name], expected[name])

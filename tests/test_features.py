@@ -1,6 +1,7 @@
 """Features and their cache, and batches of similar length that hold what they should."""
 
 import collections
+import shutil
 
 from util import tfrecords
 from util.errors import UserError
@@ -30,7 +31,9 @@ def asked(here, **changes):
     """(task, config, tokenizer, Settings) of a run that predicts."""
     flags = flags_of(here, do_predict=True, **changes)
     settings = command_line.settings(flags)
-    return (run_classifier.create_task(flags),) + harness.load(settings.inputs) + (settings,)
+    task = run_classifier.create_task(flags)
+    task.setup()
+    return (task,) + harness.load(settings.inputs) + (settings,)
 
 
 def split_of(here, name="dev", **changes):
@@ -210,6 +213,11 @@ def cached(here, **changes):
 def test_features_are_made_anew_when_anything_changes(here, monkeypatch):
     first = cached(here)
     assert cached(here) == cached(here, output="elsewhere") == first
+    moved = here / "moved"
+    moved.mkdir()
+    for name in ("train.tsv", "dev.tsv"):
+        shutil.copy(str(here / name), str(moved / name))
+    assert cached(here, data_dir=moved) == first
     paths = [first, cached(here, max_seq_length=12), cached(here, do_lower_case=False),
              cached(here, labels="yes,no"), cached(here, text_b_column="label")]
     characters = tiny.CHARACTERS[1:] + tiny.CHARACTERS[:1]

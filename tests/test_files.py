@@ -248,8 +248,8 @@ def test_damaged_file_is_one_sentence(tmp_path, suffix, damage):
         for _ in files.read_lines(path, on_bad_line=lambda number: None, max_bytes=1 << 16):
             pass
     message = str(raised.value)
-    assert message.startswith(path + ": damaged or cut off (")
-    assert message.endswith("); expected a whole %s file, copy it again" % suffix)
+    assert message.startswith(path + ": damaged or truncated (")
+    assert message.endswith("); expected a complete %s file, copy it again" % suffix)
     assert "\n" not in message
 
 

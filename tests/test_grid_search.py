@@ -83,7 +83,7 @@ def test_a_small_grid_from_end_to_end(here):
 @pytest.mark.parametrize("changes, message", [
     ({"learning_rates": "1e-5,x"}, "--learning_rates=1e-5,x: 'x' is not a number above 0"),
     ({"learning_rates": "1e-5,0"}, "'0' is not a number above 0"),
-    ({"seeds": "1,1"}, "--seeds=1,1: '1' is not a whole number above 0 that comes once"),
+    ({"seeds": "1,1"}, "--seeds=1,1: '1' is not a whole number from 0, or is repeated"),
     ({"seeds": "1,-2"}, "'-2' is not a whole number"),
     ({"seeds": "1", "do_eval": False}, "add --do_train and --do_eval"),
 ])

@@ -1,5 +1,6 @@
 """Fine-tuning end to end on tiny models: it learns, keeps the best, repeats itself, goes on."""
 
+import logging
 import os
 
 from util import console
@@ -96,6 +97,42 @@ def test_prediction_alone_later_reuses_the_features(learned):
 
 
 @pytest.mark.slow
+def test_a_fine_tuned_model_predicts_from_elsewhere(learned, tmp_path, caplog):
+    """As albert_zh's run_classifier: --init_checkpoint, an empty directory, nothing is trained."""
+    trained = checkpoints.best(str(learned / "out"))["checkpoint"]
+    with caplog.at_level(logging.INFO, "albert"):
+        output = run(learned, tmp_path / "empty", do_eval=True, do_predict=True,
+                     init_checkpoint=trained)
+    assert "evaluating and predicting with %s" % trained in caplog.messages
+    assert (output / "test_results.tsv").read_bytes() == (
+        learned / "out" / "test_results.tsv").read_bytes()
+    assert results(output / "eval_results.txt")["accuracy"] == (
+        results(learned / "out" / "eval_results.txt")["accuracy"])
+
+
+@pytest.mark.slow
+def test_what_google_left_in_a_directory_predicts(learned, tmp_path):
+    """After its --do_eval: model.ckpt-best, and a state file that names what is gone."""
+    output = tmp_path / "google"
+    output.mkdir()
+    trained = checkpoints.best(str(learned / "out"))["checkpoint"]
+    tiny.save_checkpoint(output / "model.ckpt-best", tiny.weights(trained))
+    (output / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-999"\n')
+    run(learned, output, do_predict=True)
+    assert (output / "test_results.tsv").read_bytes() == (
+        learned / "out" / "test_results.tsv").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_model_without_the_head_cannot_predict(learned, tmp_path):
+    weights = tiny.weights(tf.train.latest_checkpoint(str(learned / "out")))
+    pretrained = {name: value for name, value in weights.items() if name.startswith("bert/")}
+    tiny.save_checkpoint(tmp_path / "albert_model.ckpt", pretrained)
+    with pytest.raises(UserError, match="cannot predict: output_.* is missing"):
+        run(learned, tmp_path / "empty", do_predict=True, init_checkpoint=tmp_path)
+
+
+@pytest.mark.slow
 @pytest.mark.one_platform
 def test_stopped_and_continued_run_equals_an_uninterrupted_one(short, here, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
@@ -140,7 +177,10 @@ def test_results_are_of_the_best_checkpoint(here, monkeypatch):
     second_step, fourth_step, reported = scored
     assert len(made) == 2 and reported is second_step
     assert np.abs(reported - fourth_step).max() > 1e-4
-    assert harness.best_or_latest(str(here / "out")) == str(here / "out/best/model.ckpt-2")
+    settings = command_line.settings(flags_of(here, do_predict=True))
+    assert harness.trained_checkpoint(settings) == str(here / "out/best/model.ckpt-2")
+    assert harness.trained_checkpoint(settings._replace(use_checkpoint="last")) == str(
+        here / "out/model.ckpt-4")
     monkeypatch.setattr(classification.Classification, "score", score)
     run_short(here, "out", do_train=False, do_predict=False)  # restores that checkpoint
     np.testing.assert_array_equal(made[2], second_step)
@@ -186,7 +226,7 @@ def test_task_names(here, given, name):
                                          "vocabulary the model was trained with"),
     ({"vocab_file": ""}, "neither --vocab_file nor --spm_model_file is given"),
     ({"max_seq_length": 64}, "--max_seq_length=64 is larger than .* max_position_embeddings 32"),
-    ({"train_batch_size": 1000}, "640 training examples are less than one step takes"),
+    ({"train_batch_size": 1000}, "640 training examples are fewer than one step takes"),
     ({"labels": "yes,maybe"}, "train.tsv line .: unknown label 'no', expected one of yes, maybe"),
     ({"label_column": "topic"}, "no column 'topic' in the header, found text, label"),
     ({"do_eval": True, "dev_file": "/none"}, "--dev_file=/none: no such file"),

@@ -2,7 +2,6 @@
 
 import collections
 import math
-import random
 import re
 import types
 
@@ -14,8 +13,8 @@ import tensorflow.compat.v1 as tf
 
 import create_vocab
 import tokenization
+from pretraining import inputs, records
 from pretraining import instances as instances_of
-from pretraining import records
 from text import corpus as corpus_of
 from text import segmentation
 
@@ -248,8 +247,8 @@ def test_budget_is_met_and_never_exceeded(encoded, vocabulary, changes):
 def test_masked_words_are_whole(word_length):
     document = numbered([6 * word_length] * 100, word_length)
     for instance in make([document], max_seq_length=128):
-        places = instance.labels - FIRST
-        words = collections.Counter(places // word_length)
+        indices = instance.labels - FIRST
+        words = collections.Counter(indices // word_length)
         assert set(words.values()) <= {word_length}
         assert sum(instance.span_lengths) == len(words)
 
@@ -265,15 +264,18 @@ def test_labels_are_the_true_tokens(encoded, vocabulary):
         assert second == list(range(second[0], second[0] + len(second)))
 
 
-@pytest.mark.parametrize("ngram", [1, 2, 3, 5])
-def test_span_lengths_follow_one_over_n(ngram):
-    made = make([numbered([5] * 400)], ngram=ngram, dupe_factor=500)
+@pytest.mark.parametrize("ngram, favor_shorter", [
+    (1, True), (2, True), (3, True), (5, True), (3, False)])
+def test_span_lengths_follow_one_over_n(ngram, favor_shorter):
+    """Reversed where longer spans are favored."""
+    made = make([numbered([5] * 400)], ngram=ngram, dupe_factor=500,
+                favor_shorter_ngram=favor_shorter)
     first = collections.Counter(instance.span_lengths[0] for instance in made
                                 if len(instance.tokens) > 40)
     total = sum(first.values())
     assert total > 14000
     assert set(first) == set(range(1, ngram + 1))
-    law = 1.0 / np.arange(1, ngram + 1)
+    law = 1.0 / np.arange(1, ngram + 1)[::1 if favor_shorter else -1]
     expected = total * law / law.sum()
     chi_square = sum((first[n] - expected[n - 1]) ** 2 / expected[n - 1]
                      for n in range(1, ngram + 1))
@@ -291,11 +293,11 @@ def test_spans_do_not_cross_sep():
 
 def test_every_place_is_masked_equally_often():
     made = make([numbered([10, 10])], ngram=1, dupe_factor=6000)
-    places = collections.Counter(place for instance in made
-                                 for place in (instance.labels - FIRST).tolist())
-    total = sum(places.values())
-    for place in range(20):
-        assert_share(places[place], total, 1 / 20)
+    counts = collections.Counter(index for instance in made
+                                 for index in (instance.labels - FIRST).tolist())
+    total = sum(counts.values())
+    for index in range(20):
+        assert_share(counts[index], total, 1 / 20)
 
 
 def test_eighty_ten_ten():
@@ -445,7 +447,7 @@ def test_seed_and_duplicate_change_the_instances(encoded, vocabulary):
 
 
 def parsed(features):
-    """What a reader of the record finds: {name: (kind, list of values)}."""
+    """What a reader of the record finds: {name: (field of the Feature, list of values)}."""
     example = tf.train.Example.FromString(tfrecords.serialize(features))
     return {name: (feature.WhichOneof("kind"),
                    list(getattr(feature, feature.WhichOneof("kind")).value))
@@ -474,13 +476,14 @@ def test_features_are_the_original_codes(encoded, vocabulary):
 def test_features_fit_the_reader(encoded, vocabulary):
     instance = make(encoded[:1], vocabulary)[0]
     for changes, spec in [
-            ({}, records.pretraining_spec(64, 20)),
+            ({}, records.masked_spec(64, 20)),
             ({"store_word_starts": True}, records.unmasked_spec(64, False)),
             ({"store_word_starts": True, "brightmart_labels": True},
              records.unmasked_spec(64, True))]:
         features = instances_of.instance_features(instance, SETTINGS._replace(**changes))
         with tf.Graph().as_default(), tf.Session() as session:
-            read = session.run(tf.parse_single_example(tfrecords.serialize(features), spec))
+            read = session.run(tf.parse_single_example(
+                tfrecords.serialize(features), inputs.parsing_spec(spec)))
         assert set(read) == set(features)
         for name, values in features.items():
             np.testing.assert_array_equal(read[name], values)
@@ -559,30 +562,6 @@ def test_unknown_pieces_are_kept_as_they_were_written(tokenizer):
     assert (document.ids == UNK).sum() == 4
 
 
-def test_positions_are_drawn_in_words_between_the_specials():
-    """choose_positions by itself, over sentences and words of any length."""
-    rng = random.Random(4)
-    for _ in range(500):
-        lengths = [rng.choice([1, 1, 2, 3, 9]) for _ in range(rng.randrange(2, 40))]
-        split = rng.randrange(1, len(lengths))
-        words = [1] + lengths[:split] + [1] + lengths[split:] + [1]  # with [CLS], [SEP] and [SEP]
-        bounds = np.cumsum([0] + words)
-        starts = np.zeros(bounds[-1], bool)
-        starts[bounds[:-1]] = True
-        middle = bounds[split + 1]
-        size, ngram = rng.randrange(1, 30), rng.randrange(1, 6)
-        positions, span_lengths = instances_of.choose_positions(starts, middle, size, ngram, rng)
-        assert positions.dtype == np.int32
-        assert len(positions) <= size
-        assert not {0, middle, bounds[-1] - 1} & set(positions.tolist())
-        assert (np.diff(positions) > 0).all()
-        number = np.cumsum(starts) - 1  # of the word of every token
-        masked = collections.Counter(number[positions].tolist())
-        assert all(count == words[word] for word, count in masked.items())
-        assert sum(span_lengths) == len(masked)
-        assert not span_lengths or 1 <= min(span_lengths) <= max(span_lengths) <= ngram
-
-
 def test_masked_share_is_what_was_asked_for(encoded, vocabulary):
     """In long instances, where rounding to whole tokens is little."""
     for share in (0.10, 0.15, 0.25):
@@ -602,8 +581,8 @@ ENGLISH = ["The rain (it rains!) falls on the plain's plains; don't go outside, 
 WORDS = {"wordpiece": r"[A-Za-z0-9]+|[^\sA-Za-z0-9]", "sentencepiece": r"[\w']+|[^\s\w']"}
 
 
-def english_tokenizer(tmp_path, kind):
-    if kind == "wordpiece":
+def english_tokenizer(tmp_path, model):
+    if model == "wordpiece":
         letters = "abcdefghijklmnopqrstuvwxyz0123456789"
         tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "rain", "low", "##er"]
         tokens += list(letters) + ["##" + letter for letter in letters] + list("!\"'(),-.:;?")
@@ -615,32 +594,32 @@ def english_tokenizer(tmp_path, kind):
     return tokenization.load_tokenizer(spm_model_file=str(tmp_path / "tiny.model"))
 
 
-def words_in_text(sentence, kind, tokenizer):
+def words_in_text(sentence, model, tokenizer):
     """For every token of a sentence the number of its word, by where it stands in the text."""
-    begins = [match.start() for match in re.finditer(WORDS[kind], sentence)]
+    begins = [match.start() for match in re.finditer(WORDS[model], sentence)]
     tokens, offsets, _ = tokenizer.tokenize_with_offsets(sentence)
     numbers = np.searchsorted(begins, offsets, side="right").tolist()
-    # A "▁" that stands alone before punctuation is a word of its own.
+    # A "▁" that stands alone before punctuation is a word by itself.
     return [-number if token == "▁" and not sentence[offset].isalnum() else number
             for token, offset, number in zip(tokens, offsets, numbers)]
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "sentencepiece"])
-def test_english_words_are_masked_whole(tmp_path, kind):
+@pytest.mark.parametrize("model", ["wordpiece", "sentencepiece"])
+def test_english_words_are_masked_whole(tmp_path, model):
     """By the characters of the text, not by what the tokens look like."""
-    tokenizer = english_tokenizer(tmp_path, kind)
+    tokenizer = english_tokenizer(tmp_path, model)
     vocabulary = instances_of.Vocabulary(tokenizer)
     several = punctuation = 0
     for first, second in zip(ENGLISH, ENGLISH[1:]):
         document = instances_of.encode_document([first, second], tokenizer)
-        numbers = [[(text, number) for number in words_in_text(text, kind, tokenizer)]
+        numbers = [[(text, number) for number in words_in_text(text, model, tokenizer)]
                    for text in (first, second)]
         for instance in make([document], vocabulary, dupe_factor=200, max_seq_length=256):
             one, other = numbers[::-1] if instance.is_swapped else numbers
             words = ["[CLS]"] + one + ["[SEP]"] + other + ["[SEP] at the end"]
             assert len(words) == len(instance.tokens)
             sizes = collections.Counter(words)
-            masked = collections.Counter(words[place] for place in instance.positions)
+            masked = collections.Counter(words[position] for position in instance.positions)
             for word, count in masked.items():
                 assert count == sizes[word]
                 several += count > 1

@@ -122,7 +122,7 @@ def test_rates_known_to_train_are_not(name, optimizer, examples, rate):
 
 
 @pytest.mark.parametrize("optimizer, examples, remedy", [
-    ("lamb", 32, "--optimizer=adamw is for it"), ("adamw", 16384, "--optimizer=lamb is for it"),
+    ("lamb", 32, "use --optimizer=adamw"), ("adamw", 16384, "use --optimizer=lamb"),
     ("adamw", 8, "accumulate gradients"), ("lamb", 65536, "take a smaller batch")])
 def test_batch_outside_of_the_sources(optimizer, examples, remedy):
     sentences = recipes.resolve(SHAPES["base"], optimizer, examples, 1e-5, 1000, 50).sentences
@@ -152,3 +152,15 @@ def test_documented_table_is_the_table():
 def test_needs_no_tensorflow():
     code = "from pretraining import recipes; import sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.call([sys.executable, "-c", code], cwd=ROOT) == 0
+
+
+@pytest.mark.parametrize("given, rate, batch, chosen, reason", [
+    ("adamw", 0.00176, 4096, "adamw", "--optimizer=adamw was given"),
+    (None, 0.00176, 4096, "lamb", "--learning_rate without --optimizer means LAMB"),
+    (None, 0.0001, 32, "lamb", "--learning_rate without --optimizer means LAMB"),
+    (None, None, 32, "adamw", "AdamW for 32 examples an update"),
+    (None, None, 2048, "lamb", "LAMB for 2048 examples an update"),
+])
+def test_choice_of_the_optimizer(given, rate, batch, chosen, reason):
+    optimizer, sentence = recipes.choose_optimizer(given, rate, batch)
+    assert optimizer == chosen and reason in sentence

@@ -66,10 +66,10 @@ def test_rows_and_table_of_a_restore(tmp_path):
         POOLER + "/adam_m": np.zeros([16, 16], np.float32),
         POOLER + "/adam_v": np.zeros([16, 16], np.float32)})
     report = plan(tiny.save_checkpoint(tmp_path / "model.ckpt-7", arrays), config)
-    assert restoring.Row("loaded", POOLER, [16, 16], "") in report.rows
-    assert [row[1:] for row in report.rows if row.status == "random"] == [
+    assert restoring.Row("loaded", POOLER, [16, 16], "", POOLER) in report.rows
+    assert [row[1:4] for row in report.rows if row.status == "random"] == [
         ("output_weights", [3, 16], "the task's own head")]
-    assert [row[1:] for row in report.rows if row.status == "unused"] == [
+    assert [row[1:4] for row in report.rows if row.status == "unused"] == [
         (POOLER + "/adam_m", [16, 16], "optimizer slot"),
         (POOLER + "/adam_v", [16, 16], "optimizer slot"),
         ("cls/predictions/output_bias", [100], "not in this model"),
@@ -138,7 +138,8 @@ def test_head_of_another_task_stays_random(tmp_path, labels, status, reason):
     config = tiny.config()
     arrays = albert_arrays(config, output_weights=np.ones([labels, 16], np.float32))
     report = plan(tiny.save_checkpoint(tmp_path / "model.ckpt", arrays), config)
-    assert restoring.Row(status, "output_weights", [3, 16], reason) in report.rows
+    row, = [row for row in report.rows if row.name == "output_weights"]
+    assert row[:4] == (status, "output_weights", [3, 16], reason)
 
 
 @pytest.mark.parametrize("ending", [".index", ".data-00000-of-00001"])
@@ -167,3 +168,53 @@ def test_flipped_bits_are_found(tmp_path):
     ([WORDS], None)])
 def test_detect_layout(names, layout):
     assert restoring.detect_layout(names) == layout
+
+
+def test_groups_start_as_group_0_where_asked(tmp_path):
+    """Google's --init_from_group0: two groups from a checkpoint of one."""
+    one, two = (tiny.config(num_hidden_groups=number, num_hidden_layers=2) for number in (1, 2))
+    arrays = albert_arrays(one)
+    prefix = tiny.save_checkpoint(tmp_path / "model.ckpt", arrays)
+    with pytest.raises(UserError, match="has no variable bert/encoder/transformer/group_1/"):
+        plan(prefix, two)
+    with tf.Graph().as_default(), tf.Session() as session:
+        variables = build(two)
+        restoring.apply(restoring.plan_restore(prefix, variables, two, from_group0=True))
+        session.run(tf.global_variables_initializer())
+        values = {variable.name[:-2]: session.run(variable) for variable in variables}
+    for name in arrays:
+        np.testing.assert_array_equal(values[name], arrays[name], err_msg=name)
+        np.testing.assert_array_equal(
+            values[name.replace("/group_0/", "/group_1/")], arrays[name], err_msg=name)
+
+
+def test_predicting_needs_the_head(tmp_path):
+    config = tiny.config()
+    prefix = tiny.save_checkpoint(tmp_path / "model.ckpt", albert_arrays(config))
+    with pytest.raises(UserError, match="cannot predict: output_weights is missing .*--do_train"):
+        plan(prefix, config, needs_head=True)
+    whole = albert_arrays(config, output_weights=np.zeros([3, 16], np.float32))
+    assert "output_weights" in plan(
+        tiny.save_checkpoint(tmp_path / "b.ckpt", whole), config, needs_head=True).names("loaded")
+
+
+@pytest.mark.parametrize("names, state, expected", [
+    (["model.ckpt-3", "model.ckpt-20"], "model.ckpt-3", "model.ckpt-3"),
+    (["model.ckpt-3", "model.ckpt-20"], None, "model.ckpt-20"),
+    (["model.ckpt-3", "model.ckpt-best"], "model.ckpt-7", "model.ckpt-best"),  # Google's do_eval
+    (["albert_model.ckpt"], None, "albert_model.ckpt"),
+    ([], "model.ckpt-7", None),
+])
+def test_the_checkpoint_of_a_directory(tmp_path, names, state, expected):
+    for name in names:
+        (tmp_path / (name + ".index")).write_text("")
+    if state:
+        (tmp_path / "checkpoint").write_text('model_checkpoint_path: "%s"\n' % state)
+    assert restoring.find(str(tmp_path)) == (expected and str(tmp_path / expected))
+
+
+def test_several_checkpoints_and_nothing_that_tells_which(tmp_path):
+    for name in ("a.ckpt", "b.ckpt"):
+        (tmp_path / (name + ".index")).write_text("")
+    with pytest.raises(UserError, match=r"several checkpoints \(a.ckpt, b.ckpt\) and no state"):
+        restoring.find(str(tmp_path))

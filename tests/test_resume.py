@@ -7,6 +7,9 @@ import re
 import shutil
 import time
 
+from util.errors import UserError
+
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -36,8 +39,8 @@ def here(tmp_path):
 def train(here, output="out", **changes):
     """Trains in this process, by default six steps, saving every two."""
     return run(here, output, **dict(
-        {"input_file": here / "train*.tfrecord", "learning_rate": 0.003, "num_train_steps": 6,
-         "save_checkpoints_steps": 2}, **changes))
+        {"input_file": here / "train*.tfrecord", "learning_rate": 0.003, "optimizer": "adamw",
+         "num_train_steps": 6, "save_checkpoints_steps": 2}, **changes))
 
 
 # ---- processes that are killed ----
@@ -188,3 +191,42 @@ def test_saves_every_so_many_steps_or_seconds(here, monkeypatch):
                    keep_checkpoint_max=99)
     assert sorted(step for step, kind in saves(output) if kind == ".index") == [
         0, 8, 14, 17, 25, 31]
+
+
+def rename_slots(directory):
+    """Gives a directory's checkpoint the slots' names of albert_zh; removes what is ours."""
+    prefix = tf.train.latest_checkpoint(str(directory))
+    arrays = {name.replace("/adam_m", "/lamb_m").replace("/adam_v", "/lamb_v"): value
+              for name, value in tiny.weights(prefix).items()}
+    shutil.rmtree(str(directory))
+    directory.mkdir()
+    tiny.save_checkpoint(directory / os.path.basename(prefix), arrays)
+    return arrays
+
+
+@pytest.mark.slow
+def test_goes_on_in_the_directory_of_albert_zh(six_steps, tmp_path):
+    """Its checkpoints keep their names, and the numbers are those of a run that was ours."""
+    train(six_steps, tmp_path / "out", num_train_steps=6, save_checkpoints_steps=4)
+    for path in (tmp_path / "out").glob("model.ckpt-6.*"):
+        path.unlink()
+    tf.train.update_checkpoint_state(str(tmp_path / "out"), str(tmp_path / "out" / "model.ckpt-4"))
+    names = set(rename_slots(tmp_path / "out"))
+    assert sum(name.endswith("/lamb_m") for name in names) > 10
+    train(six_steps, tmp_path / "out")
+    found, expected = (tiny.weights(output / "model.ckpt-6")
+                       for output in (tmp_path / "out", six_steps / "out"))
+    assert set(found) == names
+    for name, value in expected.items():
+        source = name.replace("/adam_m", "/lamb_m").replace("/adam_v", "/lamb_v")
+        np.testing.assert_array_equal(found[source], value, err_msg=name)
+
+
+def test_a_checkpoint_without_slots_cannot_be_resumed(six_steps, tmp_path):
+    (tmp_path / "out").mkdir()
+    arrays = {name: value for name, value in tiny.weights(
+        six_steps / "out" / "model.ckpt-4").items() if "/adam_" not in name}
+    tiny.save_checkpoint(tmp_path / "out" / "model.ckpt-4", arrays)
+    with pytest.raises(UserError, match=r"model.ckpt-4 cannot be resumed: it lacks \S*/adam_m and "
+                       r"[0-9]+ more variables; give it as --init_checkpoint to a run with an"):
+        train(six_steps, tmp_path / "out")

@@ -17,9 +17,9 @@ import tensorflow.compat.v1 as tf
 import modeling
 import run_pretraining
 import tiny
-from pretraining import records
+from pretraining import inputs
 from processes import command, needs_proc, wait_until
-from training import checkpoints, command_line
+from training import checkpoints, command_line, variable_names
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 METRICS = ["masked_lm_accuracy", "masked_lm_loss", "sentence_order_accuracy", "sentence_order_loss"]
@@ -114,7 +114,7 @@ def batches(paths, first_step, count, size=8):
     """The content of `count` training batches from a step on."""
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(12345)
-        dataset = records.pretraining_input_fn(
+        dataset = inputs.pretraining_input_fn(
             paths, tiny.LENGTH, tiny.PREDICTIONS, size, is_training=True, seed=12345,
             first_step=first_step)({})
         following = tf.data.make_one_shot_iterator(dataset).get_next()
@@ -234,7 +234,7 @@ def test_masking_flags_reach_the_masks(unmasked, monkeypatch):
     def input_fn(paths, *lengths, is_training, **options):
         seen.append((is_training, options.pop("masking"), options))
 
-    monkeypatch.setattr(records, "pretraining_input_fn", input_fn)
+    monkeypatch.setattr(inputs, "pretraining_input_fn", input_fn)
     flags = tiny.parse(run_pretraining.define_flags, dynamic_masking=True, masked_lm_prob=0.5,
                        ngram=1, max_predictions_per_seq=7)
     paths = [str(unmasked / "train.tfrecord")]
@@ -326,7 +326,7 @@ def test_init_checkpoint_loads_weights_only(here, trained, caplog):
                      num_train_steps=2, learning_rate=1e-9)
     first, second = tiny.weights(trained / "model.ckpt-2"), tiny.weights(output / "model.ckpt-2")
     assert results(output)["global_step"] == second["global_step"] == 2
-    slots = [name for name in first if name.endswith(checkpoints.SLOT_SUFFIXES)]
+    slots = [name for name in first if name.endswith(variable_names.SLOT_SUFFIXES)]
     for name in set(first) - set(slots):
         np.testing.assert_allclose(second[name], first[name], atol=1e-7, err_msg=name)
     fresh = tiny.weights(output / "model.ckpt-0")
@@ -347,14 +347,14 @@ def test_restore_slots_takes_the_moments_too(here, trained, caplog):
     for name in set(before) - {"global_step"}:
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
     assert any(before[name].any() for name in before if name.endswith("/adam_v"))
-    slots = sum(name.endswith(checkpoints.SLOT_SUFFIXES) for name in before)
+    slots = sum(name.endswith(variable_names.SLOT_SUFFIXES) for name in before)
     assert "loaded  %d optimizer slots (adam_m, adam_v)" % slots in caplog.text
 
 
 def test_restore_slots_of_a_checkpoint_without_them(here, trained):
     with tf.Graph().as_default(), tf.Session() as session:
         for name, value in tiny.weights(trained / "model.ckpt-2").items():
-            if not name.endswith(checkpoints.SLOT_SUFFIXES):
+            if not name.endswith(variable_names.SLOT_SUFFIXES):
                 tf.get_variable(name, initializer=value)
         session.run(tf.global_variables_initializer())
         tf.train.Saver().save(session, str(here / "bare.ckpt"))

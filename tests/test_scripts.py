@@ -159,7 +159,7 @@ def test_fetch_and_not_again(house, server):
 def test_a_cut_download_goes_on(house, server):
     server.files["/host/file"], server.cut = CONTENT, 60000
     status, output = fetch(house, server.address, "fetch https://host/file file " + SHA256)
-    assert status == 1 and "connection broke; start again to go on after 60000 bytes" in output
+    assert status == 1 and "connection broke; start again to resume after 60000 bytes" in output
     assert not (house / "file").exists()
     server.cut = None
     status, output = fetch(house, server.address, "fetch https://host/file file " + SHA256)

@@ -25,9 +25,8 @@ from util.errors import UserError
 
 import pytest
 
-import create_pretraining_data as command
 from factories import NEWS, ROOT, everything, flags, make, news, refused, stopped
-from pretraining import shards
+from pretraining import record_maker, shard_files, shards
 from processes import alive, descendants, needs_proc, wait_until
 from text import corpus
 
@@ -38,7 +37,7 @@ TEXT = "\n\n".join(news().split("\n\n")[:DOCUMENTS]) + "\n"
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(command, "MIN_CHUNK", 256)
+    monkeypatch.setattr(shards, "MIN_CHUNK", 256)
 
 
 def outputs(directory, **changes):
@@ -62,14 +61,14 @@ def expected(tmp_path_factory, sample_vocab):
 
 @pytest.fixture
 def encoded(monkeypatch):
-    """How many documents were made into records, and not found as records: a list that grows."""
-    original, documents = shards.RecordMaker.__call__, []
+    """How many documents were made into records, and not reused as records: a list that grows."""
+    original, documents = record_maker.RecordMaker.__call__, []
 
     def spied(self, document, statistics):
         documents.append(document)
         return original(self, document, statistics)
 
-    monkeypatch.setattr(shards.RecordMaker, "__call__", spied)
+    monkeypatch.setattr(record_maker.RecordMaker, "__call__", spied)
     return documents
 
 
@@ -102,7 +101,7 @@ RUNS, SHARDS = (external_sort, "write_run"), (tfrecords, "write")
 # ---- parts ----
 
 def test_order_keys_are_even():
-    keys = [shards.order_key(seed, document, instance)
+    keys = [record_maker.order_key(seed, document, instance)
             for seed in range(3) for document in range(1000) for instance in range(3)]
     assert len(set(keys)) == 9000
     assert min(keys) >= 0 and max(keys) < 2 ** 64
@@ -112,7 +111,7 @@ def test_order_keys_are_even():
 
 
 def test_order_key_never_changes():
-    assert shards.order_key(12345, 7, 1) == 4503141663918634411
+    assert record_maker.order_key(12345, 7, 1) == 4503141663918634411
 
 
 def test_work_directory_is_removed_or_kept(tmp_path, caplog):
@@ -312,17 +311,19 @@ def test_nothing_of_other_code_is_used(tmp_path, sample_vocab, monkeypatch, enco
 
 def test_code_that_decides_the_bytes_is_watched():
     """Every module of the project that runs between the text and a run."""
-    assert {"create_pretraining_data.py", "pretraining/instances.py", "pretraining/report.py",
-            "pretraining/shards.py", "text/corpus.py", "text/segmentation.py", "text/sentences.py",
-            "tokenization.py", "util/external_sort.py", "util/files.py", "util/tfrecords.py"
-            } <= set(sources.closure("create_pretraining_data.py"))
+    watched = {"pretraining/instances.py", "pretraining/masking.py", "pretraining/record_maker.py",
+               "pretraining/report.py", "pretraining/shards.py", "text/corpus.py",
+               "text/segmentation.py", "text/sentences.py", "tokenization.py",
+               "util/external_sort.py", "util/files.py", "util/tfrecords.py"}
+    assert watched <= set(sources.closure("pretraining/shards.py"))
+    assert watched <= set(sources.closure("create_pretraining_data.py"))
 
 
 def test_mended_line_costs_its_chunk_only(tmp_path, sample_vocab, encoded, expected):
     """A bad line near the end of hours of work."""
     bad = TEXT.encode("utf-8")
-    place = bad.rindex("。".encode("utf-8"))
-    bad = bad[:place] + b"\xff" + bad[place + 1:]
+    index = bad.rindex("。".encode("utf-8"))
+    bad = bad[:index] + b"\xff" + bad[index + 1:]
     assert "in.txt line" in stopped(tmp_path, sample_vocab, bad, **outputs(tmp_path))
     assert contents(tmp_path / "out") == {}
     made = len(encoded)
@@ -378,8 +379,8 @@ def test_killed_at_every_step(tmp_path, sample_vocab, encoded, expected):
         if not killed_at(step, lambda arguments=arguments: make(
                 *arguments, **outputs(arguments[0]))):
             break
-        found = contents(directory / "out")
-        complete = {name: found.get(name) for name in expected}
+        written = contents(directory / "out")
+        complete = {name: written.get(name) for name in expected}
         assert all(content in (None, expected[name]) for name, content in complete.items())
         del encoded[:]
         assert contents(make(*arguments, **outputs(directory))) == expected
@@ -399,7 +400,7 @@ def test_killed_while_names_are_given(tmp_path, sample_vocab, monkeypatch, expec
     """Old output stands there; every file is the old or the new one at any time."""
     old = contents(make(tmp_path, sample_vocab, TEXT, **outputs(tmp_path, random_seed=1)))
     assert set(old) == set(expected) and old != expected
-    publish = command.publish
+    publish = shard_files.publish
 
     def dying(*arguments):
         return publish(*arguments) if os.getpid() == parent else killing(*arguments)
@@ -411,7 +412,7 @@ def test_killed_while_names_are_given(tmp_path, sample_vocab, monkeypatch, expec
         publish(*arguments)
 
     parent = os.getpid()
-    monkeypatch.setattr(command, "publish", dying)
+    monkeypatch.setattr(shard_files, "publish", dying)
     assert killed_at(None, lambda: make(tmp_path, sample_vocab, TEXT, **outputs(tmp_path)))
     for name, content in contents(tmp_path / "out").items():
         assert name.endswith(".tmp") or content in (old[name], expected[name])
@@ -456,9 +457,9 @@ class Real:
         process = self.start()
         output = process.communicate()[0].decode("utf-8")
         assert process.returncode == 0, output
-        found = contents(self.out)
-        assert len(found) == 25 and os.listdir(str(self.out)).count(self.work.name) == 0
-        return found
+        written = contents(self.out)
+        assert len(written) == 25 and os.listdir(str(self.out)).count(self.work.name) == 0
+        return written
 
     def kill(self, process):
         """Kills the process alone; its workers end by themselves."""
@@ -472,12 +473,12 @@ class Real:
     def pieces(self, prefix):
         """{name: (inode, time of the last change)} of complete pieces of unfinished work."""
         names = os.listdir(str(self.work)) if self.work.exists() else []
-        found = {}
+        complete = {}
         for name in names:
             if name.startswith(prefix):
                 status = os.stat(str(self.work / name))
-                found[name] = status.st_ino, status.st_mtime_ns
-        return found
+                complete[name] = status.st_ino, status.st_mtime_ns
+        return complete
 
     def complete_runs(self):
         """The runs of complete chunks, as `pieces`."""
@@ -490,8 +491,8 @@ class Real:
 def real_once(tmp_path_factory, sample_vocab):
     run = Real(tmp_path_factory.mktemp("real"), sample_vocab)
     begin = time.time()
-    found = run.finish()
-    return run, found, time.time() - begin
+    uninterrupted = run.finish()
+    return run, uninterrupted, time.time() - begin
 
 
 @pytest.fixture
@@ -505,7 +506,7 @@ def real(real_once):
 @pytest.mark.slow
 def test_killed_at_random_times(real):
     """Four kills; after every second the command is left alone and ends."""
-    run, found, seconds = real
+    run, uninterrupted, seconds = real
     rng = random.Random(20)
     kills = reused = ended = 0
     while kills < 4:
@@ -517,17 +518,17 @@ def test_killed_at_random_times(real):
             run.kill(process)
             kills += 1
             for name, content in contents(run.out).items():  # what has its name is complete
-                assert name.endswith(".tmp") or content == found[name]
+                assert name.endswith(".tmp") or content == uninterrupted[name]
             after = run.complete_runs()
             if after:
                 assert {name: after[name] for name in before} == before
                 reused += len(before)
             if kills % 2:
                 continue
-            assert run.finish() == found
+            assert run.finish() == uninterrupted
         else:  # it had little left to do
             assert process.returncode == 0
-            assert contents(run.out) == found
+            assert contents(run.out) == uninterrupted
         ended += 1
         shutil.rmtree(str(run.out))
     assert ended >= 2
@@ -538,7 +539,7 @@ def test_killed_at_random_times(real):
 @pytest.mark.slow
 def test_killed_while_shards_are_written(real):
     """And once more: the runs are still the same ones, and so are the shards."""
-    run, found, _ = real
+    run, uninterrupted, _ = real
 
     def killed(min_shards):
         process = run.start()
@@ -555,8 +556,8 @@ def test_killed_while_shards_are_written(real):
     assert len(runs) > 10
     assert runs_again == runs
     assert {name: shards_again[name] for name in shards} == shards
-    assert run.finish() == found
-    inodes = {os.stat(str(run.out / name)).st_ino for name in found}
+    assert run.finish() == uninterrupted
+    inodes = {os.stat(str(run.out / name)).st_ino for name in uninterrupted}
     assert {inode for inode, _ in shards_again.values()} <= inodes  # moved, not written again
 
 
@@ -580,18 +581,18 @@ def with_some_chunks(run, what):
      "start again, with fewer --num_workers if memory is short"),
     # As a terminal does, which sends it to the whole group.
     (lambda process: os.killpg(process.pid, signal.SIGINT),
-     "interrupted; the same command goes on from the last complete checkpoint or file"),
+     "interrupted; the same command resumes from the last complete checkpoint or file"),
 ])
 @pytest.mark.slow
 def test_dead_worker_and_ctrl_c_are_one_sentence(real, what, sentence):
-    run, found, _ = real
+    run, uninterrupted, _ = real
     status, output = with_some_chunks(run, what)
     assert status == 1
     assert output.strip().split("\n")[-1] == sentence
     assert "Traceback" not in output
     assert contents(run.out) == {}
     assert run.complete_runs()
-    assert run.finish() == found
+    assert run.finish() == uninterrupted
 
 
 # ---- input and disks that fail ----
@@ -639,7 +640,7 @@ def test_damaged_archive(tmp_path, sample_vocab, damage):
     path = tmp_path / "a.txt.gz"
     path.write_bytes(damage(gzip.compress(TEXT.encode("utf-8"))))
     sentence = stopped(tmp_path, sample_vocab, **outputs(tmp_path, input_file=path))
-    assert sentence.startswith("error: %s: damaged or cut off (" % path)
+    assert sentence.startswith("error: %s: damaged or truncated (" % path)
     assert contents(tmp_path / "out") == {}
 
 
@@ -696,7 +697,7 @@ def fill(disk, blocks):
 def test_disk_that_is_full_at_any_moment(tmp_path, sample_vocab, small_disk, expected, num_workers):
     """With every number of free blocks up to what is enough; then with space again."""
     changes = outputs(small_disk, num_workers=num_workers)
-    places = ""
+    failed = ""
     for blocks in itertools.count(0, 1 if num_workers == 1 else 7):
         fill(small_disk, blocks)
         status = os.statvfs(str(small_disk))
@@ -706,7 +707,7 @@ def test_disk_that_is_full_at_any_moment(tmp_path, sample_vocab, small_disk, exp
             break
         except OSError as error:
             assert error.filename.startswith(str(small_disk))
-            places += error.filename
+            failed += error.filename
             sentence = stopped(tmp_path, sample_vocab, TEXT, **changes)  # as full as before
             assert sentence.endswith("No space left on device")
         assert contents(small_disk / "out") == {}
@@ -715,8 +716,8 @@ def test_disk_that_is_full_at_any_moment(tmp_path, sample_vocab, small_disk, exp
         assert contents(small_disk / "out") == expected
         shutil.rmtree(str(small_disk / "out"))
     assert contents(small_disk / "out") == expected
-    for place in ("run-", ".npy", "chunk-", "shard-", "t.tfrecord.json"):
-        assert num_workers == 2 or place in places
+    for name in ("run-", ".npy", "chunk-", "shard-", "t.tfrecord.json"):
+        assert num_workers == 2 or name in failed
 
 
 def test_disk_that_is_full_in_the_midst(tmp_path, sample_vocab, small_disk):

@@ -18,8 +18,9 @@ def training_graph(here, **changes):
     flags = flags_of(here, do_train=True, **changes)
     settings = harness.with_steps(command_line.settings(flags), 640)
     config, _ = harness.load(settings.inputs)
-    model_fn = harness.model_fn_builder(
-        run_classifier.create_task(flags), config, settings.run, settings.schedule)
+    task = run_classifier.create_task(flags)
+    task.setup()
+    model_fn = harness.model_fn_builder(task, config, settings.run, settings.schedule)
     with tf.Graph().as_default() as graph:
         tf.train.get_or_create_global_step()
         features = {name: tf.placeholder(tf.int32, [None] * rank, name) for name, rank in (

@@ -13,8 +13,11 @@ from seqeval.metrics import sequence_labeling
 import run_ner
 import tiny
 import tokenization
-from tasks import tagging
-from tasks.tagging import Conll, Dataset, Entity, JsonSpans, Source, Tagging, decode, encode
+from tasks import tag_schemes, tagging, tagging_data
+from tasks.tables import Source
+from tasks.tag_schemes import Entity, decode, encode
+from tasks.tagging import Tagging
+from tasks.tagging_data import Conll, Dataset, JsonSpans
 
 SHARED = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
 WEIBO = os.environ.get("WEIBO_NER_DIR") or os.path.join(SHARED, "weibo_ner")
@@ -32,7 +35,12 @@ def json_lines(path):
 
 
 def read(table, path, text, split="dev", scheme=None, types=None):
-    return list(table.sentences(write(path, text), split, scheme, types))
+    path = write(path, text)
+    return list(table.sentences(path, table.read(path, split), split, scheme, types))
+
+
+def survey(table, path, scheme=None):
+    return table.survey(path, list(table.read(path, "train")), scheme)
 
 
 @pytest.mark.parametrize("scheme, tags", [
@@ -50,7 +58,7 @@ def test_round_trips_of_random_entities():
         ends = sorted(rng.choice(np.arange(1, 20), 6, replace=False).tolist())
         entities = [Entity(rng.choice(["A", "B-c"]), begin, end)
                     for begin, end in zip(ends[::2], ends[1::2])]
-        for scheme in tagging.SCHEMES:
+        for scheme in tag_schemes.SCHEMES:
             assert decode(encode(entities, 20, scheme)) == entities
 
 
@@ -70,7 +78,7 @@ def test_illegal_sequences_are_read_as_conlleval_does(tags, entities):
 def test_conll(tmp_path, text):
     first, second = read(Conll(), tmp_path / "f", text)
     assert (first.id, first.text, first.entities) == ("dev-1", "我在北京", [("LOC", 2, 4)])
-    assert second.place.endswith("f line %d" % (9 if "DOC" in text else 6))
+    assert second.location.endswith("f line %d" % (9 if "DOC" in text else 6))
     assert (first.starts, first.ends) == ([0, 1, 2, 3], [1, 2, 3, 4])
 
 
@@ -84,7 +92,7 @@ def test_words_are_joined(tmp_path):
     sentence, = read(Conll(joiner=" "), tmp_path / "f", "New B-LOC\nYork I-LOC\nis O\n")
     assert (sentence.text, sentence.starts) == ("New York is", [0, 4, 9])
     with pytest.raises(UserError, match="Latin words, .* put a space between them .--joiner=' '."):
-        Conll().survey(str(tmp_path / "f"))
+        survey(Conll(), str(tmp_path / "f"))
 
 
 def test_position_digits(tmp_path):
@@ -103,8 +111,8 @@ def test_untagged_test_file(tmp_path):
     ("B-PER E-PER S-LOC", "BIOES"), ("S-PER B-LOC I-LOC E-LOC", "BIOES")])
 def test_scheme_is_recognised(tmp_path, tags, scheme):
     path = write(tmp_path / "f", "".join("字 %s\n" % tag for tag in tags.split()))
-    assert Conll().survey(path)[0] == scheme
-    assert Conll().survey(path)[1] == (("LOC", "PER") if "LOC" in tags else ("PER",))
+    assert survey(Conll(), path)[0] == scheme
+    assert survey(Conll(), path)[1] == (("LOC", "PER") if "LOC" in tags else ("PER",))
 
 
 @pytest.mark.parametrize("text, message", [
@@ -120,7 +128,7 @@ def test_scheme_is_recognised(tmp_path, tags, scheme):
 ])
 def test_bad_conll_training_files(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
-        Conll().survey(write(tmp_path / "f", text))
+        survey(Conll(), write(tmp_path / "f", text))
 
 
 @pytest.mark.parametrize("table, text, message", [
@@ -128,14 +136,15 @@ def test_bad_conll_training_files(tmp_path, text, message):
     (Conll(), "字 S-PER\n", r"f line 1: tag 'S-PER', expected the scheme BIO \(B, I\)"),
     (Conll(position_digits=True), "字 O\n", "f line 1: token '字', expected a character and its "
                                             "position"),
-    (JsonSpans(), "{", "f line 1: not JSON"),
-    (JsonSpans(), "[]", "f line 1: expected a JSON object, found list"),
-    (JsonSpans(), '{"text": "", "label": {}}', "f line 1: found no text under 'text'"),
-    (JsonSpans(), '{"text": 7, "label": {}}', "f line 1: found no text under 'text'"),
+    (JsonSpans(), "{", "f line 1 column 2: not JSON"),
+    (JsonSpans(), "[]", r"f line 1: found \[\], expected an object with 'text'$"),
+    (JsonSpans(), '{"text": "", "label": {}}', 'f line 1 text: found "", expected a text that is '
+                                               'not empty$'),
+    (JsonSpans(), '{"text": 7, "label": {}}', "f line 1 text: found 7, expected a text$"),
     (JsonSpans(), '{"text": "a"}', "f line 1: no key 'label', found text"),
     (JsonSpans(), '\n{"text": "ab", "label": {"ORG": {"a": [[0, 0]]}}}',
-     "f line 2: label.ORG: unknown type 'ORG'"),
-    (JsonSpans(), '{"text": "ab", "label": []}', r"f line 1: label: found \[\], expected an obj"),
+     "f line 2 label.ORG: unknown type 'ORG'"),
+    (JsonSpans(), '{"text": "ab", "label": []}', r"f line 1 label: found \[\], expected an obj"),
     (JsonSpans(), '{"text": "ab", "label": {"PER": 1}}', "label.PER: found 1, expected an object"),
     (JsonSpans(), '{"text": "ab", "label": {"PER": {"a": 3}}}', "label.PER.a: found 3, expected a"),
     (JsonSpans(), '{"text": "ab", "label": {"PER": {"a": [[0, 0], [1]]}}}',
@@ -158,7 +167,7 @@ def test_json_spans(tmp_path):
     first, second = read(JsonSpans(), tmp_path / "f", "\n".join(lines))
     assert first.entities == [("company", 0, 4), ("name", 5, 8)]  # the longer of two that overlap
     assert (second.id, second.text, second.entities) == (7, "\ufffd无", [])
-    assert JsonSpans().survey(str(tmp_path / "f")) == ("BIO", ("company", "name"))
+    assert survey(JsonSpans(), str(tmp_path / "f")) == ("BIO", ("company", "name"))
     assert read(JsonSpans(), tmp_path / "f", '{"id": 0, "text": "a"}', "test")[0].entities is None
 
 
@@ -193,8 +202,13 @@ def test_windows_count_every_token_once():
 def make_task(directory, scheme="BIO", joiner=None):
     """A Tagging of the types LOC and PER without files."""
     sources = {"train": Source(("train",), Conll(joiner)), "test": Source(("f",), Conll(joiner))}
-    return Tagging("own", Dataset(sources, ("LOC", "PER"), "submitted.json"), str(directory),
-                   scheme=scheme)
+    return set_up(Tagging("own", Dataset(sources, ("LOC", "PER"), "submitted.json"),
+                          str(directory), scheme=scheme))
+
+
+def set_up(task):
+    task.setup()
+    return task
 
 
 def make_tokenizer(path):
@@ -222,7 +236,7 @@ def gold_tags(task):
     return lambda example: encode(example.entities, len(example.ends), task.scheme)
 
 
-@pytest.mark.parametrize("scheme", sorted(tagging.SCHEMES))
+@pytest.mark.parametrize("scheme", sorted(tag_schemes.SCHEMES))
 @pytest.mark.parametrize("length", [8, 13, 64])
 def test_gold_comes_back_through_windows(tmp_path, scheme, length):
     task, tokenizer = make_task(tmp_path, scheme), make_tokenizer(tmp_path / "vocab.txt")
@@ -327,18 +341,19 @@ def test_written_predictions(tmp_path):
 
 
 def test_rows():
-    assert {name: sorted(row.sources) for name, row in tagging.DATASETS.items()} == {
+    assert {name: sorted(row.sources) for name, row in tagging_data.DATASETS.items()} == {
         name: ["dev", "test", "train"]
         for name in ("cluener", "weibo", "msra", "people_daily", "resume")}
-    task = Tagging("cluener", tagging.DATASETS["cluener"], None)
+    task = set_up(Tagging("cluener", tagging_data.DATASETS["cluener"], None))
     assert (len(task.tags), task.scheme) == (21, "BIO")
-    assert len(Tagging("cluener", tagging.DATASETS["cluener"], None, scheme="BMES").tags) == 41
+    other = set_up(Tagging("cluener", tagging_data.DATASETS["cluener"], None, scheme="BMES"))
+    assert len(other.tags) == 41
 
 
 def test_weibo():
     if not os.path.isdir(WEIBO):
         pytest.skip("no Weibo NER files; name their directory in WEIBO_NER_DIR")
-    task = Tagging("weibo", tagging.DATASETS["weibo"], WEIBO)
+    task = set_up(Tagging("weibo", tagging_data.DATASETS["weibo"], WEIBO))
     assert (len(task.tags), task.scheme, len(task.types)) == (17, "BIO", 8)
     tokenizer = tokenization.WordPieceTokenizer(os.path.join(SHARED, "vocab_chinese_21128.txt"))
     for split, sentences, units, entities in (
@@ -436,7 +451,9 @@ def test_long_texts_are_predicted_whole(learned):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"task_name": "nerr"}, "--task_name=nerr: no such task, expected one of cluener, msra"),
+    ({"task_name": "nerr"}, "--task_name=nerr: no such task, expected one of cluener, msra, "
+                            "people_daily, resume, weibo, conll, jsonl$"),
+    ({"task_name": "weibo_nre"}, r"--task_name=weibo_nre: no such .*; did you mean weibo\?$"),
     ({"data_dir": ""}, "--data_dir is missing"),
     ({"scheme": "BMES"}, r"train.conll line \d+: tag 'I-PER', expected the scheme BMES"),
     ({"labels": "PER,ORG"}, "train.conll line .*: unknown type 'LOC', expected one of PER, ORG"),
@@ -451,4 +468,4 @@ def test_refused(learned, changes, message):
 def test_task_names(tmp_path, given, name):
     write(tmp_path / "train.json", '{"text": "ab", "label": {"PER": {"a": [[0, 0]]}}}')
     flags = tiny.parse(run_ner.define_flags, **flag_values(tmp_path, task_name=given))
-    assert run_ner.create_task(flags).identity()["task"] == name
+    assert set_up(run_ner.create_task(flags)).identity()["task"] == name

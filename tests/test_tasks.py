@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import tokenization
-from tasks import base, classification, datasets
-from tasks.base import JsonLines, Source, Tsv
+from tasks import base, classification, classification_data
+from tasks.tables import JsonLines, Tsv
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 PAIR = {"text_a": 0, "text_b": 1, "label": 2}
@@ -94,11 +94,14 @@ def test_a_test_file_may_lack_labels(tmp_path, table, text):
                                                     "found gold, text"),
     (Tsv(NAMED, header=True), "gold\tpremise\n1\n", "f line 2: 1 columns, expected 2"),
     (Tsv(PAIR), b"a\tb\t1\nc\t\xff\t0\n", "f line 2: byte 3 is not UTF-8; convert the file"),
-    (JsonLines(NAMED), "{", "f line 1: not JSON .* expected one object a line"),
-    (JsonLines(NAMED), "[1]", "f line 1: expected a JSON object, found list"),
+    (JsonLines(NAMED), "{", r"f line 1 column 2: not JSON \(Expecting .*\), expected one object a "
+                            "line; the file may be cut off, copy it again$"),
+    (JsonLines(NAMED), "[1]", r"f line 1: found \[1\], expected an object with 'premise'$"),
     (JsonLines(NAMED), '{"gold": null, "premise": "a"}', "f line 1: no key 'gold', found premise"),
-    (JsonLines(NAMED), '{"gold": "1", "premise": ["a"]}', "f line 1: 'premise' is a list, expect"),
-    (JsonLines(NAMED), '{"gold": {}, "premise": "a"}', "f line 1: 'gold' is an object, expect"),
+    (JsonLines(NAMED), '{"gold": "1", "premise": ["a"]}',
+     r'f line 1 premise: found \["a"\], expected a text or a number$'),
+    (JsonLines(NAMED), '{"gold": {}, "premise": "a"}',
+     "f line 1 gold: found {}, expected a text or a number$"),
     (JsonLines(NAMED), '{"gold": "1", "text": "a"}', "f line 1: no key 'premise', found gold, t"),
 ])
 def test_bad_lines_are_named(tmp_path, table, text, message):
@@ -106,10 +109,16 @@ def test_bad_lines_are_named(tmp_path, table, text, message):
         rows(table, tmp_path / "f", text)
 
 
+def create(name, directory, dataset=None):
+    task = classification.Classification(
+        name, dataset or classification_data.DATASETS[name], directory)
+    task.setup()
+    return task
+
+
 def lcqmc(tmp_path, text, split="dev"):
     (tmp_path / (split + ".txt")).write_text(text, encoding="utf-8")
-    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], str(tmp_path))
-    return task.examples(split)
+    return create("lcqmc", str(tmp_path)).examples(split)
 
 
 def test_examples(tmp_path):
@@ -132,7 +141,7 @@ def test_bad_examples(tmp_path, text, message):
 
 
 def test_missing_files(tmp_path):
-    dataset = datasets.DATASETS["lcqmc"]
+    dataset = classification_data.DATASETS["lcqmc"]
     with pytest.raises(UserError, match="no dev data: none of %s/dev.txt, %s/dev.tsv exists; check "
                        "--data_dir" % (tmp_path, tmp_path)):
         classification.Classification("lcqmc", dataset, str(tmp_path)).path("dev")
@@ -143,12 +152,12 @@ def test_missing_files(tmp_path):
 
 
 def test_the_first_name_that_exists_counts(tmp_path):
-    source = Source(("a/dev.tsv", "dev.tsv"), Tsv(PAIR))
+    names = ("a/dev.tsv", "dev.tsv")
     (tmp_path / "dev.tsv").write_text("x")
-    assert source.find(str(tmp_path), "dev") == str(tmp_path / "dev.tsv")
+    assert base.find_file(str(tmp_path), names, "dev") == str(tmp_path / "dev.tsv")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "dev.tsv").write_text("x")
-    assert source.find(str(tmp_path), "dev") == str(tmp_path / "a" / "dev.tsv")
+    assert base.find_file(str(tmp_path), names, "dev") == str(tmp_path / "a" / "dev.tsv")
 
 
 def test_xnli_spelling_of_contradiction_and_languages(tmp_path):
@@ -156,7 +165,7 @@ def test_xnli_spelling_of_contradiction_and_languages(tmp_path):
         "premise\thypo\tlabel\na\tb\tcontradictory\nc\td\tentailment\n")
     (tmp_path / "xnli.dev.tsv").write_text(
         "language\tgold_label\tsentence1\tsentence2\nfr\tneutral\ta\tb\nzh\tcontradiction\tc\td\n")
-    task = classification.Classification("xnli", datasets.DATASETS["xnli"], str(tmp_path))
+    task = create("xnli", str(tmp_path))
     assert [example.label for example in task.examples("train")] == [0, 1]
     assert [example[2:] for example in task.examples("dev")] == [("c", "d", 0)]
 
@@ -166,8 +175,7 @@ def test_xnli_spelling_of_contradiction_and_languages(tmp_path):
     ("xnli", {"train": [60, 60, 60], "dev": [20, 20, 20], "test": [20, 20, 20]}),
 ])
 def test_bundled_data(name, counts):
-    task = classification.Classification(name, datasets.DATASETS[name],
-                                         os.path.join(DATA, name))
+    task = create(name, os.path.join(DATA, name))
     texts = {}
     for split, expected in counts.items():
         examples = task.examples(split)
@@ -177,44 +185,45 @@ def test_bundled_data(name, counts):
     assert not texts["train"] & (texts["dev"] | texts["test"]) and not texts["dev"] & texts["test"]
 
 
-def own(tmp_path, text, kind="tsv", text_b=None, columns=("0", "1"), labels=None, header=False):
-    (tmp_path / ("train." + kind)).write_text(text, encoding="utf-8")
-    dataset = datasets.own_dataset(kind, columns[0], text_b, columns[1], labels, header)
-    return classification.Classification(kind, dataset, str(tmp_path))
+def custom(tmp_path, text, form="tsv", text_b=None, columns=("0", "1"), labels=None, header=False):
+    (tmp_path / ("train." + form)).write_text(text, encoding="utf-8")
+    dataset = classification_data.custom_dataset(
+        form, columns[0], text_b, columns[1], labels, header)
+    return create(form, str(tmp_path), dataset)
 
 
 def test_labels_of_own_files_are_those_of_the_training_file(tmp_path):
-    task = own(tmp_path, "a\tsport\nb\teconomy\nc\tsport\n")
+    task = custom(tmp_path, "a\tsport\nb\teconomy\nc\tsport\n")
     assert task.labels == ("economy", "sport")
     assert [example.label for example in task.examples("train")] == [1, 0, 1]
     assert task.identity() == {"task": "tsv", "labels": "economy,sport"}
-    assert own(tmp_path, "a\tx\n", labels=["y", "x"]).examples("train")[0].label == 1
+    assert custom(tmp_path, "a\tx\n", labels=["y", "x"]).examples("train")[0].label == 1
 
 
 @pytest.mark.parametrize("options, text", [
     ({}, "a\tx\nb\ty\n"),
     ({"header": True, "columns": ("title", "topic")}, "id\ttopic\ttitle\n1\tx\ta\n2\ty\tb\n"),
-    ({"kind": "jsonl", "columns": ("title", "topic")},
+    ({"form": "jsonl", "columns": ("title", "topic")},
      "".join(json.dumps({"title": title, "topic": topic}) + "\n" for title, topic in ("ax", "by"))),
 ])
 def test_own_files(tmp_path, options, text):
-    task = own(tmp_path, text, **options)
+    task = custom(tmp_path, text, **options)
     assert task.labels == ("x", "y")
     assert [example[2:] for example in task.examples("train")] == [("a", None, 0), ("b", None, 1)]
 
 
 def test_own_pairs(tmp_path):
-    task = own(tmp_path, "x\tb\ta\ny\td\tc\n", text_b="1", columns=("2", "0"))
+    task = custom(tmp_path, "x\tb\ta\ny\td\tc\n", text_b="1", columns=("2", "0"))
     assert task.examples("train")[0][2:] == ("a", "b", 0)
 
 
 def test_own_files_that_do_not_fit(tmp_path):
     with pytest.raises(UserError, match="--text_a_column=title: not a number; without a header"):
-        own(tmp_path, "", columns=("title", "1"))
+        custom(tmp_path, "", columns=("title", "1"))
     with pytest.raises(UserError, match="the label column holds 'x'; expected two labels or more"):
-        own(tmp_path, "a\tx\nb\tx\n")
+        custom(tmp_path, "a\tx\nb\tx\n")
     with pytest.raises(UserError, match="the label column holds nothing"):
-        own(tmp_path, "")
+        custom(tmp_path, "")
 
 
 class Tokenizer(object):
@@ -258,7 +267,7 @@ def test_pairs_are_cut_as_bert_cuts_them():
 
 
 def test_featurize(tmp_path):
-    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], None)
+    task = create("lcqmc", None)
     example, = lcqmc(tmp_path, "AB\tC\t1\n")
     features, = task.featurize(example, Tokenizer, 16)
     assert set(features) == set(task.features)
@@ -269,14 +278,14 @@ def test_featurize(tmp_path):
 
 def test_evaluation_needs_labels(tmp_path):
     examples = lcqmc(tmp_path, "a\tb\n", "test")
-    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], None)
+    task = create("lcqmc", None)
     with pytest.raises(UserError, match="test.txt line 1: no label; labels are needed to evaluate"):
         task.score(examples, {"probabilities": np.ones([1, 2])})
 
 
 def test_predictions_as_a_table(tmp_path):
     examples = lcqmc(tmp_path, "a\tb\nc\td\n", "test")
-    task = classification.Classification("lcqmc", datasets.DATASETS["lcqmc"], None)
+    task = create("lcqmc", None)
     paths = task.write_predictions(str(tmp_path), "test", examples, {
         "probabilities": np.array([[0.25, 0.75], [0.9, 0.1]])})
     assert paths == [str(tmp_path / "test_results.tsv")]

@@ -206,7 +206,7 @@ def vocabulary(tmp_path, content):
 @pytest.mark.parametrize("content, message", [
     (b"\n", "the file is empty"),
     (b"[PAD]\n[UNK]\n\xff\n", "line 3: not UTF-8"),
-    (b"[PAD]\n[UNK]\nx\n[CLS]\nx\n", "line 5: token 'x' stands on line 3 already"),
+    (b"[PAD]\n[UNK]\nx\n[CLS]\nx\n", "line 5: token 'x' is already on line 3"),
     (b"[PAD]\n[UNK]\n[CLS]\na\n", r"no \[SEP\] \[MASK\] among its 4 tokens"),
 ])
 def test_vocabulary_errors(tmp_path, content, message):

@@ -18,6 +18,7 @@ LAYOUTS = {"brightmart": {}, "google": {"num_hidden_groups": 1}}
 CHARACTERS = [chr(0x4e00 + index) for index in range(95)]
 LENGTH, PREDICTIONS = 16, 2  # of pre-training records
 PRETRAINING = {"do_train": True, "num_warmup_steps": 0, "learning_rate": 0.01,
+               "optimizer": "adamw",
                "max_seq_length": LENGTH, "max_predictions_per_seq": PREDICTIONS, "xla": False}
 
 

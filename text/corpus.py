@@ -1,17 +1,20 @@
 """Raw text as documents: lists of sentences, read with little memory, in chunks of work."""
 
-import collections
+import typing
 
 from util import files
 
-# What is longer is cut, so that memory depends neither on a line nor on a document.
+# Longer lines and documents are cut, so that they do not decide how much memory is needed.
 MAX_LINE_BYTES = 1 << 16
 MAX_DOCUMENT_SENTENCES = 2000
 MAX_DOCUMENT_CHARACTERS = 1 << 19
 
-# Consecutive documents. first: the number of the first one in the whole corpus; documents: list of
-# lists of sentences; input_bytes: what was read of the files for it.
-Chunk = collections.namedtuple("Chunk", "first documents input_bytes")
+
+class Chunk(typing.NamedTuple):
+    """Consecutive documents of a corpus."""
+    first: int        # the number of the first one in the corpus
+    documents: list   # lists of sentences
+    input_bytes: int  # how much of the files was read for them
 
 
 def read_documents(paths, counts, skip_bad_lines=False, split=None):
@@ -21,12 +24,15 @@ def read_documents(paths, counts, skip_bad_lines=False, split=None):
       paths: text files, may be compressed.
       counts: a Counter; gets "lines", "bad lines", "long lines cut", "documents cut in pieces" and
         "input bytes".
-      skip_bad_lines: leave lines out that are not UTF-8 instead of refusing the file.
+      skip_bad_lines: leave out lines that are not UTF-8, instead of an error.
       split: function line -> list of sentences; None: a line is a sentence.
+
+    Raises:
+      UserError: a line is not UTF-8, or a compressed file is damaged.
     """
     def on_bad_line(number):
         nonlocal last_bad
-        counts["bad lines"] += number != last_bad  # a long one comes in pieces
+        counts["bad lines"] += number != last_bad  # a long line comes in pieces
         last_bad = number
 
     def on_bytes(number):
@@ -56,7 +62,7 @@ def read_documents(paths, counts, skip_bad_lines=False, split=None):
 
 
 def _whole_lines(lines, counts):
-    """Yields the stripped lines, None for a blank one; counts them and those in pieces."""
+    """Yields stripped lines, None for a blank one; counts all and those that come in pieces."""
     last_number = last_cut = 0
     for number, line in lines:
         line = line.strip()
@@ -72,21 +78,21 @@ def _whole_lines(lines, counts):
 
 
 def chunks(documents, characters, counts):
-    """Yields Chunks of documents with about so many characters together.
+    """Yields Chunks of documents of about equal size.
 
     Args:
       documents: iterable of lists of sentences.
-      characters: a chunk ends with the document that reaches this number.
+      characters: a chunk ends with the document that reaches this number of characters.
       counts: the Counter of read_documents, for "input bytes".
     """
-    first = told = held_characters = 0
+    first = counted_bytes = held_characters = 0
     held = []
     for document in documents:
         held.append(document)
         held_characters += sum(map(len, document)) + len(document)
         if held_characters >= characters:
-            yield Chunk(first, held, counts["input bytes"] - told)
-            first, told = first + len(held), counts["input bytes"]
+            yield Chunk(first, held, counts["input bytes"] - counted_bytes)
+            first, counted_bytes = first + len(held), counts["input bytes"]
             held, held_characters = [], 0
     if held:
-        yield Chunk(first, held, counts["input bytes"] - told)
+        yield Chunk(first, held, counts["input bytes"] - counted_bytes)

@@ -3,8 +3,8 @@
     word_ends = segmentation.load("jieba")
     word_ends("我喜欢汤")  # [1, 3, 4]: 我 | 喜欢 | 汤
 
-jieba is the reference; rjieba, its Rust translation, is eight times as fast and gives the same
-words but where two ways to cut are equally likely (1 sentence of 44,666).
+jieba is the reference. rjieba, its Rust port, is eight times as fast and gives the same words
+except where two segmentations are equally likely (1 sentence of 44,666).
 """
 
 import logging
@@ -18,9 +18,10 @@ import numpy as np
 
 jieba.setLogLevel(logging.WARNING)
 
-# Rare ideographs: rjieba joins them to words, jieba never does.
+# Rare ideographs, which jieba never joins to words and rjieba does.
 _OTHER_HAN = re.compile("([\u3400-\u4dbf\u9fd6-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
-# Words that rjieba leaves whole (8.0.13, B-Tree), and what jieba.finalseg cuts them into (re_skip).
+# Words that rjieba keeps whole (8.0.13, B-Tree), and the parts that jieba.finalseg cuts them into
+# (its re_skip).
 _JOINED = re.compile(r"[0-9A-Za-z][._-][0-9A-Za-z]")
 _PART = re.compile(r"[0-9A-Za-z]+(?:\.[0-9]+)?%?|[^0-9A-Za-z]+")
 

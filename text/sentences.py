@@ -3,18 +3,18 @@
     split_sentences("他说：“好。”然后走了。Dr. Li paid $3.50. OK!")
       -> ["他说：“好。”", "然后走了。", "Dr. Li paid $3.50.", "OK!"]
 
-Every sentence is a slice of the paragraph: nothing is lost, doubled or changed but white space.
-The cost is linear in the text, some 60 MB a second on one core.
+Every sentence is a slice of the paragraph: nothing but white space is lost or changed. The time is
+linear in the text, about 60 MB a second on one core.
 """
 
 import re
 
 _FULL_WIDTH_ENDS = "。｡！？；﹖﹗"
 _PLAIN_ENDS = frozenset(_FULL_WIDTH_ENDS + "!?")
-# Quotes and brackets that can only close; " and ' close where they follow an end directly.
+# Quotes and brackets that only close; " and ' close where they directly follow an end.
 _CLOSING = "”’」』﹂﹄）〕］】｝〉》〗〙〛»›)]}"
 _OPENING = frozenset("\"'“‘「『﹁﹃（〔［【｛〈《〖〘〚«‹([{")
-_CONTINUING = frozenset("，、：﹐﹑,;:")  # no sentence begins with one of these
+_CONTINUING = frozenset("，、：﹐﹑,;:")  # a sentence never begins with one of these
 _INSIDE = frozenset("〉》)）")  # 《加油！》 is a name, （真的！） a remark inside a sentence
 
 _END = r"""(?= [%s!?….] ) (?:  # the look-ahead is for speed: most characters end nothing
@@ -23,13 +23,13 @@ _END = r"""(?= [%s!?….] ) (?:  # the look-ahead is for speed: most characters 
     | (?<![!?…]) [!?…]+ (?![!?…0-9A-Za-z_=&/%%#\[-])   # not in a.cn/?q=1, x!=y, 1…9
     | (?<!\.) \.+ (?![.0-9A-Za-z])                    # not in 3.14, v1.2.3, a.cn, wait...what
     )""" % (_FULL_WIDTH_ENDS, _FULL_WIDTH_ENDS)
-# Where a sentence may end, with all the punctuation that stays with it; then the white space
-# (group 1) and, not taken, the character (group 2) that follow.
+# Where a sentence may end, with all the punctuation that stays with it, the white space after it
+# (group 1) and the next character (group 2), which is only looked at.
 _STOP = re.compile(r"""%s (?: %s | ["'~～] | \s*[%s%s] )* (\s*) (?=(\S?))""" % (
     _END, _END, re.escape(_CLOSING), _FULL_WIDTH_ENDS), re.X)
 _HARD_END = re.compile("[%s!?…]" % _FULL_WIDTH_ENDS)
 _WORD = re.compile(r"\w")
-# Punctuation without a word is no sentence of its own; longer runs are, to keep the cost linear.
+# Punctuation without a word is not a sentence; a longer run is, to keep the time linear.
 _LONGEST_ORNAMENT = 100
 
 _CJK = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
@@ -37,8 +37,8 @@ _CJK = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003fff
 _DENSE_BEFORE = re.compile("[%s”’]" % _CJK)
 _DENSE_AFTER = re.compile("[%s“‘]" % _CJK)
 
-# All are read up to a full stop. Abbreviations; single initials; U.S., e.g., Ph.D.; a first item
-# (主要有：1. 书), which begins no sentence.
+# Matched against the text before a full stop that ends no sentence: abbreviations; single initials;
+# U.S., e.g., Ph.D.; the first item of an enumeration (主要有：1. 书).
 _ABBREVIATION = re.compile(r"""
       (?<![A-Za-z]) (?: Mrs? | Ms | Dr | Prof | St | Sr | Jr | Gen | Col | Capt | Lt | Sgt | Gov
         | Sen | Rep | Rev | Hon | Pres | Messrs | Mme | Mt | Inc | Ltd | Co | Corp | Bros | Dept
@@ -46,7 +46,7 @@ _ABBREVIATION = re.compile(r"""
     | (?<![\w'’]) [A-Za-zÀ-ɏЀ-ӿ] \Z
     | \. [A-Za-z] \Z
     | (?<![0-9]) [：:] \s? [0-9]{1,2} \Z""", re.X)
-# Abbreviations in front of a number; "No. I know." is two sentences.
+# Abbreviations only before a number: "No. I know." is two sentences.
 _BEFORE_NUMBER = re.compile(r"""
     (?<![A-Za-z]) (?: [Nn]os? | [Ff]igs? | [Vv]ol | [Ee]qs? | pp? | Sec | Ch | Art | Tab | Jan | Feb
         | Mar | Apr | Jun | Jul | Aug | Sept? | Oct | Nov | Dec ) \Z""", re.X)
@@ -59,22 +59,22 @@ def split_sentences(paragraph):
     """str -> list of str: the sentences, stripped, none empty.
 
     A sentence ends
-      - at 。！？；… and runs of them, and at ! and ? but between two ASCII words without a space;
-      - not at the half-width ";" and not at a dash. The full-width ；does end one: it joins clauses
-        of a long Chinese sentence that are sentences of their own to sentence-order prediction;
-      - at a full stop in front of white space and then an upper-case letter, a digit, an opening
-        quote or bracket or a script without case, and between Chinese characters (你好.再见); not
-        behind abbreviations, initials and the number of an item.
+      - at 。！？；… and runs of them, and at ! and ? but not between ASCII words without a space;
+      - not at the half-width ";" and not at a dash. The full-width ；does end one: the clauses that
+        it joins are long enough to be the sentences of sentence-order prediction;
+      - at a full stop before white space and then an upper-case letter, a digit, an opening quote
+        or bracket or a script without case, and between Chinese characters (你好.再见); not after
+        abbreviations, initials and the number of an item.
 
-    Closing quotes and brackets, and ~, stay with the sentence they close. A new one follows
-    (他说：“好。” | 然后走了。) unless a comma or colon does, the end was in a title or a remark
+    Closing quotes and brackets, and ~, stay with the sentence they close. It ends there
+    (他说：“好。” | 然后走了。) unless a comma or colon follows, the end is inside a title or remark
     (《加油！》), or a lower-case word follows ("Stop!" he said). Punctuation without a word goes
-    with the sentence behind it.
+    with the next sentence.
     """
     paragraph = paragraph.strip()
     pieces = []
     begin = 0
-    is_quoted = False  # whether an odd number of " is in front of `begin`
+    is_quoted = False  # whether an odd number of " precedes `begin`
     has_quotes = '"' in paragraph
     for match in _STOP.finditer(paragraph):
         end, next_begin = match.span(1)
@@ -112,7 +112,7 @@ def _is_end(paragraph, begin, end, match):
 
 
 def _is_full_stop(paragraph, begin, stop, space, following):
-    """Whether full stops at `stop`, with the closing punctuation behind them, are an end."""
+    """Whether full stops at `stop`, with the closing punctuation after them, are an end."""
     if _ITEM_NUMBER.match(paragraph, begin, stop):
         return False
     if not space:

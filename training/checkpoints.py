@@ -15,13 +15,14 @@ from util.errors import UserError
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-SLOT_SUFFIXES = ("/adam_m", "/adam_v")
+from training import variable_names
+
 IDENTITY_FILE = "run.json"
 BEST_FILE = "best.json"
 STATE_FILE = "checkpoint"
 DAMAGED_SUFFIX = ".damaged"
 
-# The files of a checkpoint that an Estimator saves; without the index, or the data, it is nothing.
+# The files of a checkpoint that an Estimator saves; index and data are both indispensable.
 _CHECKPOINT_FILE = re.compile(r"(model\.ckpt-([0-9]+))\.(?:index|data-[0-9]+-of-[0-9]+)$")
 # What TensorFlow, or files.replacing below best/, writes to before a file gets its final name.
 _LEFTOVER = re.compile(r"model\.ckpt-[0-9]+_temp\w*/?$|model\.ckpt-.*\.tempstate[0-9]+$|"
@@ -63,14 +64,14 @@ def verify(prefix):
 
 
 def claim_directory(directory, identity):
-    """Says in `directory` whose checkpoints it holds; refuses one that holds another run's.
+    """Marks an output directory as this run's; refuses one that holds another run's checkpoints.
 
-    A newest checkpoint that is damaged, as a power failure leaves it, is put aside (*.damaged), and
-    the directory names the newest whole one instead: the run goes on from there.
+    If the newest checkpoint is damaged, as after a power failure, it is renamed to *.damaged and
+    the state file names the newest whole one instead: the run resumes there.
 
     Args:
       directory: an output directory, made when absent.
-      identity: a flat dict of what must stay the same when the run goes on: the config's keys, the
+      identity: a flat dict of what must not change when the run resumes: the config's keys, the
         task, its labels.
 
     Raises:
@@ -105,7 +106,7 @@ def _read_identity(path):
 
 
 def listed_prefixes(directory):
-    """The prefixes in a directory's state file, the one to go on from last; [] where it is lost."""
+    """The prefixes in a directory's state file, the one to resume from last; [] if it is lost."""
     try:
         state = tf.train.get_checkpoint_state(directory)
     except ValueError:  # an empty file, or bytes that are not text
@@ -124,10 +125,10 @@ def _on_disk(directory):
 
 
 def newest_whole(directory):
-    """The checkpoint to go on from, and the damaged ones that are newer; it changes nothing.
+    """The checkpoint to resume from, and the damaged ones that are newer; read-only.
 
-    It is the one that the state file names, else the newest whole one before that, or, where the
-    state file is lost, of all.
+    That is the one the state file names, or the newest whole one before it; of all checkpoints in
+    the directory if the state file is lost.
 
     Returns:
       (prefix or None, [damaged prefixes]).
@@ -143,7 +144,7 @@ def newest_whole(directory):
             break
     if good:
         return good, list(errors)
-    # Without a state file they are what a kill left of the very first checkpoint.
+    # Without a state file they are the remains of the very first save, killed half-way.
     if errors and tf.gfile.Exists(os.path.join(directory, STATE_FILE)):
         raise next(iter(errors.values()))
     return None, []
@@ -162,9 +163,10 @@ def _first_whole(prefixes):
 
 
 def _candidates(directory, listed):
-    """What `newest_whole` looks at, in order.
+    """The checkpoints that `newest_whole` looks at, in order.
 
-    Newer ones than the last of `listed` are what a kill left, or what a person went back from.
+    Those newer than the last of `listed` are left out: an interrupted save, or one that a person
+    went back from.
     """
     steps = _on_disk(directory)
     newest_first = sorted(steps, key=steps.get, reverse=True)
@@ -178,7 +180,7 @@ def _candidates(directory, listed):
 
 
 def _go_on_from(directory, good, damaged):
-    """Makes the state file name `good`, unless it does, and puts damaged newer ones aside."""
+    """Makes the state file name `good`, unless it does, and renames newer damaged checkpoints."""
     listed, steps = listed_prefixes(directory), _on_disk(directory)
     if listed[-1:] == [good]:
         return
@@ -204,10 +206,10 @@ def _go_on_from(directory, good, damaged):
 class Saver(tf.train.Saver):
     """A Saver whose checkpoints are whole or absent, whenever the process is killed.
 
-    An Estimator saves the checkpoint that it goes on from once more when it begins, and TensorFlow
-    writes the index in place: killed just then, a run with --keep_checkpoint_max=1 had none. Here
-    no checkpoint is written twice. TensorFlow also removes the old ones before the new one has
-    reached the disk, which a power failure may undo; here it is on the disk by then.
+    An Estimator that resumes first saves the checkpoint it was restored from again, and TensorFlow
+    writes the index in place: killed at that moment, a run with --keep_checkpoint_max=1 had none.
+    This Saver writes no checkpoint twice. TensorFlow also deletes old checkpoints before the new
+    one is flushed to disk, so that a power failure may lose both; this Saver flushes it first.
     """
 
     _tidy = False
@@ -234,7 +236,7 @@ class Saver(tf.train.Saver):
 
 
 def _sync(path):
-    """Returns when a local file, or a directory's list of names, is on the disk."""
+    """Flushes a local file, or a directory's entries, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -243,19 +245,43 @@ def _sync(path):
 
 
 class SaverHook(tf.train.SessionRunHook):
-    """Lets the Estimator that trains save with our Saver."""
+    """Makes an Estimator restore and save with Saver, under the names of its directory.
 
-    def __init__(self, keep_checkpoint_max):
+    A directory that an original code wrote keeps that code's names (variable_names.py).
+    """
+
+    def __init__(self, checkpoint, keep_checkpoint_max=5):
+        """`checkpoint` is the one that the session will be restored from, or None."""
+        self._checkpoint = checkpoint
         self._keep_checkpoint_max = keep_checkpoint_max
 
     def begin(self):
+        variables = self._variables()
+        # With a list the operations are built now; all variables are there by the time of `begin`.
         tf.get_collection_ref(tf.GraphKeys.SAVERS)[:] = [Saver(
-            sharded=True, max_to_keep=self._keep_checkpoint_max, defer_build=True,
-            save_relative_paths=True)]
+            variables, sharded=True, max_to_keep=self._keep_checkpoint_max,
+            defer_build=variables is None, save_relative_paths=True)]
+
+    def _variables(self):
+        """{name in the checkpoint: variable}; None where all names are ours."""
+        if self._checkpoint is None:
+            return None
+        names = open_reader(self._checkpoint).get_variable_to_shape_map()
+        variables = {variable.name.split(":")[0]: variable for variable in tf.global_variables()}
+        sources = {name: variable_names.source(name, names) for name in variables}
+        missing = sorted(name for name, source in sources.items() if source is None)
+        if missing:
+            raise UserError(
+                "%s cannot be resumed: it lacks %s%s; give it as --init_checkpoint to a run with "
+                "an empty --output_dir" % (self._checkpoint, missing[0], " and %d more variables"
+                                           % (len(missing) - 1) if len(missing) > 1 else ""))
+        if all(name == source for name, source in sources.items()):
+            return None
+        return {source: variables[name] for name, source in sources.items()}
 
 
 def remove_leftovers(directory):
-    """Removes what saves that were killed left; only the process that saves there may call this."""
+    """Removes the remains of interrupted saves; only the process that saves there may call it."""
     for folder in (directory, os.path.join(directory, "best")):
         for name in tf.gfile.ListDirectory(folder) if tf.gfile.IsDirectory(folder) else []:
             if _LEFTOVER.match(name):
@@ -280,7 +306,7 @@ def checkpoint_step(prefix):
 
 
 def best(directory):
-    """The record of `keep_best`, {"checkpoint", "step", "metrics"}, or None."""
+    """What `keep_best` recorded, {"checkpoint", "step", "metrics"}, or None."""
     path = os.path.join(directory, "best", BEST_FILE)
     if not tf.gfile.Exists(path):
         return None
@@ -293,8 +319,8 @@ def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True):
     """Copies `checkpoint` to directory/best/ when its metrics[key] is better than all before.
 
     Returns:
-      Whether it was. The record names the new files before the old ones are removed, so that a kill
-      at any moment leaves a usable best checkpoint.
+      Whether it was better. The record names the new files before the old ones are removed, so that
+      a kill at any moment leaves a usable best checkpoint.
     """
     before = best(directory)
     if before and before["step"] != step and not _is_better(

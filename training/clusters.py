@@ -1,4 +1,4 @@
-"""What a run trains on beside one device: several GPUs of a machine, or the workers of TF_CONFIG.
+"""Distributed training: several GPUs of a machine, or the workers of TF_CONFIG.
 
     cluster = clusters.from_environment(os.environ.get("TF_CONFIG"))   # None: this machine alone
     strategy = clusters.strategy(cluster, num_gpus=2)                  # None: one device
@@ -94,24 +94,24 @@ def strategy(cluster, num_gpus):
 
 
 def _drop_server():
-    """Deletes this worker's server before the interpreter does, which prints a traceback then."""
+    """Deletes this worker's server before interpreter shutdown, where that prints a traceback."""
     from tensorflow.python.distribute import distribute_coordinator
     distribute_coordinator._thread_local.__dict__.clear()
 
 
 class Watch(object):
-    """Ends this process, with a sentence, when another worker is gone while it trains.
+    """Ends this process, with a sentence, when another worker dies during training.
 
         with Watch(cluster, directory) as watch:
-            …                       # an update waits for all workers, for ever if one is gone
-            watch.stop()            # they may go from now on
+            …                       # every update waits for all workers
+            watch.stop()            # from now on workers may end
 
-    TensorFlow would wait, or try again without an end. A worker is gone when it accepts no
-    connection any more though it did before.
+    TensorFlow would wait for a dead worker, or retry, for ever. A worker counts as dead when it
+    accepts no more connections although it did before.
     """
 
     def __init__(self, cluster, last_checkpoint, every_seconds=2.0):
-        """`last_checkpoint` is a function that names what a restart goes on from."""
+        """`last_checkpoint` is a function that names the checkpoint a restart would resume."""
         self._cluster = cluster
         self._last_checkpoint = last_checkpoint
         self._every_seconds = every_seconds
@@ -126,14 +126,14 @@ class Watch(object):
         self.stop()
 
     def stop(self):
-        """From now on the others may go."""
+        """Stops watching: from now on the other workers may end."""
         self._stopped.set()
 
     def _watch(self):
         others = [(index, address) for index, address in enumerate(self._cluster.workers)
                   if index != self._cluster.index]
         seen, failures, began = set(), collections.Counter(), time.time()
-        waiting_said = False
+        has_warned = False
         while not self._stopped.wait(self._every_seconds):
             for index, address in others:
                 if accepts(address):
@@ -144,16 +144,16 @@ class Watch(object):
                     if failures[index] > 1 and not self._stopped.is_set():
                         self._end(index, address)
             missing = ["%d (%s)" % one for one in others if one[0] not in seen]
-            if missing and not waiting_said and time.time() - began > 15:
+            if missing and not has_warned and time.time() - began > 15:
                 console.say("waiting for worker %s to be started", ", ".join(missing))
-                waiting_said = True
+                has_warned = True
 
     def _end(self, index, address):
         sys.stderr.write(
             "error: worker %d (%s) is gone; start all workers again with the same commands, they "
             "go on from %s\n" % (index, address, self._last_checkpoint() or "the beginning"))
         sys.stderr.flush()
-        os._exit(1)  # the main thread waits inside TensorFlow and heeds nothing
+        os._exit(1)  # the main thread is blocked inside TensorFlow and cannot be interrupted
 
 
 def accepts(address):

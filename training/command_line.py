@@ -1,6 +1,7 @@
 """The flags that every training command shares, and the settings they make.
 
-This module and finetuning/command_line.py are where flags end: what they call sees settings only.
+Beside the commands only this module and finetuning/command_line.py see flags; other library code
+takes settings.
 """
 
 from util.errors import UserError
@@ -10,9 +11,16 @@ from absl import flags as absl_flags
 from training import clusters, estimators
 from training.settings import Batches, Checkpointing, Devices, Initial, Run
 
+# What 0 of --keep_checkpoint_max means; tf.train.Saver's own 0 would keep no list of them.
+KEEP_ALL = 10 ** 6
 
-def define_flags(batch_size, save_checkpoints_steps):
-    """Defines the shared flags; the arguments are the command's defaults."""
+
+def define_flags(batch_size, save_checkpoints_steps, optimizer):
+    """Defines the shared flags; the arguments are the command's defaults.
+
+    Args:
+      optimizer: "adamw" or "lamb"; None: the command chooses one by rate and batch.
+    """
     flags = absl_flags
     flags.DEFINE_string("output_dir", None, "Where checkpoints and results go; an earlier run of "
                         "the same config in it is continued.")
@@ -30,13 +38,17 @@ def define_flags(batch_size, save_checkpoints_steps):
                          "Steps between checkpoints.", lower_bound=1)
     flags.DEFINE_integer("save_checkpoints_secs", 0, "Seconds between checkpoints, beside those "
                          "every --save_checkpoints_steps; 0: none.", lower_bound=0)
-    flags.DEFINE_integer("keep_checkpoint_max", 5, "How many of the last checkpoints to keep.",
-                         lower_bound=1)
+    flags.DEFINE_integer("keep_checkpoint_max", 5, "How many of the last checkpoints to keep; "
+                         "0: all.", lower_bound=0)
     flags.DEFINE_integer("seed", 12345, "Decides initial weights, dropout and the data's order.",
                          lower_bound=0)
-    flags.DEFINE_enum("optimizer", "adamw", ["adamw", "lamb"], "AdamW, or LAMB for large batches.")
-    flags.DEFINE_enum("lamb_exclude", "no_decay", ["no_decay", "none"], "Variables without trust "
-                      "ratio: those without weight decay (Google), or none (brightmart).")
+    flags.DEFINE_enum("optimizer", optimizer, ["adamw", "lamb"], "AdamW, or LAMB for large "
+                      "batches" + ("." if optimizer else "; default: LAMB where --learning_rate is "
+                                   "given, as both original codes, else what suits the batch "
+                                   "(docs/recipes.md)."))
+    flags.DEFINE_enum("lamb_exclude", None, ["no_decay", "none"], "Variables without trust ratio: "
+                      "those without weight decay (Google), or none (brightmart); default: as the "
+                      "code of the config's layout.")
     _define_device_flags()
 
 
@@ -66,7 +78,10 @@ def run_settings(flags):
         """The settings of a kind whose fields are flags of the same names."""
         return kind(**{name: getattr(flags, name) for name in kind._fields if name in flags})
 
-    return Run(taken(Checkpointing), taken(Batches), taken(Devices), taken(Initial), flags.seed)
+    checkpointing = taken(Checkpointing)
+    if not checkpointing.keep_checkpoint_max:
+        checkpointing = checkpointing._replace(keep_checkpoint_max=KEEP_ALL)
+    return Run(checkpointing, taken(Batches), taken(Devices), taken(Initial), flags.seed)
 
 
 def check_flags(flags, input_paths):

@@ -16,7 +16,7 @@ from training import checkpoints, clusters, hooks, input_pipeline
 
 
 def create(model_fn, run):
-    """The Estimator that trains on the devices of a Run and of TF_CONFIG, and evaluates on one.
+    """The Estimator for the devices of a Run and of TF_CONFIG; it evaluates on one device.
 
     With a TPU, and on one device, a TPUEstimator; on several GPUs or machines the plain one, as
     TPUEstimator does not work with them on TensorFlow 1.15.
@@ -97,9 +97,10 @@ def compiled(devices, static_shapes):
 
 
 def seed_graph(run):
-    """Seeds the graph under construction; returns the checkpoint that training goes on from.
+    """Seeds the graph under construction; returns the checkpoint that training resumes from.
 
-    Dropout differs between the parts of a run and is repeated when a part is.
+    The seed depends on the step of that checkpoint: dropout differs between the parts of a run, and
+    a part that is repeated draws the same again.
     """
     trained = tf.train.latest_checkpoint(run.checkpointing.output_dir)
     tf.set_random_seed(run.seed + checkpoints.checkpoint_step(trained))
@@ -129,7 +130,7 @@ def this_cluster():
 
 
 def train(estimator, input_fn, max_steps, record_paths, run):
-    """estimator.train up to `max_steps`, with failures told in words.
+    """estimator.train up to `max_steps`; its failures become sentences.
 
     At SIGTERM, which clusters send before they take a machine back, it saves and ends the process.
 
@@ -137,7 +138,7 @@ def train(estimator, input_fn, max_steps, record_paths, run):
       estimator: of `create`.
       input_fn: training batches without end, from the step on that the estimator has reached.
       max_steps: the global step to stop at.
-      record_paths: the files that `input_fn` reads, to be looked at when it says they are damaged.
+      record_paths: the files that `input_fn` reads, searched when one turns out to be damaged.
       run: settings.Run.
 
     Raises:
@@ -151,7 +152,8 @@ def train(estimator, input_fn, max_steps, record_paths, run):
             clusters.Watch(cluster, estimator.latest_checkpoint) as watch:
         step = hooks.StepHook(
             max_steps, run.devices.iterations_per_loop if run.devices.use_tpu else 1, watch.stop)
-        session_hooks = [step, termination] + _saving_hooks(run.checkpointing)
+        session_hooks = [step, termination] + _saving_hooks(
+            run.checkpointing, estimator.latest_checkpoint())
         try:
             if cluster:
                 # Estimator.train refuses to run in one of several workers. The EvalSpec is for an
@@ -169,7 +171,7 @@ def train(estimator, input_fn, max_steps, record_paths, run):
                 "more warmup" % (step.last, good or "none yet")) from None
     if not is_chief():
         _wait_for_checkpoint(estimator, step.last)
-        # What TensorFlow has the other workers save, that all do the same.
+        # TensorFlow lets the other workers save too, since a save is a collective operation.
         own = os.path.join(run.checkpointing.output_dir, "tmp_worker_%d" % cluster.index)
         if tf.gfile.IsDirectory(own):
             tf.gfile.DeleteRecursively(own)
@@ -178,9 +180,13 @@ def train(estimator, input_fn, max_steps, record_paths, run):
                  % step.last)
 
 
-def _saving_hooks(checkpointing):
-    """The hooks that save checkpoints as settings.Checkpointing asks for."""
-    saving = [checkpoints.SaverHook(checkpointing.keep_checkpoint_max)]
+def _saving_hooks(checkpointing, trained):
+    """The hooks that save checkpoints as settings.Checkpointing asks for.
+
+    Args:
+      trained: the checkpoint that training resumes from, or None.
+    """
+    saving = [checkpoints.SaverHook(trained, checkpointing.keep_checkpoint_max)]
     if checkpointing.save_checkpoints_secs and is_chief():
         saving.append(hooks.CheckpointHook(
             checkpointing.output_dir, checkpointing.save_checkpoints_steps,
@@ -189,7 +195,7 @@ def _saving_hooks(checkpointing):
 
 
 def _wait_for_checkpoint(estimator, step, seconds=600):
-    """Returns when the chief has saved a step, from which this worker goes on too."""
+    """Returns when the chief has saved a step, from which this worker resumes too."""
     end = time.time() + seconds
     while checkpoints.checkpoint_step(estimator.latest_checkpoint()) < step:
         if time.time() > end:

@@ -1,4 +1,4 @@
-"""How much work a training step is, and how much of it this machine could do in a second.
+"""Floating-point operations of a training step, and the peak rate of this machine.
 
     step_flops = flops.training_flops(config, batch_size=32, max_seq_length=128,
                                  max_predictions_per_seq=20)
@@ -14,8 +14,8 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 
-# Products in a row in one run of the session, at most: enough that a run on a fast GPU takes much
-# longer than its start.
+# Chained products in one session run, at most: enough that a run on a fast GPU takes much longer
+# than launching it.
 _LONGEST_CHAIN = 64
 
 
@@ -32,8 +32,8 @@ def training_flops(config, batch_size, max_seq_length, max_predictions_per_seq):
       masked LM    [B*P, H] x [H, H], x [H, E] (brightmart) or [B*P, H] x [H, E] (google), and
                    [B*P, E] x [E, V]
 
-    What is looked up is not counted (nor is a lookup by one-hot products), nor what --recompute
-    computes twice: it is the work that is useful, the same for whoever does it.
+    Embedding look-ups are not counted (nor are look-ups by one-hot products), nor what --recompute
+    computes twice: this is the model's useful work, the same for every implementation.
 
     Args:
       config: an AlbertConfig.

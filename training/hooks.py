@@ -1,4 +1,4 @@
-"""What goes on beside the steps of a training: progress, checkpoints in time, ends, warnings."""
+"""Session hooks: progress, timed checkpoints, graceful stop, warnings."""
 
 import collections
 import signal
@@ -8,18 +8,20 @@ from util import console
 
 import tensorflow.compat.v1 as tf
 
-# What one step is made of; tokens, flops (of its matrix products) and peak (a function that
-# measures the flops a second of this machine) may be None.
+# The work of one training step: its examples, its tokens, the floating-point operations of its
+# matrix products, and a function that measures this machine's peak in operations a second. All but
+# the examples may be None.
 Work = collections.namedtuple("Work", ["examples", "tokens", "flops", "peak"])
 
-# After which shares of the steps since the warmup a loss that does not fall is spoken of.
+# Shares of the steps after warmup at which a stagnating masked-LM accuracy is warned of.
 STAGNATION_SHARES = (0.05, 0.2, 0.5)
 
 
 class StepHook(tf.train.SessionRunHook):
-    """Knows the last step that was made, also when that step fails; calls `at_end` after the last.
+    """Counts the steps; `last` is the last completed one, also when a step fails.
 
-    It counts: fetched along with a step, the number is that before or after it.
+    Counting is exact: a global step fetched along with a training step may be the value before or
+    after it. `at_end` is called after step `max_steps`; a session run makes `steps_a_run` of them.
     """
 
     last = 0
@@ -39,7 +41,7 @@ class StepHook(tf.train.SessionRunHook):
 
 
 class TerminationHook(tf.train.SessionRunHook):
-    """Asks for the end of training when SIGTERM comes; as a context it heeds the signal."""
+    """Requests a stop of training at SIGTERM; use it as a context, which handles the signal."""
 
     asked = False
 
@@ -59,7 +61,7 @@ class TerminationHook(tf.train.SessionRunHook):
 
 
 class _StepsOrSeconds(tf.train.SecondOrStepTimer):
-    """A timer that is due after so many steps or so many seconds, whichever comes first."""
+    """Triggers after a number of steps or of seconds, whichever comes first."""
 
     def __init__(self, steps, seconds):
         super().__init__(every_secs=seconds)
@@ -72,7 +74,9 @@ class _StepsOrSeconds(tf.train.SecondOrStepTimer):
 
 
 class CheckpointHook(tf.train.CheckpointSaverHook):
-    """Saves every so many steps or seconds; an Estimator then saves at no other times."""
+    """Saves every `steps` or `seconds`, whichever comes first; the Estimator then saves at no other
+    time.
+    """
 
     def __init__(self, directory, steps, seconds):
         super().__init__(directory, save_secs=seconds)
@@ -80,14 +84,19 @@ class CheckpointHook(tf.train.CheckpointSaverHook):
 
 
 class ProgressHook(tf.train.SessionRunHook):
-    """Says now and then how training goes: on the console, and in TensorBoard what it measured.
+    """Prints progress every few seconds; writes the measured speed to TensorBoard.
 
         step 40/1000  loss 8.1  …  52.1 examples/s  6,670 tokens/s  57 % of peak  0:05:10 left
     """
 
     def __init__(self, values, total_steps, work, directory=None, every_seconds=10.0):
-        """`values` is an ordered {label: scalar tensor}, `work` the Work of a step; the rates go
-        to the event file of `directory`, if any."""
+        """Args:
+          values: ordered {label: scalar tensor} to print.
+          total_steps: the global step at which training ends.
+          work: the Work of a step.
+          directory: where TensorBoard's event file is, or None.
+          every_seconds: between two lines.
+        """
         self._values = values
         self._total_steps = total_steps
         self._work = work
@@ -131,7 +140,7 @@ class ProgressHook(tf.train.SessionRunHook):
 
 
 def speeds(work, rate, peak=None):
-    """The Work of a step, steps a second, flops a second -> {name: (format, value)}."""
+    """Work of a step, steps a second, peak operations a second -> {name: (format, value)}."""
     shown = collections.OrderedDict(examples=("%.1f examples/s", rate * work.examples))
     if work.tokens:
         shown["tokens"] = ("%.0f tokens/s", rate * work.tokens)
@@ -141,10 +150,10 @@ def speeds(work, rate, peak=None):
 
 
 class StagnationHook(tf.train.SessionRunHook):
-    """Says in words when the masked-LM accuracy stays at what guessing by frequency gives."""
+    """Warns when the masked-LM accuracy stays at that of guessing the most frequent token."""
 
     def __init__(self, accuracy, baseline, num_warmup_steps, num_train_steps, remedies):
-        """`accuracy` is a scalar tensor, `baseline` that of always guessing the likeliest token."""
+        """`accuracy` is a scalar tensor, `baseline` that of always guessing the majority token."""
         self._accuracy = accuracy
         self._baseline = baseline
         after = num_train_steps - num_warmup_steps

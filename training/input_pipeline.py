@@ -17,27 +17,27 @@ _MAX_EPOCHS = 2 ** 31
 # What a TFRecord file adds to every record: a length and two checksums.
 _FRAME_BYTES = 16
 
-# The part of every step's batch that one input pipeline reads: it is the `index`-th of `count`
-# equal ones, handed to `parts` replicas in turn.
+# The part of every step's batch that one input pipeline delivers: the `index`-th of `count` equal
+# parts, split further between the `parts` replicas that the pipeline feeds.
 Share = collections.namedtuple("Share", ["index", "count", "parts"])
 
 
 def endless(one_epoch, num_examples, first_example=0):
-    """Repeats a dataset whose order depends on the epoch, from any place on.
+    """Repeats a dataset whose order depends on the epoch, starting at any example.
 
-    A run that goes on from example N reads what an uninterrupted run would have read there.
+    A run that resumes at example N reads what an uninterrupted run would have read from there on.
 
     Args:
       one_epoch: function of a scalar int64 epoch tensor -> tf.data.Dataset of `num_examples`.
       num_examples: examples an epoch.
-      first_example: how many examples were consumed before.
+      first_example: the number of examples consumed before.
     """
     epoch, offset = divmod(first_example, num_examples)
     return tf.data.Dataset.range(epoch, _MAX_EPOCHS).flat_map(one_epoch).skip(offset)
 
 
 def input_share(params, input_context):
-    """The Share of the pipeline that an Estimator asks for.
+    """The Share of the input pipeline that an Estimator is building.
 
     Args:
       params: what the input_fn got; a TPUEstimator on a TPU puts its "context" there.
@@ -54,9 +54,9 @@ def input_share(params, input_context):
 
 
 def shard_for_replicas(dataset, share):
-    """A dataset of whole steps' batches {name: [B, …]} -> those of the replicas of a Share.
+    """A dataset of global batches {name: [B, …]} -> the batches of a Share's replicas.
 
-    So the devices of a run get together, in every step, just what one device would get.
+    Together all devices so get in every step just the batch that one device would get.
     """
     pieces = share.count * share.parts
     if pieces == 1:
@@ -96,7 +96,7 @@ def count_records(path):
 
 
 def damage_error(path):
-    """The UserError that says where a file that raised DataLossError is broken."""
+    """The UserError that says where a file that raised DataLossError is damaged."""
     try:
         count_records(path)
     except UserError as error:

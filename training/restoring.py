@@ -6,26 +6,28 @@
 """
 
 import collections
+import os
 
 from util import console
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-from training import checkpoints
-from training.checkpoints import SLOT_SUFFIXES
+from training import checkpoints, variable_names
 
-# What a name in a checkpoint tells about the architecture that wrote it.
+# Variable scopes that tell which architecture wrote a checkpoint.
 LAYOUT_MARKS = (("bert/encoder/layer_shared/", "brightmart"),
                 ("bert/encoder/transformer/group_", "google"),
                 ("bert/encoder/layer_0/", "bert"))
 
-# One line of a restore: status is "loaded", "random" or "unused".
-Row = collections.namedtuple("Row", "status name shape reason")
+# One variable of a restore; status is "loaded", "random" (left at its initial value) or "unused".
+# `source`: its name in the checkpoint, None for a variable that is not loaded.
+Row = collections.namedtuple("Row", "status name shape reason source")
+Row.__new__.__defaults__ = (None,)
 
 
 class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint rows")):
-    """What a restore does: the checkpoint's prefix and a Row a variable."""
+    """The outcome of a restore: the checkpoint's prefix and a Row a variable."""
 
     def names(self, status):
         """The variables of one status, in order."""
@@ -33,7 +35,7 @@ class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint rows")):
 
     def table(self):
         """The report as the text a person reads."""
-        slots = [row for row in self.rows if row.name.endswith(SLOT_SUFFIXES)]
+        slots = [row for row in self.rows if variable_names.is_slot(row.name)]
         lines = ["restored from %s: %d loaded, %d left random, %d unused" % (
             (self.checkpoint,) + tuple(
                 len(self.names(status)) for status in ("loaded", "random", "unused")))]
@@ -55,11 +57,11 @@ def resolve(path):
       UserError: there is no checkpoint at `path`.
     """
     if tf.gfile.IsDirectory(path):
-        latest = (checkpoints.listed_prefixes(path) or [None])[-1]
-        if latest is None or not tf.gfile.Exists(latest + ".index"):
+        found = find(path)
+        if found is None:
             raise UserError("%s: no checkpoint in this directory; give the path of model.ckpt-STEP"
                             % path)
-        return latest
+        return found
     for ending in (".index", ".meta", ".data-00000-of-00001"):
         if path.endswith(ending):
             path = path[:-len(ending)]
@@ -67,6 +69,31 @@ def resolve(path):
         raise UserError("%s: no such checkpoint (%s.index is missing); give the path without its "
                         "ending, e.g. albert_model.ckpt" % (path, path))
     return path
+
+
+def find(directory):
+    """The checkpoint to read from a directory, whoever wrote it, or None.
+
+    That is the one its state file names; if that is gone, or there is no state file, Google's
+    model.ckpt-best, else the newest model.ckpt-STEP, else the only checkpoint there is.
+
+    Raises:
+      UserError: several checkpoints without steps, and nothing tells which.
+    """
+    latest = (checkpoints.listed_prefixes(directory) or [None])[-1]
+    if latest and tf.gfile.Exists(latest + ".index"):
+        return latest
+    names = tf.gfile.ListDirectory(directory) if tf.gfile.IsDirectory(directory) else []
+    names = sorted(name[:-len(".index")] for name in names if name.endswith(".index"))
+    steps = [name for name in names if name.rpartition("-")[2].isdigit()]
+    for candidates in ([name for name in names if name == "model.ckpt-best"],
+                       sorted(steps, key=lambda name: int(name.rpartition("-")[2]))[-1:], names):
+        if len(candidates) == 1:
+            return os.path.join(directory, candidates[0])
+    if names:
+        raise UserError("%s holds several checkpoints (%s) and no state file; give the path of one"
+                        % (directory, ", ".join(names)))
+    return None
 
 
 def detect_layout(names):
@@ -92,8 +119,9 @@ def check_layout(prefix, names, config):
                         "the checkpoint, or convert it" % (prefix, layout, config.layout))
 
 
-def plan_restore(checkpoint, variables, config, allow_partial=False):
-    """Decides what to load; nothing is loaded that does not fit, and nothing is missing silently.
+def plan_restore(checkpoint, variables, config, allow_partial=False, from_group0=False,
+                 needs_head=False):
+    """Decides what to load: what does not fit is refused, and nothing is missing silently.
 
     Args:
       checkpoint: prefix, file or directory of a TensorFlow checkpoint.
@@ -102,6 +130,8 @@ def plan_restore(checkpoint, variables, config, allow_partial=False):
         them must come from it too.
       config: the AlbertConfig of the model.
       allow_partial: variables below bert/ and cls/ may stay random too (--allow_partial_init).
+      from_group0: groups of layers that the checkpoint lacks start as its group 0.
+      needs_head: the task's own head must come from the checkpoint too.
 
     Returns:
       RestoreReport.
@@ -117,26 +147,38 @@ def plan_restore(checkpoint, variables, config, allow_partial=False):
     rows = []
     for variable in variables:
         name = variable.name.split(":")[0]
-        rows.append(_variable_row(prefix, name, variable.shape.as_list(), shapes, allow_partial))
-        if rows[-1].status == "loaded":
-            checkpoints.read_tensor(reader, prefix, name)
-    known = {row.name for row in rows}
+        source = variable_names.source(name, shapes) or (
+            variable_names.source(name, shapes, from_group0))
+        row = _variable_row(prefix, name, variable.shape.as_list(), source, shapes, allow_partial)
+        if row.status == "loaded":
+            checkpoints.read_tensor(reader, prefix, source)
+        elif needs_head and row.status == "random":
+            raise UserError("%s cannot predict: %s (%s); give a model that was fine-tuned for this "
+                            "task, or train first (--do_train)"
+                            % (prefix, "%s is missing" % name if source is None
+                               else "%s does not fit" % name, row.reason))
+        rows.append(row)
+    known = {row.source for row in rows} | {row.name for row in rows}
     for name in sorted(set(shapes) - known):
-        reason = "optimizer slot" if name.endswith(SLOT_SUFFIXES) else "not in this model"
+        reason = "optimizer slot" if variable_names.is_slot(name) else "not in this model"
         rows.append(Row("unused", name, shapes[name], reason))
     return RestoreReport(prefix, sorted(rows, key=lambda row: (row.status, row.name)))
 
 
-def _variable_row(prefix, name, shape, shapes, allow_partial):
-    """The Row of one model variable, or the reason why the restore is refused."""
+def _variable_row(prefix, name, shape, source, shapes, allow_partial):
+    """The Row of one model variable, or the reason why the restore is refused.
+
+    Args:
+      source: the variable's name in the checkpoint, or None.
+      shapes: {name: shape} of the checkpoint.
+    """
     is_head = not name.startswith(("bert/", "cls/"))
-    found = shapes.get(name)
+    found = shapes.get(source)
     if found == shape:
-        return Row("loaded", name, shape, "")
-    if found is None and name.endswith(SLOT_SUFFIXES):
-        raise UserError("%s holds no %s, as brightmart's checkpoints and those without optimizer "
-                        "slots; leave --restore_slots out to begin with moments of 0"
-                        % (prefix, name))
+        return Row("loaded", name, shape, "" if source == name else "from %s" % source, source)
+    if found is None and variable_names.is_slot(name):
+        raise UserError("%s holds no %s, as released checkpoints without optimizer slots; leave "
+                        "--restore_slots out to begin with moments of 0" % (prefix, name))
     if found is None:
         if is_head or allow_partial:
             return Row("random", name, shape,
@@ -158,21 +200,27 @@ def apply(report):
     """Makes the initializers of the planned variables read the checkpoint."""
     # Not op.name, which differs between the replicas of a tf.distribute strategy.
     variables = {variable.name.split(":")[0]: variable for variable in tf.global_variables()}
-    tf.train.init_from_checkpoint(
-        report.checkpoint, {name: variables[name] for name in report.names("loaded")})
+    loaded = [row for row in report.rows if row.status == "loaded"]
+    # A mapping takes each source once; groups that start as group 0 share one.
+    while loaded:
+        batch = {row.source: row for row in loaded}
+        tf.train.init_from_checkpoint(
+            report.checkpoint, {source: variables[row.name] for source, row in batch.items()})
+        loaded = [row for row in loaded if batch[row.source] is not row]
 
 
-def restore_scaffold(config, initial, already_trained, use_tpu=False):
-    """Loads the initial checkpoint into the graph under construction, with its report on the way.
+def restore_scaffold(config, initial, already_trained, use_tpu=False, needs_head=False):
+    """Loads the initial checkpoint into the graph under construction and prints the report.
 
-    A run that goes on from its own output directory takes nothing from it: the Estimator restores
-    it whole.
+    A run that resumes from its own output directory takes nothing from it: the Estimator restores
+    everything.
 
     Args:
       config: the AlbertConfig of the model.
       initial: settings.Initial; with its `restore_slots` the graph must have the slots by now.
-      already_trained: the checkpoint that training goes on from, or None.
-      use_tpu: whether a scaffold_fn is to load it, as TPUEstimator wants it on a TPU.
+      already_trained: the checkpoint that training resumes from, or None.
+      needs_head: the task's own head must come from it too: nothing is going to be trained.
+      use_tpu: load it in a scaffold_fn, as a TPUEstimator requires on a TPU.
 
     Returns:
       A scaffold_fn, or None.
@@ -182,9 +230,11 @@ def restore_scaffold(config, initial, already_trained, use_tpu=False):
     variables = tf.trainable_variables()
     if initial.restore_slots:
         variables += [variable for variable in tf.global_variables()
-                      if variable.op.name.endswith(SLOT_SUFFIXES)]
-    report = plan_restore(initial.init_checkpoint, variables, config, initial.allow_partial_init)
-    console.say("%s", report.table())
+                      if variable_names.is_slot(variable.op.name)]
+    report = plan_restore(initial.init_checkpoint, variables, config, initial.allow_partial_init,
+                          initial.init_from_group0, needs_head)
+    console.say("%s", "evaluating and predicting with %s" % report.checkpoint if needs_head
+                else report.table())
     if not use_tpu:
         apply(report)
         return None

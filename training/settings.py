@@ -1,18 +1,18 @@
-"""What a training is asked to do, as small frozen settings; a command makes them of its flags.
+"""Settings of a training run, as small frozen tuples; a command makes them of its flags.
 
     run = Run(checkpointing=Checkpointing("output/tiny"), devices=Devices(num_gpus=2))
     run.batches.step_examples                        # 32
     other = run._replace(seed=2)
 
-Fields bear the names of the flags that give them; training/command_line.py says what they mean to a
-person, and makes these of them.
+Fields have the names of their flags; training/command_line.py explains those and makes the settings
+of them.
 """
 
 import typing
 
 
 class Devices(typing.NamedTuple):
-    """What computes: one device, GPUs of this machine, workers (by TF_CONFIG) or a TPU; and how."""
+    """The devices (one, GPUs of this machine, workers by TF_CONFIG, or a TPU) and their options."""
 
     num_gpus: int = 1                      # of this machine
     recompute: bool = False                # see layers.recomputed
@@ -28,7 +28,7 @@ class Devices(typing.NamedTuple):
 
 
 class Batches(typing.NamedTuple):
-    """How many examples at a time, on all devices together."""
+    """Batch sizes, of all devices together."""
 
     train_batch_size: int = 32
     gradient_accumulation_steps: int = 1   # batches a step
@@ -41,7 +41,7 @@ class Batches(typing.NamedTuple):
 
 
 class Checkpointing(typing.NamedTuple):
-    """Where checkpoints go, how often, and how many stay."""
+    """Where checkpoints are saved, how often, and how many are kept."""
 
     output_dir: str
     save_checkpoints_steps: int = 1000
@@ -50,11 +50,12 @@ class Checkpointing(typing.NamedTuple):
 
 
 class Initial(typing.NamedTuple):
-    """What a run that begins takes its variables from."""
+    """The checkpoint that a new run initializes its variables from."""
 
     init_checkpoint: typing.Optional[str] = None
     allow_partial_init: bool = False       # model variables may stay random
     restore_slots: bool = False            # the optimizer's moments too
+    init_from_group0: bool = False         # groups of layers that it lacks start as its group 0
 
 
 class Schedule(typing.NamedTuple):
@@ -66,12 +67,12 @@ class Schedule(typing.NamedTuple):
     start_warmup_step: int = 0
     poly_power: float = 1.0
     optimizer: str = "adamw"               # or "lamb"
-    lamb_exclude: str = "no_decay"         # a key of optimization.LAMB_EXCLUDE
+    lamb_exclude: typing.Optional[str] = None        # of optimization.LAMB_EXCLUDE; None: by layout
     layer_decay: float = 1.0               # see optimization.layer_factor
 
 
 class Run(typing.NamedTuple):
-    """All that both phases of training need beside their data and their schedule."""
+    """Everything both training phases need beside their data and their schedule."""
 
     checkpointing: Checkpointing
     batches: Batches = Batches()

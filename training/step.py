@@ -1,6 +1,6 @@
 """One training step: loss -> gradients -> update -> summaries -> hooks, for both phases.
 
-A phase gives it the loss of a part of a batch and what to say of the progress:
+A phase passes the loss of a part of a batch:
 
     spec = step.training_spec(loss_fn, features, config, run, schedule, trained, work)
 """
@@ -35,7 +35,8 @@ def training_graph(loss_fn, features, config, run, schedule):
     train = optimization.create_train_op(
         gradients, schedule.optimizer, schedule.learning_rate, schedule.num_train_steps,
         schedule.num_warmup_steps, poly_power=schedule.poly_power, use_tpu=devices.use_tpu,
-        lamb_exclude=schedule.lamb_exclude, start_warmup_step=schedule.start_warmup_step,
+        lamb_exclude=schedule.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout],
+        start_warmup_step=schedule.start_warmup_step,
         loss_scale=scale, rate_factor=lambda name: optimization.layer_factor(
             name, schedule.layer_decay, config.num_hidden_groups))
     means = optimization.mean_over_replicas([loss] + list(values.values()), devices.use_tpu)
@@ -44,12 +45,12 @@ def training_graph(loss_fn, features, config, run, schedule):
 
 def training_spec(loss_fn, features, config, run, schedule, trained, work, static_shapes,
                   further_hooks=None):
-    """The TPUEstimatorSpec of training: `training_graph`, what it starts from, what it shows.
+    """The TPUEstimatorSpec of training: `training_graph`, restoring, summaries, session hooks.
 
     Args:
-      trained: the checkpoint that training goes on from, or None.
+      trained: the checkpoint that training resumes from, or None.
       work: the hooks.Work of a step.
-      static_shapes: whether all batches have one shape, which is what XLA compiles for.
+      static_shapes: whether all batches have the same shape, which XLA compiles once.
       further_hooks: function of the scalars of `training_graph` -> session hooks.
       The others as in `training_graph`.
     """
@@ -73,7 +74,7 @@ def training_spec(loss_fn, features, config, run, schedule, trained, work, stati
 
 
 def _add_summaries(train, scalars):
-    """What TensorBoard shows of every hundredth step."""
+    """Adds the scalar summaries, which the Estimator writes every hundred steps."""
     for name, value in scalars.items():
         if name != "loss":  # an Estimator has that
             tf.summary.scalar(name, value)

@@ -1,6 +1,6 @@
-"""What every command shares: the Python check, flag parsing and errors as one sentence.
+"""What every command shares: the Python check, flag parsing and one-sentence errors.
 
-A command that makes data needs no TensorFlow and starts in a moment:
+A command that makes data does not load TensorFlow:
 
     from util import commands
 
@@ -13,9 +13,10 @@ A command that makes data needs no TensorFlow and starts in a moment:
     if __name__ == "__main__":
         commands.run(main, define_flags)
 
-One that builds graphs imports `util.platforms` first and ends with `platforms.run`.
+One that builds graphs imports `util.platforms` first and calls `platforms.run` instead.
 """
 
+import os
 import sys
 
 from util.errors import UserError
@@ -24,9 +25,9 @@ PLATFORMS = "Python 3.9-3.11 with TensorFlow 2.15.1, or Python 3.7 with TensorFl
 
 
 def platform_problem(python, tensorflow=None):
-    """What is wrong with a pair of versions, or None: ((3, 11), "2.15.1") -> None.
+    """Why a pair of versions is not supported, or None: ((3, 11), "2.15.1") -> None.
 
-    Without `tensorflow` only the Python is looked at.
+    Without `tensorflow` only the Python version is checked.
     """
     supported = {(3, 7): "1.15"}
     supported.update({(3, minor): "2.15" for minor in (9, 10, 11)})
@@ -43,22 +44,23 @@ def check_platform(problem):
     """Exits with one sentence if there is a problem."""
     if problem:
         sys.exit("error: %s; this project runs on %s. Remedy: bash scripts/quickstart.sh makes a "
-                 "fitting environment in .venv, or use `pip install -r requirements.txt` on one of "
-                 "those Pythons." % (problem, PLATFORMS))
+                 "suitable environment in .venv, or use `pip install -r requirements.txt` on one "
+                 "of those Pythons." % (problem, PLATFORMS))
 
 
 check_platform(platform_problem(sys.version_info))
 
-from util import console  # noqa: E402
+from util import console, originals  # noqa: E402
 
 from absl import app, flags  # noqa: E402 - only after the check
 
 
 def _main_with_plain_errors(main, argv):
-    """Runs `main(flags)`; a user's mistake or a full disk is one sentence and status 1."""
+    """Runs `main(flags)`; exits with one sentence and status 1 on a UserError or a full disk."""
     try:
         if len(argv) > 1:
             raise UserError("unexpected argument %r; flags are written --name=value" % argv[1])
+        apply_original_flags(flags.FLAGS, command_name(argv[0]))
         main(flags.FLAGS)
     except UserError as error:
         sys.exit("error: %s" % error)
@@ -67,7 +69,7 @@ def _main_with_plain_errors(main, argv):
             raise
         sys.exit("error: %s: %s" % (error.filename or "writing", error.strerror))
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on from the last complete checkpoint or file")
+        sys.exit("interrupted; the same command resumes from the last complete checkpoint or file")
     except Exception as error:
         platforms = sys.modules.get("util.platforms")  # loaded where TensorFlow is
         sentence = platforms and platforms.explain(error)
@@ -77,10 +79,74 @@ def _main_with_plain_errors(main, argv):
 
 
 def run(main, define_flags):
-    """Defines and parses the flags, then calls `main(flags)`; used under `__main__` only."""
+    """Defines and parses the flags, then calls `main(flags)`; only for `__main__`."""
     others = set(flags.FLAGS)
     define_flags()
+    define_original_flags(flags, command_name(sys.argv[0]))
     for name in set(flags.FLAGS) - others:  # --help shows a command's key flags only
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     console.start_log()
-    app.run(lambda argv: _main_with_plain_errors(main, argv))
+    app.run(lambda argv: _main_with_plain_errors(main, argv),
+            argv=join_booleans(sys.argv, flags.FLAGS))
+
+
+def command_name(path):
+    """"/a/run_squad.py" -> "run_squad"."""
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def define_original_flags(flags, command):
+    """Defines the flags of the original codes that a command accepts, and --defaults."""
+    define = {"string": flags.DEFINE_string, "bool": flags.DEFINE_bool,
+              "integer": flags.DEFINE_integer, "float": flags.DEFINE_float}
+    for flag in originals.flags_of(command):
+        if flag.here:
+            flags.DEFINE_alias(flag.name, flag.here)
+        else:
+            define[flag.value_type](flag.name, None, "Of %s's; %s." % (
+                " and ".join(flag.codes), "ignored: " + flag.ignored if flag.ignored
+                else "refused: " + flag.refused))
+    codes = originals.defaults_of(command)
+    if codes:
+        flags.DEFINE_enum("defaults", None, sorted(codes), "Take every default of that code; flags "
+                          "that are given win.")
+
+
+def apply_original_flags(flags, command):
+    """Refuses or mentions the flags of original codes that were given, and applies --defaults.
+
+    Args:
+      flags: parsed; still open to change, as this is part of parsing.
+
+    Raises:
+      UserError: a flag that asks for what this code does not do.
+    """
+    for flag in originals.flags_of(command):
+        if flag.here or not flags[flag.name].present:
+            continue
+        value = flags[flag.name].value
+        if flag.ignored:
+            console.say("--%s is ignored: %s", flag.name, flag.ignored)
+        elif value != flag.harmless:
+            raise UserError("--%s=%s: %s" % (flag.name, value, flag.refused))
+    code = flags.defaults if "defaults" in flags else None
+    if code:
+        chosen = {name: value for name, value in originals.defaults_of(command)[code].items()
+                  if not flags[name].present}
+        for name, value in chosen.items():
+            flags[name].value = value
+        console.say("--defaults=%s: %s", code, " ".join(
+            "--%s=%s" % item for item in sorted(chosen.items())))
+
+
+def join_booleans(arguments, flags):
+    """["--do_train", "true"] -> ["--do_train=true"], as the originals' users often write it."""
+    joined = []
+    for argument in arguments:
+        name = joined[-1].lstrip("-") if joined else ""
+        if argument.lower() in ("true", "false") and joined and joined[-1].startswith("-") and (
+                name in flags and flags[name].flag_type() == "bool"):
+            joined[-1] += "=" + argument
+        else:
+            joined.append(argument)
+    return joined

@@ -1,10 +1,10 @@
-"""What a person at the terminal sees while something runs: lines and progress bars.
+"""Messages and progress bars of running commands.
 
     console.say("%d examples in %s", count, path)
     for line in console.progress(lines, unit="lines", desc="reading"):
         ...
 
-Everything goes to standard error; standard output is left to results.
+Everything goes to standard error; standard output is for results.
 """
 
 import logging
@@ -16,7 +16,8 @@ log = logging.getLogger("albert")
 
 
 def start_log():
-    """Lets `say` print; a command calls it once, a library that is imported prints nothing."""
+    """Makes `say` print; a command calls it once. Without it, as in a library, nothing is printed.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(handler)
@@ -30,9 +31,9 @@ def say(message, *arguments):
 
 
 def progress(iterable=None, total=None, unit="it", desc=None):
-    """A tqdm bar with rate and time left, for what takes over two seconds.
+    """A tqdm bar with rate and time left, shown after two seconds.
 
-    In a log file it writes a line a half minute.
+    In a log file it writes a line every half minute.
     """
     return tqdm(iterable, total=total, unit=unit, unit_scale=True, desc=desc, dynamic_ncols=True,
                 mininterval=0.5 if sys.stderr.isatty() else 30, delay=2)

@@ -1,4 +1,4 @@
-"""The one exception that means "the user's input is wrong"."""
+"""The exception for mistakes in the user's input."""
 
 
 class UserError(ValueError):

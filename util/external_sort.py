@@ -1,10 +1,10 @@
-"""Records in the order of their keys, however many: sorted runs on disk, merged in windows.
+"""External sort of records by their keys: sorted runs on disk, merged in windows.
 
-    write_run("runs/1", keys, records)                     # as often as there is something to write
+    write_run("runs/1", keys, records)                     # as many runs as needed
     sorted_records = Merge(["runs/1", "runs/2"])
     for record in sorted_records.between(0, len(sorted_records)): ...
 
-A run holds its records one after another, and in `.npy` [2, n] their keys and where they end.
+A run is a file of n concatenated records, and a `.npy` [2, n] of their keys and end offsets.
 """
 
 import io
@@ -13,7 +13,7 @@ from util import files
 
 import numpy as np
 
-# How much of the records is in memory at a time.
+# Records in memory at a time.
 WINDOW_BYTES = 3 << 25
 _KEYS = 1 << 64
 
@@ -22,8 +22,8 @@ def write_run(path, keys, records):
     """Writes records, sorted by their keys.
 
     Args:
-      path: of a new run.
-      keys: list [n] of int in [0, 2**64), best spread evenly.
+      path: of the new run.
+      keys: list [n] of int in [0, 2**64), preferably uniform.
       records: list [n] of bytes.
     """
     keys = np.array(keys, np.uint64)
@@ -31,18 +31,18 @@ def write_run(path, keys, records):
     ends = np.cumsum([len(records[index]) for index in order], dtype=np.uint64)
     with files.replacing(path) as temporary, open(temporary, "wb") as stream:
         stream.writelines(records[index] for index in order)
-    index = io.BytesIO()  # np.save says of a full disk only that it wrote less than it should
+    index = io.BytesIO()  # np.save to a full disk raises an error without its cause
     np.save(index, np.stack([keys[order], ends]))
     with files.replacing(path + ".npy") as temporary, open(temporary, "wb") as stream:
         stream.write(index.getvalue())
 
 
 class Merge:
-    """The records of several runs as one sequence, by key (and by run, where keys are equal).
+    """The records of several runs as one sequence, sorted by key (equal keys by run).
 
     Args:
       runs: paths given to `write_run`.
-      num_windows: at least so many windows; a slice reads whole ones.
+      num_windows: minimum number of windows; `between` reads entire windows.
     """
 
     def __init__(self, runs, num_windows=1):
@@ -51,7 +51,7 @@ class Merge:
         num_windows = max(num_windows, 1 + num_bytes // WINDOW_BYTES)
         self._edges = [_KEYS * window // num_windows for window in range(num_windows + 1)]
         inner = np.array(self._edges[:-1], np.uint64)
-        before = np.zeros(num_windows, np.int64)  # how many records have smaller keys
+        before = np.zeros(num_windows, np.int64)  # number of records with smaller keys
         count = 0
         for run in runs:
             keys = _index(run)[0]
@@ -63,7 +63,7 @@ class Merge:
         return self._firsts[-1]
 
     def between(self, begin, end):
-        """Yields the records of the places [begin, end) in the whole order."""
+        """Yields the records at positions [begin, end) of the sorted sequence."""
         for window in range(len(self._edges) - 1):
             first, last = self._firsts[window], self._firsts[window + 1]
             if begin < last and first < min(end, last):
@@ -71,7 +71,7 @@ class Merge:
                     *self._edges[window:window + 2], begin=max(begin - first, 0), end=end - first)
 
     def _window(self, low, high, begin, end):
-        """Yields the records [begin, end) of those with keys in [low, high), in order."""
+        """Yields the records [begin, end) among those with keys in [low, high), in order."""
         all_keys, all_ends, slices, size = [], [], [], 0
         for run in self._runs:
             keys, ends = _index(run)
@@ -79,10 +79,10 @@ class Merge:
             last = int(np.searchsorted(keys, np.uint64(high))) if high < _KEYS else len(keys)
             if first == last:
                 continue
-            place = int(ends[first - 1]) if first else 0
+            offset = int(ends[first - 1]) if first else 0
             all_keys.append(np.array(keys[first:last]))
-            all_ends.append(ends[first:last].astype(np.int64) - place + size)
-            slices.append((run, place, int(ends[last - 1]) - place))
+            all_ends.append(ends[first:last].astype(np.int64) - offset + size)
+            slices.append((run, offset, int(ends[last - 1]) - offset))
             size += slices[-1][2]
         content, ends = _read(slices, size), np.concatenate(all_ends)
         begins = np.concatenate([[0], ends[:-1]])
@@ -91,17 +91,17 @@ class Merge:
 
 
 def _index(run):
-    """(keys, ends) of a run, read from the disk as they are used."""
+    """(keys, ends) of a run, memory-mapped."""
     return np.load(run + ".npy", mmap_mode="r")
 
 
 def _read(slices, size):
-    """[(run, first byte, length)] -> their bytes, one after another."""
+    """[(run, first byte, length)] -> their bytes, concatenated."""
     content = bytearray(size)
-    view, place = memoryview(content), 0
+    view, offset = memoryview(content), 0
     for run, begin, length in slices:
         with open(run, "rb") as stream:
             stream.seek(begin)
-            stream.readinto(view[place:place + length])
-        place += length
+            stream.readinto(view[offset:offset + length])
+        offset += length
     return content

@@ -1,7 +1,7 @@
-"""Files as this project reads and writes them: globs, lines with places, complete or absent.
+"""Files: globs, text lines with their numbers, output that is complete or absent.
 
-Paths may be local or anything TensorFlow's file systems know (gs://, hdfs://); only for the latter
-is TensorFlow loaded. Text may be compressed: .gz, .bz2, .xz, .zst.
+Paths are local or of TensorFlow's file systems (gs://, hdfs://); TensorFlow is loaded only for the
+latter. Text may be compressed: .gz, .bz2, .xz, .zst.
 """
 
 import bz2
@@ -20,9 +20,9 @@ import zlib
 
 from util.errors import UserError
 
-# What commands with that flag offer in `read_lines`.
+# The `or_else` of `read_lines` for commands that have this flag.
 OR_SKIP = " or pass --skip_bad_lines"
-# How a line that is too long is cut: behind the last of these, if there is one.
+# A line that is too long is cut after the last of these, if there is one.
 _LAST_BREAK = re.compile(r".*(?:[。！？!?；;…，,、]|\s)", re.S)
 
 
@@ -32,7 +32,7 @@ def is_remote(path):
 
 
 def _gfile():
-    from util import platforms  # seconds and 400 MB, for remote files alone
+    from util import platforms  # takes seconds and 400 MB, so only for remote files
     return platforms.tf.gfile
 
 
@@ -57,7 +57,7 @@ def is_file(path):
 
 
 def size(path):
-    """Bytes of a file."""
+    """The size of a file in bytes."""
     return _gfile().Stat(path).length if is_remote(path) else os.path.getsize(path)
 
 
@@ -66,7 +66,7 @@ def remove(path):
 
 
 def rename(path, new_path):
-    """Gives a file another name in the same file system, in place of what has that name."""
+    """Renames a file within one file system; an existing `new_path` is replaced."""
     if is_remote(path):
         _gfile().Rename(path, new_path, overwrite=True)
     else:
@@ -74,7 +74,7 @@ def rename(path, new_path):
 
 
 def make_directory(path):
-    """Makes a directory and those above it, unless it is there."""
+    """Makes a directory and its parents, unless it exists."""
     if is_remote(path):
         _gfile().MakeDirs(path)
     elif path:
@@ -82,20 +82,20 @@ def make_directory(path):
 
 
 def _matches(pattern):
-    """The paths that a glob matches; a path that exists is no glob."""
+    """The paths that a glob matches; an existing path stands for itself."""
     if is_remote(pattern):
         return _gfile().Glob(pattern)
     return [pattern] if os.path.exists(pattern) else glob.glob(pattern)
 
 
 def _natural(path):
-    """Sorts part_2 before part_10."""
+    """A sort key that puts part_2 before part_10."""
     return [(int(part), part) if index % 2 else (0, part)
             for index, part in enumerate(re.split(r"([0-9]+)", path))]
 
 
 def expand(patterns):
-    """Comma lists and globs -> a list of files, sorted as people count: part_2 before part_10.
+    """Comma lists and globs -> a list of files in natural order: part_2 before part_10.
 
     "a.txt,news_*.txt" -> ["a.txt", "news_1.txt", "news_2.txt"]
 
@@ -104,17 +104,17 @@ def expand(patterns):
     """
     paths = set()
     for pattern in filter(None, (part.strip() for part in (patterns or "").split(","))):
-        found = [path for path in _matches(pattern) if not is_directory(path)]
-        if not found:
+        matches = [path for path in _matches(pattern) if not is_directory(path)]
+        if not matches:
             raise UserError("%s: no such file; check the path or glob" % pattern)
-        paths.update(found)
+        paths.update(matches)
     if not paths:
         raise UserError("no input files given; name at least one file, glob or comma list")
     return sorted(paths, key=_natural)
 
 
 def require_file(path, flag):
-    """Returns `path` if it is a file; otherwise one sentence that names the flag."""
+    """Returns `path`, or raises a UserError that names the flag if it is not a file."""
     if not path:
         raise UserError("--%s is missing; give the path of a file" % flag)
     if not is_file(path):
@@ -123,7 +123,7 @@ def require_file(path, flag):
 
 
 class _Remote(io.RawIOBase):
-    """A remote file as Python's decompressors want it."""
+    """A remote file with the interface that Python's decompressors need."""
 
     def __init__(self, path):
         super().__init__()
@@ -159,7 +159,10 @@ def _zstandard(stream):
 
 
 class _Zstandard(io.RawIOBase):
-    """The content of zstd frames one after another; zstandard's reader takes a cut for the end."""
+    """The content of concatenated zstd frames; an error if the last is truncated.
+
+    The reader of the zstandard package takes a truncated frame for the end of the file.
+    """
 
     def __init__(self, stream, zstandard):
         super().__init__()
@@ -198,11 +201,11 @@ _DECOMPRESSORS = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFil
 
 @contextlib.contextmanager
 def _reading(path):
-    """Opens a file that may be compressed: (stream of its content, stream of its bytes).
+    """Opens a file that may be compressed; yields (stream of its content, stream of its raw bytes).
 
     Raises:
-      UserError: the compressed file is damaged or cut off.
-      OSError: the disk's, with the path.
+      UserError: the compressed file is damaged or truncated.
+      OSError: an input/output error, with the path.
     """
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(
@@ -224,13 +227,13 @@ def _reading(path):
 
 
 def _with_path(error, path):
-    """An OSError of a read or a write, which has no path, with one."""
+    """Adds the path to an OSError of a read or a write, which has none."""
     error.filename = error.filename or path
     return error
 
 
 def _damaged(path, error):
-    return UserError("%s: damaged or cut off (%s); expected a whole %s file, copy it again"
+    return UserError("%s: damaged or truncated (%s); expected a complete %s file, copy it again"
                      % (path, error, os.path.splitext(path)[1]))
 
 
@@ -241,17 +244,17 @@ def read_lines(path, on_bad_line=None, or_else="", max_bytes=None, on_bytes=None
       path: a UTF-8 text file, may be compressed; a byte-order mark is dropped.
       on_bad_line: called with the line number for a line that is not UTF-8, which is then left
         out; without it such a line is a UserError.
-      or_else: what that error offers beside converting the file.
-      max_bytes: a longer line comes in pieces of at most so many, all with its number, cut behind
-        white space or punctuation where there is some; None: no limit.
-      on_bytes: called now and then with how many bytes of the file were read since.
+      or_else: what that error offers besides converting the file.
+      max_bytes: a longer line is yielded in pieces of at most this size, all with its number, cut
+        after white space or punctuation if there is any; None: no limit.
+      on_bytes: called now and then with the number of bytes of the file read since the last call.
     """
     with _reading(path) as (content, raw):
-        told = 0
+        reported = 0
         for number, line in _raw_lines(content, max_bytes):
             if on_bytes and not number % 64:
-                on_bytes(raw.tell() - told)
-                told = raw.tell()
+                on_bytes(raw.tell() - reported)
+                reported = raw.tell()
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -263,9 +266,7 @@ def read_lines(path, on_bad_line=None, or_else="", max_bytes=None, on_bytes=None
                 continue
             yield number, text.rstrip("\r\n")
         if on_bytes:
-            on_bytes(raw.tell() - told)
-
-
+            on_bytes(raw.tell() - reported)
 def _raw_lines(stream, max_bytes):
     """Yields (line number, bytes); a long line in several pieces with the same number."""
     limit = max_bytes or -1
@@ -284,22 +285,23 @@ def _raw_lines(stream, max_bytes):
 
 
 def _cut(line):
-    """Bytes of a long line -> (what to read now, the rest), between two characters or better."""
+    """Bytes of a long line -> (first piece, rest), cut between characters, at a break if possible.
+    """
     text = line.decode("utf-8", "ignore")
     match = _LAST_BREAK.match(text)
     if match and 2 * match.end() > len(text):
         text = match.group()
-    begin = len(text.encode("utf-8"))
-    if not begin or line[:begin] != text.encode("utf-8"):  # not UTF-8: the caller will say so
+    end = len(text.encode("utf-8"))
+    if not end or line[:end] != text.encode("utf-8"):  # not UTF-8: the caller reports it
         return line, b""
-    return line[:begin], line[begin:]
+    return line[:end], line[end:]
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Gives a temporary name beside `path`; renames it to `path` at the end, or removes it.
+    """Yields a temporary path beside `path`; renames it to `path` on success, else removes it.
 
-    So a file under its final name is always complete:
+    A file under its final name is therefore always complete:
 
         with files.replacing("vocab.txt") as temporary:
             write(temporary)
@@ -323,9 +325,9 @@ def replacing(path):
 
 
 def remove_abandoned(paths):
-    """Removes what processes that were killed left of `replacing`, beside local files.
+    """Removes the temporary files of `replacing` that killed processes left beside local `paths`.
 
-    No other process may be writing them.
+    No other process may be writing to these paths.
     """
     names = collections.defaultdict(set)
     for directory, name in map(os.path.split, itertools.filterfalse(is_remote, paths)):
@@ -338,7 +340,7 @@ def remove_abandoned(paths):
 
 
 def move(path, new_path):
-    """Gives a complete local file its final name, also on another disk or file system."""
+    """Moves a complete local file to its final path, also on another disk or file system."""
     if not is_remote(new_path):
         make_directory(os.path.dirname(new_path))
         with contextlib.suppress(OSError):  # another disk
@@ -351,7 +353,7 @@ def move(path, new_path):
 
 
 def json_text(values):
-    """JSON with sorted keys, over several lines, without the end of the last."""
+    """Indented JSON with sorted keys, without a final line break."""
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
 
 
@@ -361,7 +363,7 @@ def write_json(path, values):
 
 
 def write_lines(path, lines):
-    """Writes an iterable of lines, without their ends, to a text file: complete or not at all."""
+    """Writes lines, given without line breaks, to a text file: complete or not at all."""
     with replacing(path) as temporary, open_file(temporary, "w") as stream:
         for line in lines:
             stream.write(line + "\n")

@@ -1,6 +1,6 @@
-"""TensorFlow as this project runs it; a command imports this module before TensorFlow.
+"""TensorFlow's version check and settings; a command imports this module before TensorFlow.
 
-So a wrong TensorFlow is one sentence and not a traceback from inside an import:
+An unsupported TensorFlow is then one sentence instead of a traceback from an import:
 
     from util import platforms
 
@@ -16,14 +16,14 @@ import sys
 from util import commands
 
 # Both must be set before TensorFlow is imported. oneDNN is off by default on CPUs without
-# AVX512-VNNI, where it measured 1.2 times faster. The C++ log repeats what Python reports, and has
-# errors of its own on machines without a GPU.
+# AVX512-VNNI, where it measured 1.2 times faster. The C++ log repeats what Python reports, and logs
+# spurious errors on machines without a GPU.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _problem():
-    """What is wrong with this TensorFlow, or None."""
+    """Why this TensorFlow is not supported, or None."""
     try:
         import tensorflow
         version = tensorflow.__version__
@@ -40,10 +40,10 @@ tf.logging.set_verbosity(tf.logging.ERROR)
 
 
 def explain(error):
-    """A TensorFlow error that is the machine's or the user's, as one sentence; else None.
+    """One sentence for a TensorFlow error that the machine or the user causes, else None.
 
-    Errors without a node are its file system's: "path; No space left on device". Out of memory and
-    a disk that is full while a checkpoint is saved come from a node.
+    Errors without a node are of its file systems: "path; No space left on device". Lack of memory,
+    and of disk space while a checkpoint is saved, are errors of a node.
     """
     if not isinstance(error, tf.errors.OpError):
         return None

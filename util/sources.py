@@ -1,7 +1,7 @@
-"""The project's own source files and their imports, read from the files.
+"""The project's source files and their imports, read from the source.
 
     sources.imports("pretraining/shards.py")     # ["pretraining/instances.py", "util/files.py", …]
-    sources.code_version("finetuning/features.py")     # changes when any file behind it does
+    sources.code_version("finetuning/features.py")     # changes with it and with all it imports
 """
 
 import ast

@@ -1,13 +1,12 @@
 """TFRecord files of tf.train.Examples, written without TensorFlow.
 
-Making data needs no TensorFlow in its processes: 400 MB less in each, and a start in no time. The
-bytes are those of TensorFlow's own writer and of `Example.SerializeToString(deterministic=True)`.
+So processes that make data save its 400 MB and seconds of import. The bytes are the same as those
+of tf.python_io.TFRecordWriter and of `Example.SerializeToString(deterministic=True)`.
 Sources: tensorflow/core/example/{example,feature}.proto, tensorflow/core/lib/io/record_writer.h,
 and the protocol buffers' encoding (https://protobuf.dev/programming-guides/encoding).
 """
 
 import functools
-import re
 import struct
 
 from util import files
@@ -15,14 +14,14 @@ from util import files
 import google_crc32c
 import numpy as np
 
-# Field numbers with their wire type 2, "a length and so many bytes".
+# Keys of fields 1 to 3 with wire type 2, length-delimited.
 _FIELD_1, _FIELD_2, _FIELD_3 = b"\x0a", b"\x12", b"\x1a"
 _FLOAT_LIST, _INT64_LIST = _FIELD_2, _FIELD_3  # of a Feature
 
 
 def _varint(value):
-    """A whole number as protocol buffers write it: 7 bits a byte, the lowest first."""
-    value &= (1 << 64) - 1  # negative ones in two's complement
+    """An integer as protocol buffers encode it: 7 bits a byte, the lowest first."""
+    value &= (1 << 64) - 1  # two's complement of a negative one
     encoded = bytearray()
     while value > 127:
         encoded.append(value & 127 | 128)
@@ -32,7 +31,7 @@ def _varint(value):
 
 
 class _Varints(dict):
-    """value -> its varint, for the few that come again: token ids, positions, lengths."""
+    """A cache {value: its varint} of the values that recur: token ids, positions, lengths."""
 
     def __missing__(self, value):
         encoded = _varint(value)
@@ -68,7 +67,7 @@ def _feature(values):
 
 
 def serialize(arrays):
-    """{name: int, bool or float array [n]} -> the bytes of a tf.train.Example, features by name."""
+    """{name: int, bool or float array [n]} -> a serialized tf.train.Example, sorted by name."""
     features = b"".join(
         _field(_FIELD_1, _name(name) + _field(_FIELD_2, _feature(arrays[name])))
         for name in sorted(arrays))
@@ -76,20 +75,20 @@ def serialize(arrays):
 
 
 def _masked_crc(content):
-    """The CRC-32C that TFRecords hold: rotated, so that it is not that of content with CRCs."""
+    """TFRecord's masked CRC-32C: rotated and offset, for content may itself contain CRCs."""
     crc = google_crc32c.value(content)
     return ((crc >> 15 | crc << 17) + 0xa282ead8) & 0xffffffff
 
 
 def frame(record):
-    """The bytes of a record -> how they stand in the file: length, CRC, record, CRC."""
+    """A record's bytes -> its frame in the file: length, CRC of it, record, CRC of it."""
     length = struct.pack("<Q", len(record))
     return b"".join([length, struct.pack("<I", _masked_crc(length)), record,
                      struct.pack("<I", _masked_crc(record))])
 
 
 def write(path, records):
-    """Writes an iterable of records to `path`, complete or not at all; returns their number."""
+    """Writes an iterable of bytes to `path`, complete or not at all; returns their number."""
     count = 0
     with files.replacing(path) as temporary, files.open_file(temporary, "wb") as stream:
         for count, record in enumerate(records, 1):  # noqa: B007 - the last value is the result
@@ -97,10 +96,9 @@ def write(path, records):
     return count
 
 
-def sidecar_path(record_path):
-    """Where the description of a record file lies; the shards of one set share it.
-
-    "data/tf.tfrecord" -> "data/tf.tfrecord.json"
-    "data/tf-00003-of-00064.tfrecord" -> "data/tf.tfrecord.json"
+def is_tfrecord(path):
+    """Whether a file begins with the frame of a record, whatever its name; an empty one does not.
     """
-    return re.sub(r"-\d+-of-\d+", "", record_path) + ".json"
+    with files.open_file(path, "rb") as stream:
+        head = stream.read(12)
+    return len(head) == 12 and head[8:] == struct.pack("<I", _masked_crc(head[:8]))

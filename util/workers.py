@@ -1,4 +1,4 @@
-"""Work in several processes, without losing a mistake or a dead process on the way."""
+"""Work in several processes; an error or a dead process in any of them is reported."""
 
 import concurrent.futures
 import multiprocessing
@@ -9,11 +9,11 @@ from concurrent.futures.process import BrokenProcessPool
 
 from util.errors import UserError
 
-_work = None  # what a worker process does, set as it starts
+_work = None  # the callable of this worker process, set by _start
 
 
 def default_number():
-    """The processors that this process may use."""
+    """The number of processors that this process may use; 1 where processes cannot fork."""
     if "fork" not in multiprocessing.get_all_start_methods():
         return 1
     if hasattr(os, "sched_getaffinity"):
@@ -22,22 +22,22 @@ def default_number():
 
 
 def in_parallel(work, items, num_workers):
-    """Yields (item, work(item)) of every item, as they finish.
+    """Yields (item, work(item)) of every item, in the order in which they finish.
 
     Args:
-      work: a callable; the processes are forks and share what it holds (dictionaries, tables).
-      items: an iterable, read a little ahead of the work; items and results must pickle.
-      num_workers: processes; with 1 the work is done in this one.
+      work: a callable; the processes are forked and share its data (dictionaries, tables).
+      items: an iterable, read a little ahead of the work; items and results must be picklable.
+      num_workers: number of processes; with 1 the work is done in this one.
 
     Raises:
       UserError: a process died.
-      Whatever `work` raises; what is under way is finished first.
+      Whatever `work` raises, after the items in progress are finished.
     """
     if num_workers == 1:
         for item in items:
             yield item, work(item)
         return
-    alive, held = os.pipe()  # the end `held` closes when this process dies, however it does
+    alive, held = os.pipe()  # `held` is closed when this process dies, by whatever cause
     pool = concurrent.futures.ProcessPoolExecutor(
         num_workers, multiprocessing.get_context("fork"), _start, (work, alive, held))
     pending = {}
@@ -61,7 +61,7 @@ def in_parallel(work, items, num_workers):
 
 
 def _finished(pending):
-    """Waits for one future or more; yields and forgets what is done."""
+    """Waits until a future is done; yields the results of those that are and forgets them."""
     done, _ = concurrent.futures.wait(
         pending, return_when=concurrent.futures.FIRST_COMPLETED)
     for future in done:
@@ -69,7 +69,7 @@ def _finished(pending):
 
 
 def _start(work, alive, held):
-    """Begins a worker: it ends with its parent, and leaves Ctrl-C to it."""
+    """Initializes a worker: it exits with its parent, and leaves Ctrl-C to it."""
     global _work
     _work = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -78,7 +78,7 @@ def _start(work, alive, held):
 
 
 def _end_with_parent(alive):
-    os.read(alive, 1)  # returns when the last process that holds the other end is gone
+    os.read(alive, 1)  # returns when no process holds the other end any more
     os._exit(1)
 
 

@@ -3,9 +3,9 @@
     python3 create_pretraining_data.py ... --runner=FlinkRunner \
       --beam_options="--flink_master=host:8081 --setup_file=scripts/beam/setup.py"
 
-Beam makes a source distribution with it and installs that on every worker. The modules lie in the
-root of the repository and in its packages, so they are copied to a directory of their own, together
-with this file.
+Beam builds a source distribution with it and installs that on every worker. setuptools wants the
+modules beside this file, so all of them, from the repository's root and its packages, are copied
+to a temporary directory together with it.
 """
 
 import glob

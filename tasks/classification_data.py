@@ -1,29 +1,27 @@
-"""The data sets of tasks/classification.py, a row each: LCQMC, XNLI, CLUE, GLUE and more.
+"""Data sets of classification, a row each: LCQMC, XNLI, CLUE, GLUE, and your own files.
 
-    dataset = datasets.DATASETS[datasets.find("lcqmc_pair")]
+    dataset = DATASETS[find("lcqmc_pair")]
 
 A row says where the files lie in --data_dir and what their columns are called, as published.
 """
 
 import collections
-import difflib
-import re
 
 from util.errors import UserError
 
-from tasks import base, metrics, targets
-from tasks.base import JsonLines, Source, Tsv
+from tasks import base, metrics, names, targets
 from tasks.submissions import Clue, Glue
+from tasks.tables import JsonLines, Source, Tsv
 
 # sources: {split: the Sources it may lie in}; labels: in the order of their ids, None: those of the
-# training file; metric: the score that picks the best checkpoint, None: the kind's own; aliases:
-# {other spelling: label}; kind: what is asked (tasks/targets.py); extra_scores: functions of
-# tasks/metrics.py; dropped_label: examples that nobody agreed on; missing_texts: what stands, in
-# training files, where a text is missing; more_splits: {"dev" or "test": further splits};
-# label_file: JSON lines that, where they exist, list the labels; submissions: {split: form};
-# separator: between several labels.
+# training file; metric: the score that picks the best checkpoint, None: that of the target;
+# aliases: {other spelling: label}; target: a class of tasks/targets.py; extra_scores: functions of
+# tasks/metrics.py; dropped_label: marks examples whose annotators did not agree; missing_texts:
+# what stands, in training files, where a text is missing; more_splits: {"dev" or "test": further
+# splits}; label_file: JSON lines that, where they exist, list the labels; submissions: {split: a
+# form of tasks/submissions.py}; separator: between several labels.
 Dataset = collections.namedtuple("Dataset", (
-    "sources labels metric aliases kind extra_scores dropped_label missing_texts more_splits "
+    "sources labels metric aliases target extra_scores dropped_label missing_texts more_splits "
     "label_file submissions separator"))
 Dataset.__new__.__defaults__ = (
     None, {}, targets.OneLabel, (), None, (), {}, None, {}, ",")
@@ -41,35 +39,61 @@ _SENTENCE_LINES = JsonLines({"id": "id", "text_a": "sentence", "label": "label"}
 class CslLines(JsonLines):
     """Keywords are joined by spaces, as CLUE's baselines do."""
 
-    def prepare(self, record, place):
-        keywords = record.get("keyword")
-        if not isinstance(keywords, list) or not all(isinstance(word, str) for word in keywords):
-            raise UserError("%s: 'keyword' is %r, expected a list of texts" % (place, keywords))
-        return dict(record, keyword=" ".join(keywords))
+    def prepare(self, record):
+        return [record.replaced(keyword=" ".join(record.get("keyword").texts()))]
 
 
 class WscLines(JsonLines):
     """The noun is marked _so_ and the pronoun [so], as CLUE's baselines do."""
 
-    def prepare(self, record, place):
-        text, target = record.get("text"), record.get("target")
-        if not isinstance(text, str) or not isinstance(target, dict):
-            raise UserError("%s: expected the keys 'text', a text, and 'target', an object with "
-                            "two spans; found %s" % (place, ", ".join(sorted(record))))
-        spans = [_span(text, target, "span1", "_", "_", place),
-                 _span(text, target, "span2", "[", "]", place)]
+    def prepare(self, record):
+        text, target = record.get("text").text(), record.get("target")
+        spans = [_span(text, target, "span1", "_", "_"), _span(text, target, "span2", "[", "]")]
         for begin, end, left, right in sorted(spans, reverse=True):
             text = text[:begin] + left + text[begin:end] + right + text[end:]
-        return dict(record, text=text)
+        return [record.replaced(text=text)]
 
 
-def _span(text, target, name, left, right, place):
+class CopaLines(JsonLines):
+    """A question is two pairs, one a choice, cause before effect, as CLUE's baselines do.
+
+        {"premise": "他累了", "choice0": "他睡了", "choice1": "他跑了", "question": "effect",
+         "label": 0}
+
+    gives ("他累了", "他睡了", "1") and ("他累了", "他跑了", "0").
+    """
+
+    def prepare(self, record):
+        question = record.get("question")
+        if question.value not in ("cause", "effect"):
+            raise question.error("cause or effect")
+        right = self._right_choice(record)
+        pairs = []
+        for index in range(2):
+            pair = [record.get("premise").text(), record.get("choice%d" % index).text()]
+            first, second = pair if question.value == "effect" else reversed(pair)
+            pairs.append(record.replaced(
+                text_a=first, text_b=second,
+                label=None if right is None else str(int(index == right))))
+        return pairs
+
+    @staticmethod
+    def _right_choice(record):
+        """0, 1, or None where there is no label."""
+        if record.peek("label") in (None, ""):
+            return None
+        label = record.get("label")
+        if label.cell() not in ("0", "1"):
+            raise label.error("0 or 1")
+        return int(label.cell())
+
+
+def _span(text, target, name, left, right):
     """One span of WSC as (begin, end, left mark, right mark)."""
-    words, begin = target.get(name + "_text"), target.get(name + "_index")
-    if not isinstance(words, str) or not isinstance(begin, int) or (
-            text[begin:begin + len(words)] != words):
-        raise UserError("%s: target says that %r is at character %r of the text, which it is not"
-                        % (place, words, begin))
+    words, index = target.get(name + "_text").text(), target.get(name + "_index")
+    begin = index.value
+    if type(begin) is not int or text[begin:begin + len(words)] != words:
+        raise index.error("the number, from 0, of the character where %r begins" % words)
     return begin, begin + len(words), left, right
 
 
@@ -78,17 +102,17 @@ def _by_header(**columns):
     return Tsv(dict({"id": "index"}, **columns), header=True, skip_bad_lines=True)
 
 
-def _each(names, table):
-    """{split: (Source,)}; in the names "{}" stands for the split."""
-    return {split: (Source(tuple(name.format(split) for name in names), table),)
+def _each(patterns, table):
+    """{split: (Source,)}; in the file names "{}" stands for the split."""
+    return {split: (Source(tuple(pattern.format(split) for pattern in patterns), table),)
             for split in base.SPLITS}
 
 
 def _clue(table, labels, name, train=("train.json",), simple_tsv=False, **fields):
     """A row of CLUE: JSON lines, for pairs also in the form of LCQMC's files."""
-    names = {"train": train, "dev": ("dev.json",),
+    files = {"train": train, "dev": ("dev.json",),
              "test": ("test.json", "test1.1.json", "test1.0.json")}
-    sources = {split: (Source(names[split], table),) for split in base.SPLITS}
+    sources = {split: (Source(files[split], table),) for split in base.SPLITS}
     if simple_tsv:
         other = _each(("{}.tsv", "{}.txt"), _PAIR)
         sources = {split: sources[split] + other[split] for split in base.SPLITS}
@@ -96,10 +120,17 @@ def _clue(table, labels, name, train=("train.json",), simple_tsv=False, **fields
 
 
 def _glue(name, table, labels=_YES_NO, **fields):
-    """A row of GLUE: train.tsv, dev.tsv and test.tsv with headers."""
-    fields.setdefault("sources", _each(("{}.tsv",), table))
+    """A row of GLUE: train.tsv, dev.tsv and test.tsv with headers, or NAME/train.tsv and so on."""
+    sources = _or_below(name, fields.pop("sources", None) or _each(("{}.tsv",), table))
     fields.setdefault("submissions", {"test": Glue(name)})
-    return Dataset(labels=labels, missing_texts=("",), **fields)
+    return Dataset(sources, labels, missing_texts=("",), **fields)
+
+
+def _or_below(name, sources):
+    """Sources whose files may lie in the directory NAME of --data_dir (as Google's GLUE) too."""
+    return {split: tuple(
+        source._replace(names=source.names + tuple("%s/%s" % (name, file) for file in source.names))
+        for source in of_split) for split, of_split in sources.items()}
 
 
 def _cola():
@@ -131,6 +162,12 @@ def _mnli():
     return sources
 
 
+def _mismnli():
+    """MNLI with the mismatched dev and test files alone."""
+    sources = _mnli()
+    return {"train": sources["train"], "dev": sources["dev_mm"], "test": sources["test_mm"]}
+
+
 def _xnli():
     """XNLI's Chinese part with the machine-translated MNLI, or both as CLUE's JSON lines."""
     train = Tsv({"text_a": "premise", "text_b": "hypo", "label": "label"}, header=True)
@@ -159,6 +196,9 @@ _TWO_SENTENCES = _by_header(text_a="sentence1", text_b="sentence2", label="label
 DATASETS = {
     "lcqmc": Dataset(_each(("{}.txt", "{}.tsv"), _PAIR), _YES_NO),
     "bq": Dataset(_each(("{}.tsv", "{}.txt"), _PAIR), _YES_NO),
+    "sentence_pair": Dataset(
+        _each(("{}_0827.tsv",), Tsv({"label": 0, "text_a": 1, "text_b": 2}, width=3,
+                                    skip_first_line=True)), _YES_NO),
     "nli": Dataset(_each(("{}.tsv", "{}.txt"), _PAIR), _NLI, dropped_label="-"),
     "xnli": Dataset(_xnli(), _NLI, aliases={"contradictory": "contradiction"},
                     missing_texts=("",)),
@@ -181,6 +221,8 @@ DATASETS = {
                  _YES_NO, "csl"),
     "cluewsc2020": _clue(WscLines({"id": "id", "text_a": "text", "label": "label"}),
                          ("true", "false"), "cluewsc"),
+    "copa": _clue(CopaLines({"text_a": "text_a", "text_b": "text_b", "label": "label"}), _YES_NO,
+                  "copa"),
     # GLUE
     "cola": _glue("CoLA", None, sources=_cola(), metric="matthews",
                   extra_scores=(metrics.matthews,)),
@@ -188,7 +230,7 @@ DATASETS = {
     "mrpc": _glue("MRPC", None, sources=_mrpc(), metric="accuracy_and_f1",
                   extra_scores=(metrics.positive_f1,)),
     "sts-b": _glue("STS-B", _by_header(text_a="sentence1", text_b="sentence2", label="score"),
-                   labels=(), kind=targets.Number),
+                   labels=(), target=targets.Number),
     "qqp": _glue("QQP", _by_header(id="id", text_a="question1", text_b="question2",
                                    label="is_duplicate"), metric="accuracy_and_f1",
                  extra_scores=(metrics.positive_f1,)),
@@ -196,43 +238,38 @@ DATASETS = {
                   more_splits={"dev": ("dev_mm",), "test": ("test_mm", "ax")},
                   submissions={"test": Glue("MNLI-m"), "test_mm": Glue("MNLI-mm"),
                                "ax": Glue("AX")}),
+    "mismnli": _glue("MNLI", None, _NLI, sources=_mismnli(), dropped_label="-",
+                     submissions={"test": Glue("MNLI-mm")}),
     "qnli": _glue("QNLI", _by_header(text_a="question", text_b="sentence", label="label"),
                   _ENTAILMENT),
     "rte": _glue("RTE", _TWO_SENTENCES, _ENTAILMENT),
     "wnli": _glue("WNLI", _TWO_SENTENCES),
 }
-OWN = ("tsv", "jsonl")
-# Other names, in lower case without "-" and "_", as `find` compares them.
-ALIASES = {"lcqmcpair": "lcqmc", "cluewsc": "cluewsc2020", "wsc": "cluewsc2020",
-           "sst": "sst-2", "sts": "sts-b", "mnlim": "mnli", "mnlimm": "mnli", "mismnli": "mnli",
-           "bqcorpus": "bq", "ocnli50k": "ocnli", "pawsxzh": "paws-x", "nlizh": "nli"}
+# Rows that `custom_dataset` makes of flags.
+CUSTOM = ("tsv", "jsonl")
+ALIASES = {"lcqmc_pair": "lcqmc", "cluewsc": "cluewsc2020", "wsc": "cluewsc2020", "sst": "sst-2",
+           "sts": "sts-b", "mnli-m": "mnli", "mnli-mm": "mismnli",
+           "bq_corpus": "bq", "ocnli_50k": "ocnli", "paws-x-zh": "paws-x", "nli_zh": "nli"}
 
 
 def find(name):
-    """A task's name in any common spelling -> a key of DATASETS or one of OWN.
+    """A --task_name -> a key of DATASETS or one of CUSTOM; a UserError that lists them all."""
+    return names.find(name, sorted(DATASETS) + list(CUSTOM), ALIASES)
 
-    find("STS-B") -> "sts-b"; find("lcqmc_pair") -> "lcqmc"
 
-    Raises:
-      UserError: there is none; it lists all.
+def without_first_lines(dataset):
+    """A data set whose TSV files begin with a line that is no example, even if it is no header.
+
+    albert_zh's LCQMC and sentence-pair processors leave out the first line of every file.
     """
-    keys = {_plain(key): key for key in list(DATASETS) + list(OWN)}
-    keys.update(ALIASES)
-    found = keys.get(_plain(name or ""))
-    if found is None:
-        close = difflib.get_close_matches(_plain(name or ""), keys, 1)
-        raise UserError("--task_name=%s: no such task, expected one of %s%s" % (
-            name, ", ".join(sorted(DATASETS) + list(OWN)),
-            "; did you mean %s?" % keys[close[0]] if close else ""))
-    return found
+    return dataset._replace(sources={
+        split: tuple(source._replace(table=source.table._replace(skip_first_line=True))
+                     if isinstance(source.table, Tsv) else source for source in sources)
+        for split, sources in dataset.sources.items()})
 
 
-def _plain(name):
-    return re.sub("[-_ ]", "", name.lower())
-
-
-def own_dataset(form, text_a, text_b, label, labels, header, multi_label=False, regression=False,
-                separator=","):
+def custom_dataset(form, text_a, text_b, label, labels, header, multi_label=False,
+                   regression=False, separator=","):
     """A data set of the user's own files, from flags.
 
     Args:
@@ -245,7 +282,7 @@ def own_dataset(form, text_a, text_b, label, labels, header, multi_label=False, 
         between them.
       regression: the label is a number.
     """
-    kind = own_kind(multi_label, regression, labels, separator)
+    target = _custom_target(multi_label, regression, labels, separator)
     columns = collections.OrderedDict(
         (field, column) for field, column in (("text_a", text_a), ("text_b", text_b),
                                               ("label", label)) if column not in (None, ""))
@@ -262,12 +299,12 @@ def own_dataset(form, text_a, text_b, label, labels, header, multi_label=False, 
             columns = {field: int(column) for field, column in columns.items()}
         table, endings = Tsv(columns, header=header), (".tsv", ".txt")
     sources = _each(tuple("{}" + ending for ending in endings), table)
-    return Dataset(sources, labels=tuple(labels) if labels else None, kind=kind,
+    return Dataset(sources, labels=tuple(labels) if labels else None, target=target,
                    separator=separator)
 
 
-def own_kind(multi_label, regression, labels, separator):
-    """The kind that the flags ask for, or a UserError where they contradict each other."""
+def _custom_target(multi_label, regression, labels, separator):
+    """The target that the flags ask for; a UserError where they contradict each other."""
     if multi_label and regression:
         raise UserError("--multi_label and --regression exclude each other; pass one of them")
     if regression and labels:

@@ -1,0 +1,122 @@
+"""Which tokens of an instance are masked and what replaces them: the law, and static masks by it.
+
+Spans of whole words, p(n) ~ 1/n for n words (ALBERT paper, section 4.1), until a budget of tokens
+is met; then 80 % [MASK], 10 % a random token, 10 % kept, a token at a time (BERT paper, 3.1).
+
+The functions here mask while the data is made, with Python's random numbers. dynamic_masking.py
+masks while training: a TensorFlow graph with the same constants and tables.
+"""
+
+import bisect
+import functools
+import itertools
+import typing
+
+import numpy as np
+
+MASK_SHARE, RANDOM_SHARE = 0.8, 0.1  # the rest of the chosen tokens is kept
+TRIES = 8  # places that are tried for a span before its draw counts as a miss
+MAX_MISSES = 20  # after so many an instance keeps the spans it has
+
+
+class Settings(typing.NamedTuple):
+    """All that masks depend on besides the record and the seed."""
+    max_predictions_per_seq: int  # P, below max_seq_length
+    masked_lm_prob: float         # share of tokens to mask
+    ngram: int                    # longest span in whole words
+    brightmart_labels: bool       # the labels are the record's label_ids; else the input_ids
+    mask_id: int
+    special_ids: tuple            # never drawn as a random token; [MASK] is one of them
+    vocab_size: int
+    favor_shorter_ngram: bool = True  # p(n) ~ 1/n; else the longest span is the likeliest
+
+
+def mask_budget(length, settings):
+    """How many of `length` tokens are masked, at most.
+
+    Args:
+      settings: has masked_lm_prob and max_predictions_per_seq.
+    """
+    return min(settings.max_predictions_per_seq,
+               max(1, int(round(length * settings.masked_lm_prob))))
+
+
+@functools.lru_cache()
+def span_law(ngram, favor_shorter=True):
+    """The cumulated p(n) ~ 1/n of spans of 1...ngram words: 3 -> [6/11, 9/11, 1].
+
+    Without `favor_shorter` the probabilities are reversed, as in albert_zh's copy of Google's code.
+    """
+    weights = [1.0 / length for length in range(1, ngram + 1)]
+    if not favor_shorter:
+        weights.reverse()
+    return [total / sum(weights) for total in itertools.accumulate(weights)]
+
+
+def ordinary_ids(vocab_size, special_ids):
+    """The ids that a random token is drawn from: all but the special ones."""
+    special = set(special_ids)
+    return [index for index in range(vocab_size) if index not in special]
+
+
+def choose_positions(starts, middle, budget, law, rng):
+    """Draws spans of 1...ngram whole words.
+
+    Args:
+      starts: bool [L], whether a token begins a word.
+      middle: position of the first [SEP]; it, [CLS] and the last token are never masked and no
+        span crosses them.
+      budget: at most so many tokens.
+      law: of span_law.
+      rng: random.Random.
+
+    Returns:
+      (sorted token positions, words in every span in the order drawn). A span over the budget is
+      shortened to the words that fit.
+    """
+    word_bounds = np.flatnonzero(starts).tolist() + [len(starts)]
+    taken = bytearray(len(word_bounds) - 1)
+    taken[0] = taken[bisect.bisect_left(word_bounds, middle)] = taken[-1] = 1
+    bounds = law[:-1]
+    positions, span_lengths = [], []
+    misses = 0
+    while len(positions) < budget and misses < MAX_MISSES:
+        length = 1 + bisect.bisect_right(bounds, rng.random())
+        begin, end = _free_span(taken, length, rng)
+        while end > begin and word_bounds[end] - word_bounds[begin] > budget - len(positions):
+            end -= 1
+        if begin == end:
+            misses += 1
+            continue
+        taken[begin:end] = b"\1" * (end - begin)
+        positions.extend(range(word_bounds[begin], word_bounds[end]))
+        span_lengths.append(end - begin)
+    return np.array(sorted(positions), np.int32), span_lengths
+
+
+def _free_span(taken, length, rng):
+    """(begin, end) of `length` words at random that are not taken; (0, 0) after TRIES in vain."""
+    choices = len(taken) - length + 1
+    for _ in range(TRIES if choices > 0 else 0):
+        begin = int(rng.random() * choices)
+        if taken.find(1, begin, begin + length) < 0:
+            return begin, begin + length
+    return 0, 0
+
+
+def replace(tokens, positions, vocabulary, rng):
+    """Replaces chosen tokens in place, each by its own draw.
+
+    Args:
+      tokens: int [L].
+      positions: int [M], of the chosen tokens.
+      vocabulary: has mask_id and ordinary_ids.
+      rng: random.Random.
+    """
+    for position in positions:
+        chance = rng.random()
+        if chance < MASK_SHARE:
+            tokens[position] = vocabulary.mask_id
+        elif chance < MASK_SHARE + RANDOM_SHARE:
+            ordinary = vocabulary.ordinary_ids
+            tokens[position] = ordinary[int(rng.random() * len(ordinary))]

@@ -1,0 +1,82 @@
+"""Text -> serialized records: what the drivers, shards.py and beam.py, have in common."""
+
+import hashlib
+import typing
+
+from util import tfrecords
+
+import tokenization
+from pretraining import instances, records
+from text import corpus, segmentation, sentences
+
+
+class TextSettings(typing.NamedTuple):
+    """How text files become sentences, words and tokens."""
+    vocab_file: str        # WordPiece vocabulary, or None
+    spm_model_file: str    # SentencePiece model in its place, or None
+    do_lower_case: bool
+    non_chinese: bool      # words come from the tokens (`##` or `▁`), not from the segmenter
+    segmenter: str         # what finds Chinese words: one of segmentation.ENGINES
+    split_sentences: bool  # lines are paragraphs: split them into sentences
+    skip_bad_lines: bool   # count lines that are not UTF-8 and go on
+
+
+def read_documents(paths, text, counts):
+    """corpus.read_documents by TextSettings: yields lists of sentences and counts lines."""
+    return corpus.read_documents(paths, counts, text.skip_bad_lines,
+                                 sentences.split_sentences if text.split_sentences else None)
+
+
+def order_key(seed, document, instance):
+    """Where an instance comes in the shuffled output: a number in [0, 2**64)."""
+    digest = hashlib.blake2b(b"%d %d %d" % (seed, document, instance), digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
+
+
+class RecordMaker:
+    """A document -> serialized records, the same ones in every process and under every driver.
+
+    Args:
+      text: TextSettings.
+      settings: instances.Settings.
+
+    Attributes:
+      text, settings: as given.
+      tokenizer: of tokenization.py.
+      engine: the name of the segmenter, or None where words come from the tokens.
+
+    Raises:
+      UserError: the vocabulary or the segmenter cannot be loaded.
+    """
+
+    def __init__(self, text, settings):
+        self.text, self.settings = text, settings
+        self.tokenizer = tokenization.load_tokenizer(
+            text.vocab_file, text.spm_model_file, text.do_lower_case)
+        has_segmenter = settings.whole_words and not text.non_chinese and not text.spm_model_file
+        self.engine = text.segmenter if has_segmenter else None
+        self._boundaries = self.engine and segmentation.load(self.engine)
+        self._vocabulary = instances.Vocabulary(self.tokenizer)
+
+    def __call__(self, document, statistics):
+        """Yields the records of a list of sentences; a report.Statistics counts."""
+        encoded = instances.encode_document(document, self.tokenizer, self._boundaries)
+        statistics.add_document(document, encoded, self.tokenizer.vocab)
+        for instance in instances.document_instances(encoded, self.settings, self._vocabulary):
+            statistics.add_instance(instance)
+            yield tfrecords.serialize(instances.instance_features(instance, self.settings))
+
+    def keyed_records(self, documents, first, statistics):
+        """Yields (order key, record) of every instance of documents numbered from `first` on."""
+        for ordinal, document in enumerate(documents, first):
+            for number, record in enumerate(self(document, statistics)):
+                yield order_key(self.settings.random_seed, ordinal, number), record
+
+    def description(self, counts):
+        """The description of records it made (records.describe)."""
+        text = self.text
+        flags = dict(self.settings._asdict(), do_lower_case=text.do_lower_case,
+                     non_chinese=text.non_chinese, segmenter=text.segmenter,
+                     split_sentences=text.split_sentences)
+        return records.describe(
+            flags, text.spm_model_file or text.vocab_file, self.tokenizer, counts)

@@ -1,0 +1,97 @@
+"""The files that hold finished records: their names, and how they get them, all at once or none."""
+
+import collections
+import contextlib
+import glob
+import hashlib
+import os
+import re
+import tempfile
+
+from util import files
+from util.errors import UserError
+
+from pretraining import records
+
+MAX_SHARDS = 99999
+
+
+def output_paths(output_file, inputs):
+    """--output_file -> paths, each once and none of them an input file.
+
+    "a.tfrecord, b.tfrecord" -> ["a.tfrecord", "b.tfrecord"]
+    "tf@2.tfrecord" -> ["tf-00000-of-00002.tfrecord", "tf-00001-of-00002.tfrecord"]
+    """
+    paths = []
+    for part in filter(None, (part.strip() for part in (output_file or "").split(","))):
+        paths += _shard_paths(part)
+    if not paths:
+        raise UserError("--output_file is missing; name a TFRecord file to write")
+    for path, times in collections.Counter(paths).items():
+        if path in inputs:
+            raise UserError("--output_file=%s is one of the input files; name another" % path)
+        if times > 1:
+            raise UserError("--output_file names %s twice; name every file once" % path)
+        if files.is_directory(path):
+            raise UserError("%s: a directory, expected the name of a file to write" % path)
+    return paths
+
+
+def _shard_paths(name):
+    """NAME@N.EXT -> the paths of N shards; another name -> itself alone."""
+    match = re.match(r"(.*[^/])@(\d+)((?:\.[^/.]*)?)$", name)
+    if not match:
+        return [name]
+    stem, number, extension = match.group(1), int(match.group(2)), match.group(3)
+    if not 0 < number <= MAX_SHARDS:
+        raise UserError("--output_file=%s: %d shards, expected 1 to %d"
+                        % (name, number, MAX_SHARDS))
+    return ["%s-%05d-of-%05d%s" % (stem, shard, number, extension) for shard in range(number)]
+
+
+def check_other_shards(paths):
+    """Refuses to write 8 shards beside 16 of the same name: a glob would train on both."""
+    patterns = {re.sub(r"-\d{5}-of-\d{5}", "-%s-of-%s" % (("[0-9]" * 5,) * 2), glob.escape(path))
+                for path in paths if not files.is_remote(path)}
+    for pattern in sorted(patterns):
+        others = sorted(set(glob.glob(pattern)) - set(paths))
+        if others:
+            raise UserError("%s is of another set with the name of --output_file; delete the set "
+                            "or give another name" % others[0])
+
+
+def work_path(outputs, work_dir):
+    """The directory for unfinished work: hidden, beside the first output unless that is remote."""
+    directory, name = os.path.split(re.sub(r"\.json$", "", records.description_path(outputs[0])))
+    if work_dir or files.is_remote(outputs[0]):
+        name += "." + hashlib.sha256(outputs[0].encode("utf-8")).hexdigest()[:8]
+        directory = work_dir or tempfile.gettempdir()
+    return os.path.join(directory, ".%s.work" % name)
+
+
+def too_few_error(number, outputs):
+    """The UserError of fewer instances than files."""
+    return UserError(
+        "%d instances for %d output files; the input needs documents of two or more sentences, "
+        "with a blank line between documents" % (number, len(outputs)))
+
+
+def publish(shards, outputs, description):
+    """Gives finished shards their names, and writes their descriptions, all or none.
+
+    Args:
+      shards: list of (path of a finished shard, number of records).
+      outputs: as many paths.
+      description: of records.describe.
+    """
+    sizes = {path: size for path, (_, size) in zip(outputs, shards)}
+    descriptions = records.description_texts(description, sizes)
+    names = outputs + sorted(descriptions)
+    files.remove_abandoned(names)
+    with contextlib.ExitStack() as stack:
+        temporary = {path: stack.enter_context(files.replacing(path)) for path in names}
+        for path, text in sorted(descriptions.items()):
+            with files.open_file(temporary[path], "w") as stream:
+                stream.write(text)
+        for (shard, _), path in zip(shards, outputs):
+            (files.rename if files.is_remote(shard) else files.move)(shard, temporary[path])

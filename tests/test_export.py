@@ -1,0 +1,64 @@
+"""SavedModels of fine-tuned models: what they predict, and what is refused."""
+
+import os
+
+from util.errors import UserError
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import tiny
+from finetuning import export
+from finetuning.settings import Export
+from tasks import base
+from tuning import prepare, run, texts
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("export"))
+
+
+def probabilities(directory, inputs):
+    """What the only SavedModel in a directory predicts for {name: int [B, S]}."""
+    version, = os.listdir(str(directory))
+    with tf.Graph().as_default(), tf.Session() as session:
+        signature = tf.saved_model.load(session, ["serve"], str(directory / version)).signature_def[
+            "serving_default"]
+        return session.run(signature.outputs["probabilities"].name, {
+            signature.inputs[name].name: value for name, value in inputs.items()})
+
+
+def test_predicts_as_the_command_does(here):
+    output = run(here, do_train=True, do_eval=True, do_predict=True, train_step=2,
+                 export_dir=here / "export", threshold_to_export=0.0)
+    rows = [line.split("\t") for line in (output / "test_results.tsv").read_text().splitlines()]
+    for number in (0, 5):
+        text, _ = texts(70, 2)[number]
+        ids = [2] + [5 + tiny.CHARACTERS.index(character) for character in text] + [3]
+        padded = np.array([ids + [0, 0], ids + [0, 0]])
+        found = probabilities(here / "export", {
+            "input_ids": padded, "input_mask": (padded > 0).astype(int),
+            "segment_ids": np.zeros_like(padded)})
+        np.testing.assert_allclose(found, [[float(cell) for cell in rows[1 + number][2:]]] * 2,
+                                   atol=1e-5)
+
+
+def test_a_low_score_is_not_exported(here):
+    run(here, do_eval=True, export_dir=here / "low", threshold_to_export=1.1)
+    assert not (here / "low").exists()
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"output": "empty"}, "--export_dir needs a checkpoint in --output_dir"),
+    ({"threshold_to_export": 0.5}, "--threshold_to_export=0.5 without a score; add --do_eval"),
+])
+def test_refused(here, changes, message):
+    with pytest.raises(UserError, match=message):
+        run(here, **dict({"export_dir": here / "refused"}, **changes))
+
+
+def test_a_task_that_needs_its_texts():
+    with pytest.raises(UserError, match="need its texts beside the tokens"):
+        export.check(base.Task(), Export("out"))

@@ -1,0 +1,31 @@
+"""Names of variables in the original codes' checkpoints."""
+
+import pytest
+
+from training import variable_names
+
+GROUP = "bert/encoder/transformer/group_%d/inner_group_0/attention_1/self/query/kernel"
+
+
+@pytest.mark.parametrize("name, names, expected", [
+    ("a/kernel", ["a/kernel", "a/kernel/lamb_m"], "a/kernel"),
+    ("a/kernel/adam_m", ["a/kernel/adam_m"], "a/kernel/adam_m"),
+    ("a/kernel/adam_v", ["a/kernel/lamb_m", "a/kernel/lamb_v"], "a/kernel/lamb_v"),
+    ("squad/output_bias", ["cls/squad/output_bias"], "cls/squad/output_bias"),
+    ("squad/output_bias/adam_m", ["cls/squad/output_bias/adam_m"], "cls/squad/output_bias/adam_m"),
+    ("squad/output_bias", ["squad/output_bias", "cls/squad/output_bias"], "squad/output_bias"),
+    ("a/bias", ["a/kernel"], None),
+    (GROUP % 1, [GROUP % 0], None),
+])
+def test_source(name, names, expected):
+    assert variable_names.source(name, names) == expected
+
+
+def test_groups_that_start_as_group_0():
+    assert variable_names.source(GROUP % 3, [GROUP % 0], from_group0=True) == GROUP % 0
+    assert variable_names.source("a/bias", ["a/bias"], from_group0=True) == "a/bias"
+
+
+def test_slots():
+    assert all(map(variable_names.is_slot, ["a/adam_m", "a/adam_v", "a/lamb_m", "a/lamb_v"]))
+    assert not variable_names.is_slot("bert/adam_mask/kernel")
