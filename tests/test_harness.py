@@ -15,7 +15,7 @@ import tiny
 from finetuning import command_line, harness
 from tasks import classification
 from training import checkpoints
-from tuning import flag_values, flags_of, prepare, run, run_short, texts
+from tuning import flags_of, prepare, run, run_short, texts
 
 
 @pytest.fixture
@@ -238,15 +238,6 @@ def test_refused(here, changes, message):
     changes = {name: str(value).format(here=here) for name, value in changes.items()}
     with pytest.raises(UserError, match=message):
         run(here, **dict({"do_train": True}, **changes))
-
-
-@pytest.mark.slow
-@pytest.mark.one_platform
-def test_command_succeeds(here, run_command):
-    status, output = run_command(
-        "run_classifier.py", **flag_values(here, do_train=True, do_eval=True, train_step=1))
-    assert status == 0, output
-    assert "step 1/1  loss" in output and "step 1  accuracy" in output
 
 
 @pytest.mark.slow
