@@ -52,6 +52,7 @@ def test_vectors_of_sentences(here, where):
 
 
 @pytest.mark.slow
+@pytest.mark.one_platform
 def test_vectors_of_tokens(here):
     output = run(here, export_features="token", feature_layers="-1,-2", eval_batch_size=8)
     lines = (output / "test_tokens.jsonl").read_text(encoding="utf-8").splitlines()

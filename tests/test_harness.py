@@ -15,7 +15,7 @@ import tiny
 from finetuning import command_line, harness
 from tasks import classification
 from training import checkpoints
-from tuning import flag_values, flags_of, prepare, run, run_short, texts
+from tuning import flags_of, prepare, run, run_short, texts
 
 
 @pytest.fixture
@@ -96,6 +96,7 @@ def test_prediction_alone_later_reuses_the_features(learned):
     assert {path: path.stat().st_mtime for path in (output / "cache").iterdir()} == times
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_model_predicts_from_elsewhere(learned, tmp_path, caplog):
     """As albert_zh's run_classifier: --init_checkpoint, an empty directory, nothing is trained."""
     trained = checkpoints.best(str(learned / "out"))["checkpoint"]
@@ -109,6 +110,7 @@ def test_a_fine_tuned_model_predicts_from_elsewhere(learned, tmp_path, caplog):
         results(learned / "out" / "eval_results.txt")["accuracy"])
 
 
+@pytest.mark.slow
 def test_what_google_left_in_a_directory_predicts(learned, tmp_path):
     """After its --do_eval: model.ckpt-best, and a state file that names what is gone."""
     output = tmp_path / "google"
@@ -121,6 +123,7 @@ def test_what_google_left_in_a_directory_predicts(learned, tmp_path):
         learned / "out" / "test_results.tsv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_model_without_the_head_cannot_predict(learned, tmp_path):
     weights = tiny.weights(tf.train.latest_checkpoint(str(learned / "out")))
     pretrained = {name: value for name, value in weights.items() if name.startswith("bert/")}
@@ -235,15 +238,6 @@ def test_refused(here, changes, message):
     changes = {name: str(value).format(here=here) for name, value in changes.items()}
     with pytest.raises(UserError, match=message):
         run(here, **dict({"do_train": True}, **changes))
-
-
-@pytest.mark.slow
-@pytest.mark.one_platform
-def test_command_succeeds(here, run_command):
-    status, output = run_command(
-        "run_classifier.py", **flag_values(here, do_train=True, do_eval=True, train_step=1))
-    assert status == 0, output
-    assert "step 1/1  loss" in output and "step 1  accuracy" in output
 
 
 @pytest.mark.slow

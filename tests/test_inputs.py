@@ -324,8 +324,8 @@ def shares(count, parts):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count, parts", [(1, 2), (2, 1), (2, 3), (1, 1)])
-@pytest.mark.parametrize("records_are", ["masked", "unmasked"])
+@pytest.mark.parametrize("records_are, count, parts", [
+    ("masked", 2, 3), ("unmasked", 2, 3), ("unmasked", 1, 2), ("unmasked", 2, 1)])
 def test_devices_share_the_batches_of_one(shards, unmasked_shards, records_are, count, parts):
     options = {"masking": MASKING} if records_are == "unmasked" else {}
     paths, steps, made = (unmasked_shards if options else shards), 5, []

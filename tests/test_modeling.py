@@ -110,8 +110,8 @@ def test_golden_outputs_and_gradients(case, static, one_hot):
 
 # XLA compiles the same operations for the other cases; test_training_graph.py has those of a step.
 @pytest.mark.parametrize("case, compiled", [(case, False) for case in CASES] + [
-    pytest.param(case, True, marks=pytest.mark.slow)
-    for case in ("model_brightmart_preln", "model_google_relu")])
+    pytest.param("model_brightmart_preln", True, marks=pytest.mark.slow),
+    pytest.param("model_google_relu", True, marks=[pytest.mark.slow, pytest.mark.one_platform])])
 def test_golden_loss_and_gradients_of_run_pretraining(case, compiled):
     """It computes the last block for the positions that the heads read; with and without XLA."""
     config, numbers = load_case(case)

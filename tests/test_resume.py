@@ -150,6 +150,7 @@ def test_going_on_writes_no_checkpoint_twice_and_removes_leftovers(six_steps, tm
      "{out}/checkpoint is missing or damaged; going on from {out}/model.ckpt-4"),
 ], ids=["data", "state"])
 @pytest.mark.slow
+@pytest.mark.one_platform
 def test_power_failures(six_steps, tmp_path, caplog, damage, said):
     """The machine went down at step 5: what was written last is lost, the run is not."""
     output = tmp_path / "out"
@@ -204,6 +205,7 @@ def rename_slots(directory):
     return arrays
 
 
+@pytest.mark.slow
 def test_goes_on_in_the_directory_of_albert_zh(six_steps, tmp_path):
     """Its checkpoints keep their names, and the numbers are those of a run that was ours."""
     train(six_steps, tmp_path / "out", num_train_steps=6, save_checkpoints_steps=4)

@@ -76,7 +76,8 @@ def summaries(output):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout, optimizer, rate, xla", [
-    ("brightmart", "adamw", 0.003, True), ("google", "lamb", 0.01, False)])
+    pytest.param("brightmart", "adamw", 0.003, True, marks=pytest.mark.one_platform),
+    ("google", "lamb", 0.01, False)])
 def test_learns(here, layout, optimizer, rate, xla):
     tiny.write_config(here / "config.json", **tiny.LAYOUTS[layout])
     output = run(here, do_eval=True, xla=xla, optimizer=optimizer, learning_rate=rate,
