@@ -487,12 +487,14 @@ def results(path):
         line.split(" = ") for line in path.read_text().splitlines())}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["bert", "google_v2"])
 @pytest.mark.parametrize("with_negative", [False, True])
-def test_learns(tmp_path, with_negative):
+def test_learns(tmp_path, with_negative, head):
     write_task(tmp_path / "train.json", 1200, 0, with_negative)
     write_task(tmp_path / "dev.json", 60, 1, with_negative)
     output = run(tmp_path, do_train=True, do_eval=True, do_predict=True,
-                 version_2_with_negative=with_negative)
+                 version_2_with_negative=with_negative, squad_head=head)
     scores = results(output / "eval_results.txt")
     assert scores["exact_match"] > 80  # 1 in 9 by chance
     predictions = json.loads((output / "predictions.json").read_text("utf-8"))
