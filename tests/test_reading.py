@@ -509,6 +509,10 @@ def test_learns(tmp_path, with_negative, head):
     assert metrics == pytest.approx({name: scores[name] for name in metrics})
     assert (output / "null_odds.json").exists() == with_negative
     assert ("best_f1_thresh" in scores) == with_negative
+    # The head is recognised from the checkpoint, and kept in run.json.
+    (output / "predictions.json").unlink()
+    run(tmp_path, do_predict=True, version_2_with_negative=with_negative)
+    assert json.loads((output / "predictions.json").read_text("utf-8")) == predictions
 
 
 @pytest.mark.parametrize("changes, message", [
