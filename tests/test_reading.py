@@ -488,13 +488,14 @@ def results(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("with_negative", [
-    pytest.param(False, marks=pytest.mark.one_platform), True])
-def test_learns(tmp_path, with_negative):
+@pytest.mark.parametrize("with_negative, head", [
+    pytest.param(False, "bert", marks=pytest.mark.one_platform), (True, "bert"),
+    pytest.param(True, "google_v2", marks=pytest.mark.one_platform)])
+def test_learns(tmp_path, with_negative, head):
     write_task(tmp_path / "train.json", 1200, 0, with_negative)
     write_task(tmp_path / "dev.json", 60, 1, with_negative)
     output = run(tmp_path, do_train=True, do_eval=True, do_predict=True,
-                 version_2_with_negative=with_negative)
+                 version_2_with_negative=with_negative, squad_head=head)
     scores = results(output / "eval_results.txt")
     assert scores["exact_match"] > 80  # 1 in 9 by chance
     predictions = json.loads((output / "predictions.json").read_text("utf-8"))
@@ -509,6 +510,10 @@ def test_learns(tmp_path, with_negative):
     assert metrics == pytest.approx({name: scores[name] for name in metrics})
     assert (output / "null_odds.json").exists() == with_negative
     assert ("best_f1_thresh" in scores) == with_negative
+    # The head is recognised from the checkpoint, and kept in run.json.
+    (output / "predictions.json").unlink()
+    run(tmp_path, do_predict=True, version_2_with_negative=with_negative)
+    assert json.loads((output / "predictions.json").read_text("utf-8")) == predictions
 
 
 @pytest.mark.parametrize("changes, message", [

@@ -3,14 +3,17 @@
 import json
 import os
 
+from util.errors import UserError
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import modeling
+import run_squad
 import tiny
 import tokenization
-from tasks import reading, reading_data
+from tasks import reading, reading_data, reading_heads
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
 # The variables of Google's create_v2_model, for hidden_size 24.
@@ -191,3 +194,125 @@ def test_golden_answers_and_scores(golden, features, tmp_path):
     assert scores["exact_match"] == pytest.approx(float(expected["exact"]))
     assert "F1 %.3f" % expected["f1"] in task.report(golden.examples, predictions)
     assert "threshold=%g;" % scores["best_f1_thresh"] in task.report(golden.examples, predictions)
+
+
+def rows(*windows):
+    """Predictions of windows (null logit, [(start, log prob, [(end, log prob)])]), token i at
+    character i; E is 2."""
+    found = {"cls_logits": np.array([null for null, _ in windows], np.float32)}
+    for side, values in (
+            ("start", [[start[:2] for start in starts] for _, starts in windows]),
+            ("end", [[start[2] for start in starts] for _, starts in windows])):
+        values = np.array(values)
+        tokens = values[..., 0].astype(int)
+        found[side + "_top_index"] = np.maximum(tokens, 0)
+        found[side + "_top_log_probs"] = values[..., 1].astype(np.float32)
+        found[side + "_top_chars"] = tokens + (tokens >= 0) * (side == "end")
+    return found
+
+
+def google_n_best(context, windows, **settings):
+    answers, odds = reading_heads.create("google_v2", reading_heads.Settings(**settings)).n_best(
+        context, rows(*windows))
+    return [(answer["text"], answer["start_log_prob"], answer["end_log_prob"])
+            for answer in answers], odds
+
+
+def test_n_best_of_the_ends_of_each_start():
+    windows = [(0.5, [(2, -1.0, [(4, -0.5), (1, -0.1)]), (-1, -0.5, [(2, -0.1), (3, -9.0)])]),
+               (-0.25, [(2, -2.0, [(2, -2.0), (-1, -0.1)]), (5, -3.0, [(5, -0.5), (6, -1.0)])])]
+    assert google_n_best("abcdefgh", windows) == (
+        [("cde", -1, -0.5), ("f", -3, -0.5), ("c", -2, -2), ("fg", -3, -1)], -0.25)
+    # An end before its start, or a token of the question, is left out; so is what is too long.
+    assert google_n_best("abcdefgh", windows, max_answer_length=2)[0] == [
+        ("f", -3, -0.5), ("c", -2, -2), ("fg", -3, -1)]
+    assert google_n_best("abcdefgh", windows, n_best_size=2)[0] == [
+        ("cde", -1, -0.5), ("f", -3, -0.5)]
+
+
+def test_n_best_as_google_lists_texts_once_and_blank_ones():
+    windows = [(0.0, [(0, -1.0, [(0, -1.0), (1, -2.0)]), (2, -0.5, [(2, -1.0), (3, -5.0)])])]
+    assert google_n_best("a  a", windows) == ([("", -0.5, -1.0), ("a", -1, -1)], 0)
+
+
+def test_question_without_candidates():
+    assert google_n_best("abc", [(0.0, [(-1, 0.0, [(1, 0.0), (2, 0.0)])])]) == (
+        [("", -1e6, -1e6)], 0)
+
+
+def test_the_threshold_itself_is_no_answer():
+    google, bert = (reading_heads.create(name, reading_heads.Settings()) for name in (
+        "google_v2", "bert"))
+    assert google.highest_odds(0.25) < 0.25 and bert.highest_odds(0.25) == 0.25
+    assert google.highest_odds(0.25) > np.float32(0.25) - np.float32(2e-8)
+
+
+@pytest.mark.parametrize("threshold, labelled, expected", [
+    (None, True, "best"), (None, False, 0.0), (-0.5, True, -0.5)])
+def test_threshold_of_the_answers(golden, features, threshold, labelled, expected):
+    _, predictions, _ = compute(golden, features)
+    predictions["example"] = features["example"]
+    examples = golden.examples
+    if not labelled:
+        examples = [example._replace(label=None) for example in examples]
+    answers = golden.task(null_score_diff_threshold=threshold)._answers(examples, predictions)
+    if expected == "best":
+        expected = float(golden["score/best_f1_thresh"])
+    assert answers.threshold == pytest.approx(expected, abs=1e-5)
+
+
+def test_more_candidates_than_tokens(golden, features):
+    """Short batches are filled up; what is added is no candidate."""
+    task = golden.task(start_n_top=20, end_n_top=18)
+    _, predictions, _ = compute(golden, features, task=task)
+    assert predictions["start_top_index"].shape == (33, 20)
+    assert predictions["end_top_index"].shape == (33, 20, 18)
+    assert (predictions["start_top_chars"][:, 16:] == -1).all()
+    assert (predictions["end_top_chars"][:, :, 16:] == -1).all()
+    _, static, _ = compute(golden, features, static=True, task=task)
+    np.testing.assert_array_equal(static["end_top_chars"], predictions["end_top_chars"])
+
+
+@pytest.mark.parametrize("head, given, rate", [
+    ("bert", None, 0.0), ("google_v2", None, 0.1), ("bert", 0.2, 0.2), ("google_v2", 0.0, 0.0)])
+def test_dropout_of_the_original_codes(head, given, rate):
+    assert reading_heads.create(head, reading_heads.Settings(dropout=given))._dropout == rate
+
+
+@pytest.mark.parametrize("names, head", [
+    (["bert/x", "answer_class/dense_0/bias", "squad/output_bias"], "google_v2"),
+    (["cls/squad/output_weights"], "bert"), (["squad/output_weights"], "bert"),
+    (["cls/predictions/output_bias", "output_weights"], None), ([], None)])
+def test_recognise(names, head):
+    assert reading_heads.recognise(names) == head
+
+
+GOOGLE, BERT = {"answer_class/dense_1/kernel": [1.0]}, {"squad/output_bias": [1.0]}
+PRETRAINED = {"bert/pooler/dense/bias": [1.0]}
+
+
+@pytest.mark.parametrize("initial, trained, flag, head", [
+    (None, None, None, "bert"), (None, None, "google_v2", "google_v2"),
+    (PRETRAINED, None, None, "bert"), (GOOGLE, None, None, "google_v2"),
+    (GOOGLE, None, "bert", "bert"), (BERT, GOOGLE, None, "google_v2"),
+    (GOOGLE, BERT, None, "bert"), (GOOGLE, GOOGLE, "google_v2", "google_v2")])
+def test_head_of_a_run(tmp_path, initial, trained, flag, head):
+    values = {}
+    for name, arrays in (("init", initial), ("out", trained)):
+        (tmp_path / name).mkdir()
+        if arrays:
+            tiny.save_checkpoint(tmp_path / name / "model.ckpt-3", arrays)
+    if initial:
+        values["init_checkpoint"] = tmp_path / "init"
+    if flag:
+        values["squad_head"] = flag
+    flags = tiny.parse(run_squad.define_flags, output_dir=tmp_path / "out", **values)
+    assert run_squad.squad_head(flags) == head
+
+
+def test_a_run_does_not_change_its_head(tmp_path):
+    prefix = tiny.save_checkpoint(tmp_path / "model.ckpt-3", GOOGLE)
+    flags = tiny.parse(run_squad.define_flags, output_dir=tmp_path, squad_head="bert")
+    with pytest.raises(UserError, match="--squad_head=bert, but %s holds that of "
+                       "--squad_head=google_v2; leave the flag out or use" % prefix):
+        run_squad.squad_head(flags)

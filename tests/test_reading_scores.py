@@ -1,5 +1,6 @@
 """Scores of extracted answers, computed by hand after the official scripts."""
 
+import numpy as np
 import pytest
 
 from tasks import reading_scores
@@ -135,3 +136,23 @@ def test_best_is_never_to_answer():
 def test_question_without_prediction_is_wrong():
     scores = reading_scores.squad2({"a": ["x"], "b": []}, {}, {}, 0.0, EN)
     assert (scores["f1"], scores["best_f1"]) == (0, 50)
+
+
+def best_threshold_of_the_script(odds, gains, start):
+    """As SQuAD 2.0's script goes through the questions."""
+    score = best = start
+    threshold = 0.0
+    for question in sorted(range(len(odds)), key=odds.__getitem__):
+        score += gains[question]
+        if score > best:
+            best, threshold = score, odds[question]
+    return best, threshold
+
+
+def test_best_threshold_is_the_scripts_to_the_last_bit():
+    rng = np.random.RandomState(0)
+    for _ in range(300):
+        gains = rng.choice([-1, 0, 1 / 3, 2 / 3, 0.2, 1.0], rng.randint(12))
+        odds, start = rng.choice(8, len(gains)) / 7, rng.randint(3)
+        assert reading_scores.best_threshold(odds, gains, start) == (
+            best_threshold_of_the_script(odds.tolist(), gains.tolist(), start))

@@ -81,6 +81,24 @@ def test_rows_and_table_of_a_restore(tmp_path):
     assert len(lines) == len(arrays) + 1
 
 
+def test_names_of_the_original_codes_are_read_too(tmp_path):
+    """Google's run_squad_v1.py calls its output layer cls/squad/…"""
+    config = tiny.config(num_hidden_groups=1)
+    bias = np.array([1.5, 2.5], np.float32)
+    prefix = tiny.save_checkpoint(tmp_path / "model.ckpt", albert_arrays(
+        config, **{"cls/squad/output_bias": bias}))
+    with tf.Graph().as_default(), tf.Session() as session:
+        variables = build(config)
+        variables.append(tf.get_variable("squad/output_bias", [2]))
+        report = restoring.plan_restore(prefix, variables, config)
+        restoring.apply(report)
+        session.run(tf.global_variables_initializer())
+        np.testing.assert_array_equal(session.run(variables[-1]), bias)
+    row, = (row for row in report.rows if row.name == "squad/output_bias")
+    assert (row.status, row.reason) == ("loaded", "from cls/squad/output_bias")
+    assert report.names("unused") == []
+
+
 @pytest.mark.parametrize("ending", ["", ".index", ".meta", ".data-00000-of-00001"])
 def test_a_checkpoint_may_be_named_by_any_of_its_files(tmp_path, ending):
     prefix = tiny.save_checkpoint(tmp_path / "model.ckpt-7", {"w": [1.0]})
