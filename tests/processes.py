@@ -41,7 +41,11 @@ def _run(script, flags, log, environment):
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
     sys.argv = command(script, {name: str(value) for name, value in flags.items()})[1:]
-    runpy.run_path(script, run_name="__main__")
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        if end.code is not None:  # which is status 1 to Python 3.7's multiprocessing
+            raise
 
 
 def command(script, flags):
