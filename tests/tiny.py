@@ -20,7 +20,7 @@ LENGTH, PREDICTIONS = 16, 2  # of pre-training records
 
 
 def config(**changes):
-    return modeling.AlbertConfig(**dict(CONFIG, **changes))
+    return modeling.AlbertConfig.from_dict(dict(CONFIG, **changes))
 
 
 def write_config(path, **changes):
