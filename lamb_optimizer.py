@@ -1,7 +1,8 @@
 """LAMB (You et al. 2019, "Large Batch Optimization for Deep Learning"), and the base class that it
 shares with AdamW: moments and their names in a checkpoint, sparse gradients, weight decay.
 
-    optimizer = LambOptimizer(learning_rate=0.00176)
+    optimizer = LambOptimizer(learning_rate=0.00176, weight_decay_rate=0.01,
+                              exclude_from_weight_decay=NO_DECAY)
     train_op = optimizer.apply_gradients(gradients_and_variables, global_step=global_step)
 """
 
@@ -26,13 +27,13 @@ class MomentsOptimizer(tf.train.Optimizer):
       beta_1, beta_2: decay of m and of v per update.
       epsilon: added to sqrt(v).
       exclude_from_weight_decay: regular expressions; a variable does not decay if one of them
-        matches anywhere in its name.
+        matches anywhere in its name; None: every variable does.
       rate_factor: function of a variable's name -> factor on its learning rate; None: 1.
       name: the name of the operations; it is part of no variable's name.
     """
 
-    def __init__(self, learning_rate, weight_decay_rate=0.01, beta_1=0.9, beta_2=0.999,
-                 epsilon=1e-6, exclude_from_weight_decay=NO_DECAY, rate_factor=None,
+    def __init__(self, learning_rate, weight_decay_rate=0.0, beta_1=0.9, beta_2=0.999,
+                 epsilon=1e-6, exclude_from_weight_decay=None, rate_factor=None,
                  name="MomentsOptimizer"):
         super().__init__(use_locking=False, name=name)
         self._learning_rate = learning_rate
@@ -148,8 +149,8 @@ class LambOptimizer(MomentsOptimizer):
       The others as in `MomentsOptimizer`.
     """
 
-    def __init__(self, learning_rate, weight_decay_rate=0.01, beta_1=0.9, beta_2=0.999,
-                 epsilon=1e-6, exclude_from_weight_decay=NO_DECAY, rate_factor=None,
+    def __init__(self, learning_rate, weight_decay_rate=0.0, beta_1=0.9, beta_2=0.999,
+                 epsilon=1e-6, exclude_from_weight_decay=None, rate_factor=None,
                  exclude_from_layer_adaptation=None, name="LambOptimizer"):
         super().__init__(learning_rate, weight_decay_rate, beta_1, beta_2, epsilon,
                          exclude_from_weight_decay, rate_factor, name)
@@ -185,3 +186,21 @@ def trust_ratio(weights_norm, update_norm):
 def _matches(variable, patterns):
     name = variable.name.split(":")[0]
     return any(re.search(pattern, name) for pattern in patterns)
+
+
+# Names that code written for the originals imports.
+
+
+class StepOfCaller(object):
+    """Before an optimizer: `apply_gradients` takes the global step and leaves it as it is.
+
+    Those who use the originals' optimizers add 1 to it themselves.
+    """
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        del global_step
+        return super().apply_gradients(grads_and_vars, name=name)
+
+
+class LAMBOptimizer(StepOfCaller, LambOptimizer):
+    """LAMB by the name and the arguments of Google's code."""

@@ -11,6 +11,7 @@ I intermediate, V vocabulary, P predictions per sequence.
 import collections
 import functools
 import json
+import re
 
 from util import files
 from util.errors import UserError
@@ -82,11 +83,22 @@ class AlbertConfig(object):
         config.hidden_size, config.layout  # 312, "brightmart"
 
     Attributes are the names in CONFIG_KEYS. `layout` defaults to "google" for a config that has
-    `num_hidden_groups`, and to "brightmart" for others.
+    `num_hidden_groups`, and to "brightmart" for others. The constructor is that of
+    Google's code: AlbertConfig(vocab_size=30000, hidden_size=768, ...) has the defaults of
+    ALBERT-xxlarge and Google's layout.
     """
 
-    def __init__(self, **values):
-        self._set(values, "config")
+    _arguments = collections.OrderedDict([
+        ("vocab_size", REQUIRED), ("embedding_size", 128), ("hidden_size", 4096),
+        ("num_hidden_layers", 12), ("num_hidden_groups", 1), ("num_attention_heads", 64),
+        ("intermediate_size", 16384), ("inner_group_num", 1), ("down_scale_factor", 1),
+        ("hidden_act", "gelu"), ("hidden_dropout_prob", 0), ("attention_probs_dropout_prob", 0),
+        ("max_position_embeddings", 512), ("type_vocab_size", 2), ("initializer_range", 0.02),
+        ("layout", "google")])
+
+    def __init__(self, *arguments, **values):
+        given = dict(zip(self._arguments, arguments), **values)
+        self._set(dict(self._arguments, **given), "config")
 
     @classmethod
     def from_dict(cls, values, place="config"):
@@ -174,7 +186,7 @@ class AlbertModel(object):
 
     def __init__(self, config, is_training, input_ids, input_mask=None, token_type_ids=None,
                  use_one_hot_embeddings=False, scope=None, recompute=False,
-                 compute_type=tf.float32, output_positions=None):
+                 compute_type=tf.float32, output_positions=None, use_einsum=True):
         """Builds the graph.
 
         Args:
@@ -193,10 +205,12 @@ class AlbertModel(object):
           output_positions: int [B, P]; compute the last block only for the first token and these
             positions, for heads that read no others: the same numbers with less work.
             `get_output_at` then replaces `get_sequence_output`. [B, 0] is enough for the pooler.
+          use_einsum: of Google's code; no number depends on it.
 
         Raises:
           UserError: the sequence is longer than config.max_position_embeddings.
         """
+        del use_einsum
         self.config = config
         self._hidden_dropout = config.hidden_dropout_prob if is_training else 0.0
         self._attention_dropout = config.attention_probs_dropout_prob if is_training else 0.0
@@ -271,6 +285,8 @@ class AlbertModel(object):
     def get_embedding_projection(self):
         """float [E, H]: brightmart's word_embeddings_2; None in google's layout."""
         return self._embedding_projection
+
+    get_embedding_table_2 = get_embedding_projection  # as albert_zh calls it
 
     def _dense(self, x, units, name, activation=None):
         return dense(x, units, name, self.config.initializer_range, activation)
@@ -443,3 +459,68 @@ def _check_length(length, limit):
         return []
     return [tf.debugging.assert_less_equal(
         length, limit, message="sequence is longer than max_position_embeddings")]
+
+
+# Names that code written for the originals imports.
+
+
+class BertConfig(AlbertConfig):
+    """AlbertConfig by the name and with the constructor of albert_zh's code."""
+
+    _arguments = collections.OrderedDict([
+        ("vocab_size", REQUIRED), ("hidden_size", 768), ("num_hidden_layers", 12),
+        ("num_attention_heads", 12), ("intermediate_size", 3072), ("hidden_act", "gelu"),
+        ("hidden_dropout_prob", 0.1), ("attention_probs_dropout_prob", 0.1),
+        ("max_position_embeddings", 512), ("type_vocab_size", 16), ("initializer_range", 0.02),
+        ("layout", "brightmart")])
+
+
+BertModel = AlbertModel
+get_activation = activation
+
+
+def create_initializer(initializer_range=0.02):
+    """A truncated normal distribution with this deviation."""
+    return initializer(initializer_range)
+
+
+def get_shape_list(tensor, expected_rank=None, name=None):
+    """The shape as a list, static where it is known; ValueError if the rank is not as expected.
+
+    Args:
+      expected_rank: a number or a list of numbers; None: any.
+      name: of the tensor, for the error.
+    """
+    ranks = [expected_rank] if isinstance(expected_rank, int) else expected_rank
+    if ranks is not None and tensor.shape.ndims not in ranks:
+        raise ValueError("%s: rank %s, expected %s" % (
+            name or tensor.name, tensor.shape.ndims, " or ".join(map(str, ranks))))
+    return shape_list(tensor)
+
+
+def get_assignment_map_from_checkpoint(tvars, init_checkpoint, num_of_group=0):
+    """What tf.train.init_from_checkpoint reads of a checkpoint into these variables.
+
+    Args:
+      num_of_group: groups of layers, of which those that the checkpoint lacks begin as group 0
+        does. A map can name group 0 but once, so there is one for each group. Google's code
+        overwrites entries of group 0 with those of group 1, which leaves it at random.
+
+    Returns:
+      ({name in the checkpoint: name in the graph}, {names that are read, with and without ":0": 1})
+      where num_of_group is 0, else a list of such maps and the names.
+    """
+    saved = {name for name, _ in tf.train.list_variables(init_checkpoint)}
+    maps = [collections.OrderedDict() for _ in range(max(1, num_of_group))]
+    initialized = {}
+    for variable in tvars:
+        name = source = variable.name.split(":")[0]
+        group = 0
+        if num_of_group > 1 and name not in saved:
+            match = re.search(r"/group_(\d+)/", name)
+            group = min(int(match.group(1)), num_of_group - 1) if match else 0
+            source = re.sub(r"/group_\d+/", "/group_0/", name)
+        if source in saved:
+            maps[group][source] = name
+            initialized[name] = initialized[name + ":0"] = 1
+    return (maps if num_of_group else maps[0]), initialized

@@ -7,6 +7,7 @@
 """
 
 import collections
+import functools
 import math
 import re
 
@@ -15,7 +16,8 @@ from util.errors import UserError
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from lamb_optimizer import LambOptimizer, MomentsOptimizer
+import lamb_optimizer
+from lamb_optimizer import NO_DECAY, LambOptimizer, MomentsOptimizer
 
 # The choices of --lamb_exclude: which variables are excluded from LAMB's layer adaptation.
 LAMB_EXCLUDE = {
@@ -31,7 +33,7 @@ TrainOp = collections.namedtuple(
 Gradient = collections.namedtuple("Gradient", ["value", "squares", "variable"])
 
 
-class AdamWeightDecayOptimizer(MomentsOptimizer):
+class AdamWOptimizer(MomentsOptimizer):
     """Adam with decoupled weight decay and without bias correction, as BERT's.
 
         variable -= learning_rate * (m / (sqrt(v) + epsilon) + weight_decay_rate * variable)
@@ -109,8 +111,8 @@ def layer_factor(name, decay, num_groups=1):
     return decay ** depth
 
 
-def create_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_decay",
-                     rate_factor=None):
+def make_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_decay",
+                   rate_factor=None):
     """The optimizer `name`, "lamb" or "adamw", with the constants of BERT and ALBERT.
 
     Args:
@@ -127,12 +129,12 @@ def create_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_de
         raise UserError("lamb_exclude=%s: no such choice, expected %s"
                         % (lamb_exclude, " or ".join(sorted(LAMB_EXCLUDE))))
     if name == "adamw":
-        return AdamWeightDecayOptimizer(learning_rate, weight_decay, rate_factor=rate_factor,
-                                        name="AdamWeightDecay")
+        return AdamWOptimizer(learning_rate, weight_decay, exclude_from_weight_decay=NO_DECAY,
+                              rate_factor=rate_factor, name="AdamWeightDecay")
     if name == "lamb":
         return LambOptimizer(
-            learning_rate, weight_decay, rate_factor=rate_factor,
-            exclude_from_layer_adaptation=LAMB_EXCLUDE[lamb_exclude])
+            learning_rate, weight_decay, exclude_from_weight_decay=NO_DECAY,
+            rate_factor=rate_factor, exclude_from_layer_adaptation=LAMB_EXCLUDE[lamb_exclude])
     raise UserError("optimizer=%s: no such optimizer, expected adamw or lamb" % name)
 
 
@@ -281,7 +283,7 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
       gradients: from `compute_gradients` or `accumulate_gradients`; under a distribution strategy
         those of the replica's own batch, which are averaged here.
       loss_scale: the LossScale whose value the gradients were computed with, or None.
-      The others as in `create_learning_rate` and `create_optimizer`.
+      The others as in `create_learning_rate` and `make_optimizer`.
 
     Returns:
       TrainOp; its gradient_norm is that before clipping.
@@ -293,7 +295,7 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
     global_step = tf.train.get_or_create_global_step()
     rate = create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps, poly_power,
                                 start_warmup_step)
-    optimizer = create_optimizer(optimizer_name, rate, weight_decay, lamb_exclude, rate_factor)
+    optimizer = make_optimizer(optimizer_name, rate, weight_decay, lamb_exclude, rate_factor)
     gradients = _mean_gradients(gradients, use_tpu)
     norm = tf.sqrt(tf.add_n([
         _sum_of_squares(gradient.value) if gradient.squares is None else gradient.squares
@@ -358,3 +360,40 @@ def _require(name, value, zero=False):
     if value is None or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         expected = "0 or a number above it" if zero else "a number above 0"
         raise UserError("%s=%s: expected %s" % (name, value, expected))
+
+
+# Names that code written for the originals imports.
+
+
+class AdamWeightDecayOptimizer(lamb_optimizer.StepOfCaller, AdamWOptimizer):
+    """AdamW by the name and the arguments of the original codes."""
+
+
+# That of albert_zh's optimization.py, which adapts every variable.
+LAMBOptimizer = functools.partial(lamb_optimizer.LAMBOptimizer, exclude_from_layer_adaptation=())
+
+
+def create_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, optimizer=None,
+                     poly_power=1.0, start_warmup_step=0, colocate_gradients_with_ops=False,
+                     excluded_tvars=None):
+    """The operation of one update, as `optimization.create_optimizer` of both original codes.
+
+    Args:
+      loss: a scalar.
+      init_lr, num_train_steps, num_warmup_steps, poly_power, start_warmup_step: as in
+        `create_learning_rate`.
+      optimizer: "adamw" or "lamb". None: what the code of the model's layout does without a name,
+        AdamW in Google's and LAMB in albert_zh's. LAMB adapts the variables that this code adapts.
+      colocate_gradients_with_ops: no number depends on it.
+      excluded_tvars: names (with ":0") of variables that stay as they are.
+    """
+    del colocate_gradients_with_ops
+    variables = [variable for variable in tf.trainable_variables()
+                 if variable.name not in (excluded_tvars or ())]
+    layout = ("google" if any("/transformer/group_" in variable.name for variable in variables)
+              else "brightmart")
+    return create_train_op(
+        compute_gradients(loss, variables),
+        optimizer or ("adamw" if layout == "google" else "lamb"), init_lr, num_train_steps,
+        num_warmup_steps, poly_power, use_tpu=use_tpu, lamb_exclude=LAYOUT_LAMB_EXCLUDE[layout],
+        start_warmup_step=start_warmup_step).train_op

@@ -319,21 +319,31 @@ class WordPieceTokenizer(Tokenizer):
                 [ends[last - 1] for _, _, last in pieces])
 
     def _pieces(self, word):
-        """A word -> [(id, first character, last character + 1)], longest match first."""
-        unknown = [(self.unk_id, 0, len(word))]
-        if len(word) > MAX_WORD_CHARACTERS:
-            return unknown
-        pieces, begin, vocab = [], 0, self._first
-        while begin < len(word):
-            for end in range(min(len(word), begin + self._longest), begin, -1):
-                piece = vocab.get(word[begin:end])
-                if piece is not None:
-                    break
-            else:
-                return unknown
-            pieces.append((piece, begin, end))
-            begin, vocab = end, self._later
-        return pieces
+        """A word -> [(id, first character, last character + 1)]."""
+        pieces = None
+        if len(word) <= MAX_WORD_CHARACTERS:
+            pieces = _longest_matches(word, self._first, self._later, self._longest)
+        return pieces or [(self.unk_id, 0, len(word))]
+
+
+def _longest_matches(word, first, later, longest):
+    """A word -> [(piece, first character, last character + 1)], longest match first, or None.
+
+    Args:
+      first, later: {text: piece} of what a word may begin and of what it may go on with.
+      longest: characters of a piece, at most.
+    """
+    pieces, begin, vocab = [], 0, first
+    while begin < len(word):
+        for end in range(min(len(word), begin + longest), begin, -1):
+            piece = vocab.get(word[begin:end])
+            if piece is not None:
+                break
+        else:
+            return None
+        pieces.append((piece, begin, end))
+        begin, vocab = end, later
+    return pieces
 
 
 def _fold(char):
@@ -400,7 +410,8 @@ class SentencePieceTokenizer(Tokenizer):
         SentencePieceTokenizer("30k-clean.model").tokenize("Hello, 1999,")
         # ["▁hello", ",", "▁1999", ","]
 
-    `tokenize` returns an unknown piece as its text; its id is `unk_id`.
+    `tokenize` returns an unknown piece as its text; its id is `unk_id`. `model` is the
+    SentencePieceProcessor.
 
     Args:
       spm_model_file: a SentencePiece model (the .model file, not .vocab).
@@ -415,14 +426,14 @@ class SentencePieceTokenizer(Tokenizer):
 
     def __init__(self, spm_model_file, do_lower_case=True):
         content = _read(spm_model_file, "spm_model_file")
-        self._model = _load_sentencepiece(spm_model_file, content)
-        size = self._model.get_piece_size()
+        self.model = _load_sentencepiece(spm_model_file, content)
+        size = self.model.get_piece_size()
         super().__init__(spm_model_file, do_lower_case, content,
-                         [self._model.id_to_piece(index) for index in range(size)])
+                         [self.model.id_to_piece(index) for index in range(size)])
         self.is_word_start = np.array([not _continues_word(token) for token in self.tokens])
         # Text never gets the id of a control symbol, even if it spells one.
         self._text_ids = {token: index for index, token in enumerate(self.tokens)
-                          if not self._model.is_control(index)}
+                          if not self.model.is_control(index)}
         self._cleaner = SentencePieceCleaner(self.do_lower_case)
         self._cached_split = functools.lru_cache(CACHED_WORDS)(self._split_number)
 
@@ -435,10 +446,10 @@ class SentencePieceTokenizer(Tokenizer):
         cleaned, raw_starts, raw_ends = self._cleaner.clean(text)
         # The model normalizes again: character i of the concatenated pieces is at offsets[i] of
         # `cleaned`. The span of a piece "▁a" is that of its "a".
-        offsets = self._model.normalize(cleaned, with_offsets=True)[1]
+        offsets = self.model.normalize(cleaned, with_offsets=True)[1]
         tokens, starts, ends = [], [], []
         begin = 0  # of the piece among the characters of all pieces
-        pieces, added = self._pieces(cleaned)
+        pieces, added = self.split(cleaned)
         for index, piece in enumerate(pieces):
             end = begin + len(piece) - (index in added)
             first = begin + (piece[0] == "▁" and index not in added)
@@ -453,7 +464,7 @@ class SentencePieceTokenizer(Tokenizer):
             begin = end
         return tokens, starts, ends
 
-    def _pieces(self, cleaned):
+    def split(self, cleaned):
         """Clean text -> (pieces, the indices of those whose "▁" was added).
 
         "1999," is the number and the comma. Within a word ("x1999,") the number gets a "▁" that is
@@ -461,7 +472,7 @@ class SentencePieceTokenizer(Tokenizer):
         models learnt from what it does. The slow tokenizer of transformers takes it away.
         """
         pieces, added = [], set()
-        for piece in self._model.encode(cleaned, out_type=str):
+        for piece in self.model.encode(cleaned, out_type=str):
             if piece[-1] == "," and piece[-2:-1].isdigit():
                 number = self._cached_split(piece)
                 if piece[0] != "▁" and number[0][0] == "▁":
@@ -473,7 +484,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _split_number(self, piece):
         """"▁1999," -> ("▁1999", ","); "999," -> ("▁999", ",")."""
-        return tuple(self._model.encode(piece[:-1].replace("▁", ""), out_type=str)) + (",",)
+        return tuple(self.model.encode(piece[:-1].replace("▁", ""), out_type=str)) + (",",)
 
 
 def _load_sentencepiece(path, content):
@@ -488,3 +499,96 @@ def _load_sentencepiece(path, content):
     except RuntimeError:
         raise UserError("%s: not a SentencePiece model; give the .model file (the .vocab beside it "
                         "is only for reading)" % path) from None
+
+
+# Names that code written for the originals imports.
+
+
+class FullTokenizer:
+    """`load_tokenizer` by the name, the arguments and the attributes of both original codes.
+
+        tokenizer = FullTokenizer(vocab_file="vocab.txt", do_lower_case=True)
+        ids = tokenizer.convert_tokens_to_ids(["[CLS]"] + tokenizer.tokenize(text) + ["[SEP]"])
+
+    With a SentencePiece model it leaves the text as it is: `preprocess_text` cleans it before.
+    """
+
+    def __init__(self, vocab_file, do_lower_case=True, spm_model_file=None):
+        self._tokenizer = load_tokenizer(vocab_file, spm_model_file, do_lower_case)
+        self.vocab = self._tokenizer.vocab
+        self.inv_vocab = dict(enumerate(self._tokenizer.tokens))
+        self.sp_model = self._tokenizer.model if spm_model_file else None
+        self.convert_tokens_to_ids = self._tokenizer.convert_tokens_to_ids
+        self.convert_ids_to_tokens = self._tokenizer.convert_ids_to_tokens
+
+    @classmethod
+    def from_scratch(cls, vocab_file, do_lower_case, spm_model_file):
+        """As the constructor."""
+        return cls(vocab_file, do_lower_case, spm_model_file)
+
+    def tokenize(self, text):
+        """str or bytes -> list of tokens."""
+        text = convert_to_unicode(text)
+        return self._tokenizer.split(text)[0] if self.sp_model else self._tokenizer.tokenize(text)
+
+
+class WordpieceTokenizer:
+    """Words between white space -> word pieces, as `WordPieceTokenizer` cuts them.
+
+        WordpieceTokenizer(vocab={"un": 0, "##able": 1}).tokenize("unable x")  # "un", "##able",
+                                                                               # "[UNK]"
+    """
+
+    def __init__(self, vocab, unk_token="[UNK]", max_input_chars_per_word=MAX_WORD_CHARACTERS):
+        self.vocab = vocab
+        self.unk_token = unk_token
+        self.max_input_chars_per_word = max_input_chars_per_word
+        self._first = {token: token for token in vocab}
+        self._later = {token[2:]: token for token in vocab if token[:2] == "##"}
+        self._longest = max(map(len, vocab), default=0)
+
+    def tokenize(self, text):
+        """str or bytes -> list of tokens."""
+        tokens = []
+        for word in convert_to_unicode(text).split():
+            pieces = None
+            if len(word) <= self.max_input_chars_per_word:
+                pieces = _longest_matches(word, self._first, self._later, self._longest)
+            tokens += [piece for piece, _, _ in pieces] if pieces else [self.unk_token]
+        return tokens
+
+
+def preprocess_text(inputs, remove_space=True, lower=False):
+    """The clean-up of Google's ALBERT before SentencePiece, see `SentencePieceCleaner`."""
+    if remove_space:
+        return SentencePieceCleaner(lower).clean(inputs)[0]
+    text = "".join(map(_fold, inputs))
+    return text.lower() if lower else text
+
+
+def convert_to_unicode(text):
+    """str, or bytes of UTF-8 whose mistakes are left out, -> str; ValueError for anything else."""
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "ignore")
+    if not isinstance(text, str):
+        raise ValueError("%r is a %s, expected text or bytes" % (text, type(text).__name__))
+    return text
+
+
+printable_text = convert_to_unicode
+
+# BERT's released models by the directories of their archives.
+_UNCASED = ("uncased_L-24_H-1024_A-16", "uncased_L-12_H-768_A-12", "multilingual_L-12_H-768_A-12",
+            "chinese_L-12_H-768_A-12")
+_CASED = ("cased_L-12_H-768_A-12", "cased_L-24_H-1024_A-16", "multi_cased_L-12_H-768_A-12")
+
+
+def validate_case_matches_checkpoint(do_lower_case, init_checkpoint):
+    """A UserError if one of BERT's checkpoints, known by its directory, wants another case."""
+    match = re.search(r"([A-Za-z0-9_-]+)/bert_model\.ckpt", init_checkpoint or "")
+    model = match.group(1) if match else None
+    if model in (_CASED if do_lower_case else _UNCASED):
+        raise UserError("--do_lower_case=%s with --init_checkpoint=%s: %s is a model of %s text; "
+                        "pass --do_lower_case=%s" % (
+                            bool(do_lower_case), init_checkpoint, model,
+                            "cased" if do_lower_case else "lower-case", not do_lower_case))

@@ -139,7 +139,7 @@ def test_golden_loss_and_gradients_of_run_pretraining(case, compiled):
 
 
 def test_shapes_are_static_where_the_input_is():
-    config = modeling.AlbertConfig(**SMALL)
+    config = modeling.AlbertConfig.from_dict(SMALL)
     with tf.Graph().as_default():
         model = modeling.AlbertModel(config, False, tf.zeros([2, 16], tf.int32))
         assert model.get_sequence_output().shape.as_list() == [2, 16, 24]
@@ -147,7 +147,7 @@ def test_shapes_are_static_where_the_input_is():
 
 
 def test_padding_does_not_change_the_tokens():
-    config = modeling.AlbertConfig(**SMALL)
+    config = modeling.AlbertConfig.from_dict(SMALL)
     with tf.Graph().as_default(), tf.Session() as session:
         ids = tf.placeholder(tf.int32, [None, None])
         mask = tf.placeholder(tf.int32, [None, None])
@@ -159,8 +159,8 @@ def test_padding_does_not_change_the_tokens():
 
 
 def test_dropout_only_in_training():
-    config = modeling.AlbertConfig(hidden_dropout_prob=0.5, attention_probs_dropout_prob=0.5,
-                                   **SMALL)
+    config = modeling.AlbertConfig.from_dict(dict(
+        SMALL, hidden_dropout_prob=0.5, attention_probs_dropout_prob=0.5))
     with tf.Graph().as_default(), tf.Session() as session:
         ids = tf.constant([[5, 6, 7]])
         train = modeling.AlbertModel(config, True, ids, scope="train").get_pooled_output()
@@ -171,25 +171,26 @@ def test_dropout_only_in_training():
 
 
 def test_groups_share_their_layers():
-    config = modeling.AlbertConfig(**dict(SMALL, num_hidden_layers=6, num_hidden_groups=2))
+    config = modeling.AlbertConfig.from_dict(dict(SMALL, num_hidden_layers=6, num_hidden_groups=2))
     scopes = modeling.block_scopes(config)
     assert [scope.split("/")[1] for scope in scopes] == ["group_0"] * 3 + ["group_1"] * 3
 
 
 def test_layout_follows_num_hidden_groups():
-    assert modeling.AlbertConfig(**SMALL).layout == "brightmart"
-    assert modeling.AlbertConfig(num_hidden_groups=1, **SMALL).layout == "google"
-    assert modeling.AlbertConfig(layout="google", **SMALL).layout == "google"
+    assert modeling.AlbertConfig.from_dict(SMALL).layout == "brightmart"
+    assert modeling.AlbertConfig.from_dict(dict(SMALL, num_hidden_groups=1)).layout == "google"
+    assert modeling.AlbertConfig.from_dict(dict(SMALL, layout="google")).layout == "google"
 
 
 def test_config_survives_its_dict():
-    config = modeling.AlbertConfig(num_hidden_groups=2, **SMALL)
+    config = modeling.AlbertConfig.from_dict(dict(SMALL, num_hidden_groups=2))
     assert modeling.AlbertConfig.from_dict(config.to_dict()) == config
 
 
 def test_legacy_keys_are_ignored():
-    config = modeling.AlbertConfig(directionality="bidi", pooler_fc_size=768, gap_size=0, **SMALL)
-    assert config == modeling.AlbertConfig(**SMALL)
+    config = modeling.AlbertConfig.from_dict(dict(
+        SMALL, directionality="bidi", pooler_fc_size=768, gap_size=0))
+    assert config == modeling.AlbertConfig.from_dict(SMALL)
 
 
 @pytest.mark.parametrize("change, message", [
@@ -219,7 +220,7 @@ def test_missing_key_and_missing_file(tmp_path):
 
 
 def test_too_long_sequence_is_refused():
-    config = modeling.AlbertConfig(**SMALL)
+    config = modeling.AlbertConfig.from_dict(SMALL)
     with tf.Graph().as_default(), tf.Session() as session:
         with pytest.raises(UserError, match="length 40 is larger than max_position_embeddings 32"):
             modeling.AlbertModel(config, False, tf.zeros([1, 40], tf.int32))
@@ -313,7 +314,7 @@ def test_loss_of_a_label_whose_probability_rounds_to_zero():
 
 @pytest.mark.parametrize("layout", [{}, {"num_hidden_groups": 1}])
 def test_bfloat16_is_close_and_leaves_the_variables_float32(layout):
-    config = modeling.AlbertConfig(**dict(SMALL, initializer_range=0.3, **layout))
+    config = modeling.AlbertConfig.from_dict(dict(SMALL, initializer_range=0.3, **layout))
     found = {}
     for kind in (tf.float32, tf.bfloat16):
         with tf.Graph().as_default() as graph, tf.Session() as session:

@@ -112,7 +112,7 @@ def table_after(optimizer_name, gradient, use_resource=True, steps=3):
     with tf.Graph().as_default():
         start = np.linspace(-1, 1, 10, dtype=np.float32).reshape(5, 2)
         table = tf.get_variable("table", initializer=start, use_resource=use_resource)
-        optimizer = optimization.create_optimizer(optimizer_name, 0.1)
+        optimizer = optimization.make_optimizer(optimizer_name, 0.1)
         update = optimizer.apply_gradients([(gradient(), table)])
         with initialized_session() as session:
             for _ in range(steps):
@@ -202,7 +202,7 @@ def test_layer_norm_and_bias_do_not_decay():
     with tf.Graph().as_default():
         for name in ("dense/kernel", "dense/bias", "LayerNorm/gamma", "layer_norm/beta"):
             tf.get_variable(name, initializer=[2.0])
-        optimizer = optimization.AdamWeightDecayOptimizer(0.1, weight_decay_rate=0.5)
+        optimizer = optimization.make_optimizer("adamw", 0.1, weight_decay=0.5)
         still = [(tf.zeros([1]), variable) for variable in tf.trainable_variables()]
         update = optimizer.apply_gradients(still)
         with initialized_session() as session:

@@ -285,7 +285,7 @@ class Spelled(object):
 
 
 def test_a_number_within_a_word_gets_a_space_before_it_as_in_googles_code(spm, monkeypatch):
-    monkeypatch.setattr(spm, "_model", Spelled({
+    monkeypatch.setattr(spm, "model", Spelled({
         "a2,x 19,70,": ["▁a", "2,", "x", "▁19,", "70,"], "2": ["▁", "2"], "19": ["▁19"],
         "70": ["▁7", "0"]}))
     spm._cached_split.cache_clear()
@@ -320,7 +320,7 @@ def test_sentencepiece_equals_googles_code(tmp_path):
     lines = list(english_lines(1000))
     path.write_bytes(create_vocab.train_sentencepiece(map(slow_clean, lines), 300, 1.0))
     tokenizer = tokenization.SentencePieceTokenizer(str(path))
-    encode = functools.partial(tokenizer._model.encode, out_type=str)
+    encode = functools.partial(tokenizer.model.encode, out_type=str)
     split = within = 0
     for text in lines:
         expected = []
@@ -332,7 +332,7 @@ def test_sentencepiece_equals_googles_code(tmp_path):
             else:
                 expected.append(piece)
         assert tokenizer.tokenize(text) == expected
-        assert tokenizer.encode(text) == [tokenizer._model.piece_to_id(piece) for piece in expected]
+        assert tokenizer.encode(text) == [tokenizer.model.piece_to_id(piece) for piece in expected]
         check_offsets(tokenizer, text)
     assert min(split, within) > 300
 

@@ -22,7 +22,7 @@ PRETRAINING = {"do_train": True, "num_warmup_steps": 0, "learning_rate": 0.01, "
 
 
 def config(**changes):
-    return modeling.AlbertConfig(**dict(CONFIG, **changes))
+    return modeling.AlbertConfig.from_dict(dict(CONFIG, **changes))
 
 
 def write_config(path, **changes):
