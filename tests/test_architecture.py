@@ -33,10 +33,10 @@ FLAG_MODULES = COMMANDS | {"util/commands.py", "util/platforms.py"}
 LAZY = {"util/files.py", "pretraining/beam.py"}
 
 # Tests of something else than one module's contract.
-SUBJECTS = {"architecture", "changes", "commands", "recompute", "resume", "scripts", "tasks",
-            "training_graph"}
+SUBJECTS = {"architecture", "changes", "commands", "families", "recompute", "resume", "scripts",
+            "tasks", "training_graph"}
 # Tested through the rows of tasks/datasets.py.
-THROUGH_OTHERS = {"tasks/submissions.py", "tasks/targets.py"}
+THROUGH_OTHERS = {"tasks/submissions.py"}
 
 
 def package_files():

@@ -118,9 +118,9 @@ def test_users_mistake_is_one_sentence_and_status_1(run_command):
 def test_flag_out_of_range_and_unexpected_argument(run_command):
     status, output = run_command("run_classifier.py", train_batch_size=0)
     assert status == 1 and "--train_batch_size=0" in output and "Traceback" not in output
-    status, output = run_command("run_classifier.py", "--do_train", "true")
+    status, output = run_command("run_classifier.py", "--do_train", "true", "x")
     assert status == 1 and "Traceback" not in output
-    assert "error: unexpected argument 'true'; flags are written --name=value" in output
+    assert "error: unexpected argument 'x'; flags are written --name=value" in output
 
 
 def test_errors_in_words():
