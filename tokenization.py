@@ -68,6 +68,7 @@ class Tokenizer:
     """
 
     special_tokens = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    rules = ""  # changes when the same vocabulary gives other ids than it did
 
     def __init__(self, path, do_lower_case, content, tokens):
         self.path = path
