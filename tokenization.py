@@ -82,7 +82,7 @@ class Tokenizer:
                             % (path, " ".join(missing), len(tokens), " ".join(self.special_tokens)))
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             self.vocab[token] for token in self.special_tokens)
-        options = "%s %s" % (type(self).__name__, self.do_lower_case)
+        options = "%s %s%s" % (type(self).__name__, self.do_lower_case, self.rules)
         self.fingerprint = hashlib.sha256(content + options.encode("utf-8")).hexdigest()
 
     def __reduce__(self):
@@ -424,6 +424,7 @@ class SentencePieceTokenizer(Tokenizer):
     """
 
     special_tokens = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
+    rules = " 2"  # `` and '' stay, and a number within a word gets a "▁"
 
     def __init__(self, spm_model_file, do_lower_case=True):
         content = _read(spm_model_file, "spm_model_file")
