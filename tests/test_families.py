@@ -200,10 +200,10 @@ def copied_code(tmp_path, here, family, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(sources, "path_of", lambda module: os.path.relpath(module.__file__, ROOT))
         patched.setattr(sources, "ROOT", str(tmp_path / "code"))
-        sources.imports.cache_clear()
+        sources.imported_names.cache_clear()
         yield (lambda: featurizing.code_version(task, tokenizer),
                [tmp_path / "code" / path for path in files])
-    sources.imports.cache_clear()
+    sources.imported_names.cache_clear()
 
 
 def test_any_change_of_that_code_changes_its_version(copied_code):

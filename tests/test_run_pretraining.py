@@ -359,7 +359,7 @@ def test_restore_slots_of_a_checkpoint_without_them(here, trained):
                 tf.get_variable(name, initializer=value)
         session.run(tf.global_variables_initializer())
         tf.train.Saver().save(session, str(here / "bare.ckpt"))
-    with pytest.raises(UserError, match="bare.ckpt holds no .*/adam_m, as brightmart's .*; leave "
+    with pytest.raises(UserError, match="bare.ckpt holds no .*/adam_m, as released .*; leave "
                        "--restore_slots out to begin with moments of 0"):
         run(here, init_checkpoint=here / "bare.ckpt", restore_slots=True)
 

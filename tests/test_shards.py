@@ -505,7 +505,11 @@ def real(real_once):
 @needs_proc
 @pytest.mark.slow
 def test_killed_at_random_times(real):
-    """Four kills; after every second the command is left alone and ends."""
+    """Four kills; after every second the command is left alone and ends.
+
+    The first of two comes late enough that there is something to reuse, the second early enough
+    that the command, which has less to do then, is still at work.
+    """
     run, uninterrupted, seconds = real
     rng = random.Random(20)
     kills = reused = ended = 0
@@ -513,7 +517,8 @@ def test_killed_at_random_times(real):
         before = run.complete_runs()
         process = run.start()
         try:
-            process.communicate(timeout=rng.uniform(0.1, 1.0) * seconds)
+            process.communicate(
+                timeout=seconds * (rng.uniform(0.1, 0.5) if kills % 2 else rng.uniform(0.5, 1.0)))
         except subprocess.TimeoutExpired:
             run.kill(process)
             kills += 1
