@@ -1,9 +1,11 @@
 """Processes that tests start, watch and kill."""
 
+import contextlib
 import multiprocessing
 import os
 import runpy
 import sys
+import threading
 import time
 
 import pytest
@@ -29,12 +31,14 @@ def start(script, flags, log, **environment):
     Returns:
       multiprocessing.Process.
     """
-    process = _FORKS.Process(target=_run, args=(script, flags, str(log), environment), daemon=True)
+    process = _FORKS.Process(
+        target=_run, args=(os.getpid(), script, flags, str(log), environment), daemon=True)
     process.start()
     return process
 
 
-def _run(script, flags, log, environment):
+def _run(tests_pid, script, flags, log, environment):
+    threading.Thread(target=_end_with, args=(tests_pid,), daemon=True).start()
     os.chdir(ROOT)
     os.environ.update(environment)
     with open(log, "ab") as stream:
@@ -46,6 +50,15 @@ def _run(script, flags, log, environment):
     except SystemExit as end:
         if end.code is not None:  # which is status 1 to Python 3.7's multiprocessing
             raise
+
+
+def _end_with(pid):
+    """Ends this process when there is no process `pid` any more, however that ended."""
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, 0)
+            time.sleep(1)
+    os._exit(1)
 
 
 def command(script, flags):
