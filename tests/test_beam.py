@@ -152,6 +152,7 @@ def test_many_chunks_and_buckets_change_nothing(tmp_path, sample_vocab, inputs, 
     assert max(sizes) < 3 * 20000
 
 
+@pytest.mark.slow
 @needs_beam
 def test_neighbours_are_of_one_document_by_chance_alone(tmp_path, sample_vocab):
     tokenizer = tokenization.load_tokenizer(sample_vocab)
@@ -170,6 +171,7 @@ def test_neighbours_are_of_one_document_by_chance_alone(tmp_path, sample_vocab):
     assert abs(neighbours - chance) < 3 * chance ** 0.5
 
 
+@pytest.mark.slow
 @needs_beam
 def test_remote_files(tmp_path, sample_vocab):
     if not hasattr(tf.io.gfile, "makedirs") or tf.__version__.startswith("1."):

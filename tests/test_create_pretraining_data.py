@@ -261,6 +261,7 @@ def test_globs_and_comma_lists(tmp_path, sample_vocab):
     assert (make(tmp_path, sample_vocab) / "a.tfrecord").read_bytes() == several
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2, 64, 999])
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_shards_are_the_single_file_cut(tmp_path, sample_vocab, reference, number, num_workers):

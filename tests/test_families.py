@@ -118,6 +118,7 @@ def flags_of(here, family, **changes):
     return tiny.parse(family.command.define_flags, **dict(values, **dict(family.flags, **changes)))
 
 
+@pytest.mark.slow
 def test_a_run_reads_every_file_once(here, family, opened):
     family.command.main(flags_of(here, family, do_train=True, do_eval=True, do_predict=True))
     assert len(opened) == 3 and set(opened.values()) == {1}, opened

@@ -312,6 +312,7 @@ def test_loss_of_a_label_whose_probability_rounds_to_zero():
                                rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [{}, {"num_hidden_groups": 1}])
 def test_bfloat16_is_close_and_leaves_the_variables_float32(layout):
     config = modeling.AlbertConfig.from_dict(dict(SMALL, initializer_range=0.3, **layout))

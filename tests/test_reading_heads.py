@@ -247,6 +247,7 @@ def test_the_threshold_itself_is_no_answer():
     assert google.highest_odds(0.25) > np.float32(0.25) - np.float32(2e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold, labelled, expected", [
     (None, True, "best"), (None, False, 0.0), (-0.5, True, -0.5)])
 def test_threshold_of_the_answers(golden, features, threshold, labelled, expected):
@@ -261,6 +262,7 @@ def test_threshold_of_the_answers(golden, features, threshold, labelled, expecte
     assert answers.threshold == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_more_candidates_than_tokens(golden, features):
     """Short batches are filled up; what is added is no candidate."""
     task = golden.task(start_n_top=20, end_n_top=18)

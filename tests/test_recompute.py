@@ -97,6 +97,7 @@ def assert_equal(found, floor=0.0):
             1e-5 * np.abs(expected).max(), floor))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compute, variant", [(plain, variant) for variant in sorted(VARIANTS)]
                          + [(in_parts, "google")])
 def test_same_loss_and_gradients(compute, variant):

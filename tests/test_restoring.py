@@ -188,6 +188,7 @@ def test_detect_layout(names, layout):
     assert restoring.detect_layout(names) == layout
 
 
+@pytest.mark.slow
 def test_groups_start_as_group_0_where_asked(tmp_path):
     """Google's --init_from_group0: two groups from a checkpoint of one."""
     one, two = (tiny.config(num_hidden_groups=number, num_hidden_layers=2) for number in (1, 2))

@@ -430,6 +430,7 @@ def test_learns(learned):
     assert scores["majority_accuracy"] < 0.5
 
 
+@pytest.mark.slow
 def test_predicts_what_it_has_learnt(learned):
     lines = json_lines(learned / "out" / "test_predictions.json")
     assert [line["text"] for line in lines] == ["".join(tokens) for tokens, _ in sentences(40, 2)]
