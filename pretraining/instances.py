@@ -25,7 +25,7 @@ class Settings(typing.NamedTuple):
     short_seq_prob: float         # share of documents cut to a random shorter length
     dupe_factor: int              # how often a document is used, each time with other masks
     ngram: int                    # longest span in whole words, p(n) ~ 1/n
-    whole_words: bool             # False: every token is a word of its own
+    whole_words: bool             # False: every token is masked by itself
     brightmart_labels: bool       # labels of later characters of a word are the ids of `##字`
     store_word_starts: bool       # nothing is masked: dynamic_masking.py does it while training
     random_seed: int
@@ -161,13 +161,13 @@ def make_instance(document, first, second, settings, vocabulary, rng):
     tokens[1:middle] = document.ids[first[0]:first[1]]
     tokens[middle + 1:-1] = document.ids[second[0]:second[1]]
     segments = np.arange(len(tokens)) > middle
-    starts = np.ones(len(tokens), bool)  # [CLS] and [SEP] each count as a word
-    if settings.whole_words:
-        starts[2:middle] = document.starts[first[0] + 1:first[1]]
-        starts[middle + 2:-1] = document.starts[second[0] + 1:second[1]]
+    word_starts = np.ones(len(tokens), bool)  # [CLS] and [SEP] each count as a word
+    word_starts[2:middle] = document.starts[first[0] + 1:first[1]]
+    word_starts[middle + 2:-1] = document.starts[second[0] + 1:second[1]]
     labels = tokens.copy()
     if settings.brightmart_labels:
-        labels[~starts] = vocabulary.continuation_ids[tokens[~starts]]
+        labels[~word_starts] = vocabulary.continuation_ids[tokens[~word_starts]]
+    starts = word_starts if settings.whole_words else np.ones(len(tokens), bool)
     if settings.store_word_starts:
         return Instance(tokens, segments, starts, _NO_POSITIONS, labels, int(is_swapped), [])
     positions, span_lengths = masking.choose_positions(

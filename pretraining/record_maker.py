@@ -53,7 +53,8 @@ class RecordMaker:
         self.text, self.settings = text, settings
         self.tokenizer = tokenization.load_tokenizer(
             text.vocab_file, text.spm_model_file, text.do_lower_case)
-        has_segmenter = settings.whole_words and not text.non_chinese and not text.spm_model_file
+        needs_words = settings.whole_words or settings.brightmart_labels
+        has_segmenter = needs_words and not text.non_chinese and not text.spm_model_file
         self.engine = text.segmenter if has_segmenter else None
         self._boundaries = self.engine and segmentation.load(self.engine)
         self._vocabulary = instances.Vocabulary(self.tokenizer)

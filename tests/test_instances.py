@@ -420,6 +420,26 @@ def test_brightmart_labels_of_a_known_word(tokenizer, vocabulary, jieba_boundari
     assert seen == later | {"中", "[UNK]", "长"}
 
 
+def test_brightmart_labels_of_single_tokens(encoded, tokenizer, vocabulary):
+    """Masks of single tokens are labelled by words too, as often as the text has such tokens."""
+    plain = make(encoded, vocabulary, dupe_factor=2, whole_words=False)
+    marked = make(encoded, vocabulary, dupe_factor=2, whole_words=False, brightmart_labels=True)
+    changed = total = 0
+    for one, other in zip(plain, marked):
+        np.testing.assert_array_equal(one.tokens, other.tokens)
+        np.testing.assert_array_equal(one.positions, other.positions)
+        total += len(one.labels)
+        for before, after in zip(one.labels, other.labels):
+            if before != after:
+                changed += 1
+                assert tokenizer.tokens[after] == "##" + tokenizer.tokens[before]
+    text = np.concatenate([document.ids for document in encoded])
+    later = ~np.concatenate([document.starts for document in encoded])
+    expected = np.mean(later & (vocabulary.continuation_ids[text] != text))
+    assert expected > 0.1
+    assert changed / total == pytest.approx(expected, abs=0.02)
+
+
 # ---- determinism and features ----
 
 def as_bytes(made):
