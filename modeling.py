@@ -127,6 +127,13 @@ class AlbertConfig(object):
             raise UserError("%s: expected a JSON object, found %s" % (path, type(values).__name__))
         return cls.from_dict(values, path)
 
+    def check_length(self, max_seq_length):
+        """Raises a UserError if the model has fewer positions than --max_seq_length."""
+        if max_seq_length > self.max_position_embeddings:
+            raise UserError("--max_seq_length=%d is larger than the config's "
+                            "max_position_embeddings %d"
+                            % (max_seq_length, self.max_position_embeddings))
+
     def to_dict(self):
         """The config as a dict; `from_dict` makes an equal config of it."""
         return {key: getattr(self, key) for key in CONFIG_KEYS}

@@ -187,9 +187,7 @@ def main(flags):
     command_line.check_flags(flags, train_paths + eval_paths)
     run = command_line.run_settings(flags)
     config = modeling.AlbertConfig.from_json_file(flags.bert_config_file)
-    if flags.max_seq_length > config.max_position_embeddings:
-        raise UserError("--max_seq_length=%d is larger than the config's max_position_embeddings "
-                        "%d" % (flags.max_seq_length, config.max_position_embeddings))
+    config.check_length(flags.max_seq_length)
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
     inputs.check_pretraining_files(train_paths + eval_paths, *lengths, config.vocab_size)
     training, evaluation = training_data(flags, train_paths, run), evaluation_data(

@@ -200,8 +200,8 @@ class Split(object):
             return tf.data.TFRecordDataset(self.path).shuffle(self.num_windows, seed=seed + epoch)
 
         def input_fn(params, input_context=None):
-            windows = input_pipeline.endless(one_epoch, self.num_windows,
-                                      first_pool * num_batches * batch_size)
+            windows = input_pipeline.endless(
+                one_epoch, self.num_windows, first_pool * num_batches * batch_size)
             windows = windows.map(parser(self._features), num_parallel_calls=2)
             if self._settings.full_length:
                 batches = self._full_batches(windows, batch_size, drop_remainder=True)

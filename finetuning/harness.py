@@ -223,9 +223,7 @@ def load(inputs):
                         "was trained with" % (
                             inputs.spm_model_file or inputs.vocab_file, tokenizer.vocab_size,
                             inputs.config_file, config.vocab_size))
-    if inputs.max_seq_length > config.max_position_embeddings:
-        raise UserError("--max_seq_length=%d is larger than the config's max_position_embeddings "
-                        "%d" % (inputs.max_seq_length, config.max_position_embeddings))
+    config.check_length(inputs.max_seq_length)
     return config, tokenizer
 
 

@@ -68,6 +68,18 @@ def pack(first, second, tokenizer, max_seq_length):
             "lengths": np.array([len(ids)], np.int32)}
 
 
+def known(examples, field, name, plural):
+    """The values of a field that evaluation needs, or a UserError where an example has none.
+
+    `name` and `plural` are what the error calls them: "no answer; answers are needed to evaluate".
+    """
+    for example in examples:
+        if getattr(example, field) is None:
+            raise UserError("%s: no %s; %s are needed to evaluate" % (
+                example.location, name, plural))
+    return [getattr(example, field) for example in examples]
+
+
 def output_layer(hidden, size, config, dropout_rate, scope="", transposed=False):
     """A dense layer on what the encoder gives, [..., H] -> [..., O], with dropout before it.
 

@@ -109,20 +109,15 @@ class Choice(base.Task):
         return loss, {"probabilities": tf.nn.softmax(logits)}
 
     def score(self, examples, predictions):
-        for example in examples:
-            if example.label is None:
-                raise UserError("%s: no answer; answers are needed to evaluate"
-                                % example.location)
+        labels = base.known(examples, "label", "answer", "answers")
         probabilities = list(_of_choices(examples, predictions))
-        is_right = np.array([row.argmax() == example.label
-                             for example, row in zip(examples, probabilities)])
+        is_right = np.array([row.argmax() == label for label, row in zip(labels, probabilities)])
         scores = {
             "accuracy": float(is_right.mean()),
             "chance_accuracy": float(np.mean([1.0 / len(row) for row in probabilities])),
-            "majority_accuracy": float(
-                np.bincount([example.label for example in examples]).max() / len(examples)),
-            "loss": float(-np.mean([np.log(max(row[example.label], 1e-30))
-                                    for example, row in zip(examples, probabilities)]))}
+            "majority_accuracy": float(np.bincount(labels).max() / len(labels)),
+            "loss": float(-np.mean([np.log(max(row[label], 1e-30))
+                                    for label, row in zip(labels, probabilities)]))}
         groups = np.array([example.group or "" for example in examples])
         for group in sorted(set(groups) - {""}):
             scores["accuracy_%s" % group] = float(is_right[groups == group].mean())

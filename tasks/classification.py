@@ -209,11 +209,7 @@ class Classification(base.Task):
 
 def _known_labels(examples):
     """The labels of examples, or a UserError where one has none."""
-    labels = [example.label for example in examples]
-    if None in labels:
-        raise UserError("%s: no label; labels are needed to evaluate"
-                        % examples[labels.index(None)].location)
-    return labels
+    return base.known(examples, "label", "label", "labels")
 
 
 def _labels_of_file(path):

@@ -256,12 +256,9 @@ class Reading(base.Task):
 
 def _golds(examples):
     """{id: list of gold texts}; a UserError where they are unknown."""
-    golds = collections.OrderedDict()
-    for example in examples:
-        if example.label is None:
-            raise UserError("%s: no answer; answers are needed to evaluate" % example.location)
-        golds[example.id] = list(example.label.texts)
-    return golds
+    labels = base.known(examples, "label", "answer", "answers")
+    return collections.OrderedDict(
+        (example.id, list(label.texts)) for example, label in zip(examples, labels))
 
 
 def _answer_tokens(label, starts, ends):

@@ -199,10 +199,7 @@ class Tagging(base.Task):
     def _tags_of(self, examples, entities, scheme):
         """The tags of every example's units; entities are the predicted ones, or None: the gold."""
         if entities is None:
-            for example in examples:
-                if example.entities is None:
-                    raise UserError("%s: no tags; tags are needed to evaluate" % example.location)
-            entities = [example.entities for example in examples]
+            entities = base.known(examples, "entities", "tags", "tags")
         return [tag_schemes.encode(of_example, len(example.ends), scheme)
                 for example, of_example in zip(examples, entities)]
 

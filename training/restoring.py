@@ -147,8 +147,7 @@ def plan_restore(checkpoint, variables, config, allow_partial=False, from_group0
     rows = []
     for variable in variables:
         name = variable.name.split(":")[0]
-        source = variable_names.source(name, shapes) or (
-            variable_names.source(name, shapes, from_group0))
+        source = variable_names.source(name, shapes, from_group0)
         row = _variable_row(prefix, name, variable.shape.as_list(), source, shapes, allow_partial)
         if row.status == "loaded":
             checkpoints.read_tensor(reader, prefix, source)

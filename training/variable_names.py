@@ -26,14 +26,15 @@ def source(name, names, from_group0=False):
     Args:
       name: of the variable in the graph.
       names: those in the checkpoint.
-      from_group0: every group of layers takes the weights of group 0 (Google's
+      from_group0: groups of layers that the checkpoint lacks take the weights of group 0 (Google's
         --init_from_group0).
     """
-    if from_group0:
-        name = _GROUP.sub("/group_0/", name)
     suffix = next(filter(name.endswith, SLOT_SUFFIXES), "")
     variable = name[:len(name) - len(suffix)]
-    for alias in (variable, _HEAD_ALIASES.get(variable)):
+    aliases = [variable, _HEAD_ALIASES.get(variable)]
+    if from_group0:
+        aliases.append(_GROUP.sub("/group_0/", variable))
+    for alias in aliases:
         for ending in (suffix, _SLOT_ALIASES.get(suffix)):
             if alias is not None and ending is not None and alias + ending in names:
                 return alias + ending

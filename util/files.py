@@ -267,6 +267,8 @@ def read_lines(path, on_bad_line=None, or_else="", max_bytes=None, on_bytes=None
             yield number, text.rstrip("\r\n")
         if on_bytes:
             on_bytes(raw.tell() - reported)
+
+
 def _raw_lines(stream, max_bytes):
     """Yields (line number, bytes); a long line in several pieces with the same number."""
     limit = max_bytes or -1
