@@ -4,8 +4,6 @@ Inputs are int32 [B, S] "input_ids", "input_mask" and "segment_ids", of any batc
 outputs are what the task's head predicts, e.g. "probabilities".
 """
 
-import math
-
 from util import console
 from util.errors import UserError
 
@@ -14,15 +12,19 @@ import tensorflow.compat.v1 as tf
 INPUTS = ("input_ids", "input_mask", "segment_ids")
 
 
-def check(task, export):
-    """Refuses a task whose head needs more than the tokens.
+def check(task, export, do_eval):
+    """Refuses a task whose head needs more than the tokens, and a threshold without a score.
 
     Args:
       export: settings.Export.
+      do_eval: whether the dev file is scored.
     """
     if export.directory and not task.pooled_only:
         raise UserError("--export_dir: the predictions of this task need its texts beside the "
                         "tokens; use --do_predict")
+    if export.directory and export.has_threshold and not do_eval:
+        raise UserError("--threshold_to_export=%g without a score; add --do_eval"
+                        % export.threshold)
 
 
 def export_model(task, estimator, checkpoint, export, scores):
@@ -35,14 +37,10 @@ def export_model(task, estimator, checkpoint, export, scores):
     """
     if checkpoint is None:
         raise UserError("--export_dir needs a checkpoint in --output_dir; train first (--do_train)")
-    if not math.isnan(export.threshold):
-        if scores is None:
-            raise UserError("--threshold_to_export=%g without a score; add --do_eval"
-                            % export.threshold)
-        if scores[task.metric] < export.threshold:
-            console.say("not exported: %s %.4f is below --threshold_to_export=%g", task.metric,
-                        scores[task.metric], export.threshold)
-            return
+    if export.has_threshold and scores[task.metric] < export.threshold:
+        console.say("not exported: %s %.4f is below --threshold_to_export=%g", task.metric,
+                    scores[task.metric], export.threshold)
+        return
     path = estimator.export_saved_model(
         export.directory, lambda: serving_input_fn(task), checkpoint_path=checkpoint)
     console.say("exported %s to %s", checkpoint, path.decode())

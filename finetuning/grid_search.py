@@ -43,7 +43,7 @@ def run(train_once, task, settings):
                 best.directory)
     if settings.do_predict or settings.vectors.level or settings.export.directory:
         train_once(task, settings.at(best.learning_rate, best.seed, best.directory)._replace(
-            do_train=False, do_eval=False))
+            do_train=False, do_eval=settings.export.has_threshold))
 
 
 def table(runs, metric):

@@ -261,7 +261,7 @@ def run_once(task, settings):
     """Trains, evaluates, predicts and exports as set; returns the dev scores, or None."""
     config, tokenizer = load(settings.inputs)
     feature_export.check(task, settings.vectors, config.num_hidden_layers)
-    export.check(task, settings.export)
+    export.check(task, settings.export, settings.do_eval)
     settings = with_source(settings)
     splits = read_splits(task, config, tokenizer, settings)
     if settings.do_train:

@@ -4,6 +4,7 @@
     settings.at(learning_rate=3e-5, seed=2, output_dir="output/other")
 """
 
+import math
 import typing
 
 from training.settings import Run, Schedule
@@ -41,6 +42,11 @@ class Export(typing.NamedTuple):
 
     directory: typing.Optional[str] = None
     threshold: float = float("nan")              # of the task's metric; nan: none
+
+    @property
+    def has_threshold(self):
+        """Whether the model is written only if its score on the dev file is high enough."""
+        return not math.isnan(self.threshold)
 
 
 class Settings(typing.NamedTuple):

@@ -61,4 +61,19 @@ def test_refused(here, changes, message):
 
 def test_a_task_that_needs_its_texts():
     with pytest.raises(UserError, match="need its texts beside the tokens"):
-        export.check(types.SimpleNamespace(pooled_only=False), Export("out"))
+        export.check(types.SimpleNamespace(pooled_only=False), Export("out"), do_eval=False)
+
+
+@pytest.mark.parametrize("threshold, is_exported", [(0.0, True), (1.1, False)])
+def test_the_best_run_of_a_grid_is_measured_by_the_threshold(here, threshold, is_exported):
+    directory = here / ("of_grid_%s" % is_exported)
+    run(here, do_train=True, do_eval=True, train_step=2, seeds="1,2", output="grid",
+        export_dir=directory, threshold_to_export=threshold)
+    assert directory.exists() == is_exported
+
+
+def test_a_threshold_without_a_score_is_refused_before_training(here):
+    with pytest.raises(UserError, match="--threshold_to_export=0.5 without a score; add --do_eval"):
+        run(here, do_train=True, train_step=2, output="unscored", export_dir=here / "refused",
+            threshold_to_export=0.5)
+    assert not (here / "unscored").exists()
