@@ -1,41 +1,87 @@
 # Sourced by the other scripts: finds a supported Python and makes an environment of pinned versions.
-#   python=$(find_python 3.11 3.10 3.9) && make_environment .venv "$python" requirements.txt
+#   python=$(find_or_fetch_python $SUPPORTED) && make_environment .venv "$python" requirements.txt
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-# Prints the path of the first Python of the given versions that starts.
+# Newest first: TensorFlow 2.21 on 3.13 and 3.12, 2.15.1 down to 3.9, 1.15.5 on 3.7.
+SUPPORTED="3.13 3.12 3.11 3.10 3.9 3.7"
+
+# Prints the path of the first Python of the given versions that can make environments; with $PYTHON
+# set, of that one if it has one of the versions.
 find_python() {
-  local version candidate roots="${PYENV_ROOT:-$HOME/.pyenv}/versions"
+  local version candidate candidates roots="${PYENV_ROOT:-$HOME/.pyenv}/versions"
   for version in "$@"; do
-    for candidate in "python$version" "$roots/$version" "$roots/$version".*; do
+    candidates=("python$version" "$roots/$version" "$roots/$version".*)
+    [ -n "${PYTHON-}" ] && candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
       [ -d "$candidate" ] && candidate="$candidate/bin/python"
-      "$candidate" -c "import sys; assert '%d.%d' % sys.version_info[:2] == '$version'" \
-        2>/dev/null && { command -v "$candidate"; return 0; }
+      "$candidate" -c "import ensurepip, sys, venv
+assert '%d.%d' % sys.version_info[:2] == '$version'" 2>/dev/null &&
+        { command -v "$candidate"; return 0; }
     done
-    command -v uv >/dev/null && uv python find "$version" 2>/dev/null && return 0
+    [ -z "${PYTHON-}" ] && command -v uv >/dev/null && uv python find "$version" 2>/dev/null &&
+      return 0
   done
   return 1
 }
 
-# make_environment DIR PYTHON REQUIREMENTS: does nothing if DIR already has exactly these versions.
-make_environment() {
-  local directory=$1 python=$2 requirements=$3 stamp
-  stamp="$(cat requirements*.txt | cksum) $requirements"
-  [ "$(cat "$directory/stamp" 2>/dev/null)" = "$stamp" ] && return 0
-  echo "making $directory with $("$python" --version) and $requirements" >&2
-  if ! "$python" -m venv --clear "$directory"; then
-    echo "error: $python cannot make environments; install its venv package (python3-venv)" >&2
+# As find_python; where none is found but uv is there, uv fetches the first version. Else it says
+# what to install.
+find_or_fetch_python() {
+  local versions="$*"
+  find_python "$@" && return 0
+  if [ -n "${PYTHON-}" ]; then
+    echo "error: PYTHON=$PYTHON is none of Python ${versions// /, } that can make environments" >&2
     return 1
   fi
-  "$directory/bin/python" -m pip install --quiet --upgrade "pip<25" "setuptools<70" wheel &&
-    "$directory/bin/python" -m pip install --quiet -r "$requirements" &&
-    echo "$stamp" > "$directory/stamp" && return 0
-  echo "error: installing $requirements failed; check the network and start again" >&2
+  if command -v uv >/dev/null; then
+    echo "no Python ${versions// /, } found; uv fetches Python $1" >&2
+    uv python install --quiet "$1" >&2 && uv python find "$1" && return 0
+  fi
+  cat >&2 <<END
+error: no Python ${versions// /, } found; install one, then start again:
+  Debian, Ubuntu   sudo apt-get install python3 python3-venv   (if its version is one of these)
+  macOS            brew install python@3.13
+  conda            conda create -y -n albert python=3.13 && conda activate albert
+  any system       pip install uv   (uv then fetches a Python by itself)
+END
   return 1
 }
 
-no_python() {
-  echo "error: no Python $* found; install one (apt-get install python3.11 python3.11-venv, pyenv" \
-    "install 3.11, or uv python install 3.11)" >&2
-  exit 1
+# The requirements with the build of TensorFlow that fits this machine: without a GPU's half of it
+# where there is no NVIDIA GPU, with CUDA where there is one.
+fitting_requirements() {
+  local build=tensorflow
+  if nvidia-smi -L >/dev/null 2>&1; then
+    build='tensorflow[and-cuda]'
+  elif [ "$(uname -sm)" = "Linux x86_64" ]; then
+    build=tensorflow-cpu
+  fi
+  sed "s/^tensorflow==2/$build==2/" "$1"
+}
+
+# make_environment DIR PYTHON REQUIREMENTS: does nothing if DIR already has exactly these versions.
+make_environment() {
+  local directory=$1 python=$2 requirements=$3 file fitting stamp
+  fitting=$(mktemp -d)
+  for file in requirements*.txt; do
+    fitting_requirements "$file" > "$fitting/$file"
+  done
+  stamp="$("$python" --version) $(cat "$fitting"/* | cksum) $requirements"
+  if [ "$(cat "$directory/stamp" 2>/dev/null)" = "$stamp" ]; then
+    rm -r "$fitting"
+    return 0
+  fi
+  echo "making $directory with $("$python" --version) and $requirements" >&2
+  if ! "$python" -m venv --clear "$directory"; then
+    echo "error: $python cannot make environments; install its venv package (python3-venv)" >&2
+    rm -r "$fitting"
+    return 1
+  fi
+  "$directory/bin/python" -m pip install --quiet --upgrade "pip<25" "setuptools<70" wheel &&
+    "$directory/bin/python" -m pip install --quiet -r "$fitting/$requirements" &&
+    echo "$stamp" > "$directory/stamp" && rm -r "$fitting" && return 0
+  rm -r "$fitting"
+  echo "error: installing $requirements failed; check the network and start again" >&2
+  return 1
 }

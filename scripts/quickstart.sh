@@ -4,7 +4,7 @@
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 
-python=$(find_python 3.11 3.10 3.9 3.7) || no_python "3.11, 3.10, 3.9 or 3.7"
+python=$(find_or_fetch_python $SUPPORTED)
 make_environment .venv "$python" requirements.txt
 python=.venv/bin/python
 output=${OUTPUT:-output/quickstart}

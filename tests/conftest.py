@@ -6,16 +6,15 @@ import re
 import subprocess
 import sys
 
-from util import sources
-
 # TensorFlow 1.15's XLA trades 1e-4 of accuracy for speed on CPUs unless told not to. Code that is
 # optimized less takes a third less time to compile.
 os.environ["XLA_FLAGS"] = ("--xla_cpu_enable_fast_math=false --xla_backend_optimization_level=1"
                            " --xla_llvm_disable_expensive_passes=true")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from util import platforms, sources  # noqa: E402, F401 - reads the environment above
 
 import pytest  # noqa: E402
-import tensorflow.compat.v1 as tf  # noqa: E402 - reads the environment above
+import tensorflow.compat.v1 as tf  # noqa: E402
 from tensorflow.python.training import training_util  # noqa: E402
 
 from training import (
@@ -25,7 +24,6 @@ from training import (
 
 tf.disable_v2_behavior()
 tf.enable_resource_variables()
-tf.logging.set_verbosity(tf.logging.ERROR)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

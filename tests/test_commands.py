@@ -30,7 +30,12 @@ def exit_message(main, *arguments):
     ((3, 11), "2.16.1", "TensorFlow 2.16.1 is not supported on Python 3.11"),
     ((3, 10), "2.150.1", "TensorFlow 2.150.1 is not supported on Python 3.10"),
     ((3, 8), "2.15.1", "Python 3.8 is not supported"),
-    ((3, 12), "2.16.1", "Python 3.12 is not supported"),
+    ((3, 10), "2.21.0", None),
+    ((3, 13, 1), "2.21.0", None),
+    ((3, 9), "2.21.0", "TensorFlow 2.21.0 is not supported on Python 3.9"),
+    ((3, 12), "2.15.1", "TensorFlow 2.15.1 is not supported on Python 3.12"),
+    ((3, 13), "2.22.0", "TensorFlow 2.22.0 is not supported on Python 3.13"),
+    ((3, 14), None, "Python 3.14 is not supported yet (no TensorFlow has wheels for it)"),
     ((2, 7), "1.15.5", "Python 2.7 is not supported"),
 ])
 def test_supported_pairs(python, tensorflow, problem):
@@ -64,7 +69,7 @@ def test_wrong_tensorflow_is_one_sentence(fake_tensorflow, run_command, script, 
     status, output = run_command(script, popen=fake_tensorflow(package))
     assert status == 1
     assert output.startswith("error: " + problem)
-    assert "Python 3.9-3.11 with TensorFlow 2.15.1, or Python 3.7 with TensorFlow 1.15.5" in output
+    assert commands.PLATFORMS in output
     assert "Traceback" not in output and output.count("\n") == 1
 
 

@@ -4,8 +4,10 @@ Beside the commands only this module and finetuning/command_line.py see flags; o
 takes settings.
 """
 
+from util import platforms
 from util.errors import UserError
 
+import tensorflow.compat.v1 as tf
 from absl import flags as absl_flags
 
 from training import clusters, estimators
@@ -116,6 +118,10 @@ def check_flags(flags, input_paths):
 
 
 def _check_tpu_flags(flags, input_paths):
+    if not platforms.has_estimator():
+        raise UserError("--use_tpu with TensorFlow %s: it has lost what TPUEstimator needs of it "
+                        "on a TPU, and TPU machines do not run it (tensorflow#82208, #90807); use "
+                        "TensorFlow 2.15.1 on Python 3.9-3.11" % tf.__version__)
     for path in [flags.output_dir] + list(input_paths):
         if not path.startswith("gs://"):
             raise UserError("%s: a TPU reads and writes gs:// paths only; copy it to a bucket"

@@ -21,7 +21,10 @@ import sys
 
 from util.errors import UserError
 
-PLATFORMS = "Python 3.9-3.11 with TensorFlow 2.15.1, or Python 3.7 with TensorFlow 1.15.5"
+# {release of TensorFlow: the minor versions of the Python 3 that it has wheels for}.
+SUPPORTED = {"2.21": (10, 11, 12, 13), "2.15": (9, 10, 11), "1.15": (7,)}
+PLATFORMS = ("Python 3.10-3.13 with TensorFlow 2.21.0, Python 3.9-3.11 with TensorFlow 2.15.1, or "
+             "Python 3.7 with TensorFlow 1.15.5")
 
 
 def platform_problem(python, tensorflow=None):
@@ -29,14 +32,14 @@ def platform_problem(python, tensorflow=None):
 
     Without `tensorflow` only the Python version is checked.
     """
-    supported = {(3, 7): "1.15"}
-    supported.update({(3, minor): "2.15" for minor in (9, 10, 11)})
-    wanted = supported.get(tuple(python[:2]))
-    if wanted is None:
-        return "Python %d.%d is not supported" % tuple(python[:2])
-    if tensorflow is not None and not tensorflow.startswith(wanted + "."):
-        return "TensorFlow %s is not supported on Python %d.%d" % (
-            (tensorflow,) + tuple(python[:2]))
+    major, minor = python[:2]
+    fitting = [release for release, minors in SUPPORTED.items() if major == 3 and minor in minors]
+    if not fitting:
+        return "Python %d.%d is not supported%s" % (
+            major, minor, " yet (no TensorFlow has wheels for it)" if (major, minor) > (3, 13)
+            else "")
+    if tensorflow is not None and tensorflow.rpartition(".")[0] not in fitting:
+        return "TensorFlow %s is not supported on Python %d.%d" % (tensorflow, major, minor)
     return None
 
 
@@ -52,11 +55,13 @@ check_platform(platform_problem(sys.version_info))
 
 from util import console, originals  # noqa: E402
 
-from absl import app, flags  # noqa: E402 - only after the check
+from absl import app, flags, logging  # noqa: E402 - only after the check
 
 
 def _main_with_plain_errors(main, argv):
     """Runs `main(flags)`; exits with one sentence and status 1 on a UserError or a full disk."""
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)  # the warnings of libraries are not for users
     try:
         if len(argv) > 1:
             raise UserError("unexpected argument %r; flags are written --name=value" % argv[1])

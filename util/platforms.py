@@ -39,6 +39,23 @@ import tensorflow.compat.v1 as tf  # noqa: E402 - only after the check
 tf.logging.set_verbosity(tf.logging.ERROR)
 
 
+def has_estimator():
+    """Whether this TensorFlow brings tf.estimator, and with it what runs on a TPU: before 2.16."""
+    return tf.__version__.startswith(("1.", "2.15."))
+
+
+def _install_estimator():
+    from util import estimator_package
+    try:
+        estimator_package.install()
+    except ImportError as error:
+        commands.check_platform("tf.estimator is missing (%s)" % error)
+
+
+if not has_estimator():
+    _install_estimator()
+
+
 def explain(error):
     """One sentence for a TensorFlow error that the machine or the user causes, else None.
 
