@@ -96,9 +96,20 @@ def gelu(x):
     return y, gradient
 
 
+def gelu_erf(x):
+    """Gaussian Error Linear Unit by its definition, x * P(X <= x), as most BERT models have it.
+
+    Computed in float32 whatever the type of `x`.
+    """
+    with tf.name_scope("gelu"):
+        wide = tf.cast(x, tf.float32)
+        return tf.cast(0.5 * wide * (1.0 + tf.math.erf(wide / np.float32(np.sqrt(2.0)))), x.dtype)
+
+
 def activation(name):
     """The function of a config's `hidden_act`; None for "linear"."""
-    return {"gelu": gelu, "relu": tf.nn.relu, "tanh": tf.tanh, "linear": None}[name]
+    return {"gelu": gelu, "gelu_erf": gelu_erf, "relu": tf.nn.relu, "tanh": tf.tanh,
+            "linear": None}[name]
 
 
 def dropout(x, rate, seed=None):

@@ -49,7 +49,7 @@ CONFIG_KEYS = collections.OrderedDict([
     ("inner_group_num", (int, 1, 1)),
     ("num_attention_heads", (int, REQUIRED, 1)),
     ("intermediate_size", (int, REQUIRED, 1)),
-    ("hidden_act", (str, "gelu", ("gelu", "relu", "tanh", "linear"))),
+    ("hidden_act", (str, "gelu", ("gelu", "gelu_erf", "relu", "tanh", "linear"))),
     ("hidden_dropout_prob", (float, 0.0, 0.0)),
     ("attention_probs_dropout_prob", (float, 0.0, 0.0)),
     ("max_position_embeddings", (int, 512, 1)),
@@ -64,6 +64,15 @@ LEGACY_KEYS = frozenset([
     "directionality", "down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks",
     "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head",
     "pooler_type"])
+
+# config.json of transformers ("model_type") has other names for the activations: its "gelu" is the
+# form with the error function.
+HF_ACTIVATIONS = collections.OrderedDict([
+    ("gelu_new", "gelu"), ("gelu_pytorch_tanh", "gelu"), ("gelu", "gelu_erf"), ("relu", "relu"),
+    ("tanh", "tanh"), ("linear", "linear")])
+# Its keys that change the model, with the only value that this code has; others are passed over.
+HF_FIXED = {"add_cross_attention": False, "is_decoder": False, "layer_norm_eps": 1e-12,
+            "position_embedding_type": "absolute", "pruned_heads": {}, "tie_word_embeddings": True}
 
 # The variable scopes of a block's parts in the two layouts, relative to the block's scope.
 BlockNames = collections.namedtuple(
@@ -81,6 +90,9 @@ class AlbertConfig(object):
 
         config = AlbertConfig.from_json_file("albert_config/albert_config_tiny.json")
         config.hidden_size, config.layout  # 312, "brightmart"
+
+    A config.json of transformers' ALBERT or BERT is read too: BERT is Google's layout with
+    embedding_size = hidden_size and a group of its own for every layer.
 
     Attributes are the names in CONFIG_KEYS. `layout` defaults to "google" for a config that has
     `num_hidden_groups`, and to "brightmart" for others. The constructor is that of
@@ -108,7 +120,7 @@ class AlbertConfig(object):
           UserError: an unknown or missing key, or a value of the wrong type or range.
         """
         config = cls.__new__(cls)
-        config._set(values, place)
+        config._set(_of_transformers(values, place) if "model_type" in values else values, place)
         return config
 
     @classmethod
@@ -159,6 +171,27 @@ class AlbertConfig(object):
         if self.num_hidden_groups > self.num_hidden_layers:
             raise UserError("%s: num_hidden_groups %d is larger than num_hidden_layers %d"
                             % (place, self.num_hidden_groups, self.num_hidden_layers))
+
+
+def _of_transformers(values, place):
+    """The values of a config.json of transformers by the names and in the terms of CONFIG_KEYS."""
+    kind = values["model_type"]
+    if kind not in ("albert", "bert"):
+        raise UserError("%s: model_type is %r, expected albert or bert" % (place, kind))
+    for key, only in HF_FIXED.items():
+        if values.get(key, only) != only:
+            raise UserError("%s: %r is %r; this code has the model with %r alone"
+                            % (place, key, values[key], only))
+    taken = {key: value for key, value in values.items() if key in CONFIG_KEYS}
+    name = values.get("hidden_act", "gelu_new" if kind == "albert" else "gelu")
+    if name not in HF_ACTIVATIONS:
+        raise UserError("%s: 'hidden_act' is %r, expected one of %s"
+                        % (place, name, ", ".join(HF_ACTIVATIONS)))
+    taken.update(layout="google", hidden_act=HF_ACTIVATIONS[name])
+    if kind == "bert":
+        taken.update(embedding_size=values.get("hidden_size"),
+                     num_hidden_groups=values.get("num_hidden_layers"), inner_group_num=1)
+    return taken
 
 
 def _checked_value(key, values, place):

@@ -495,7 +495,7 @@ def _load_sentencepiece(path, content):
         import sentencepiece
     except ImportError:
         raise UserError("%s needs the sentencepiece library, which is not installed; "
-                        "pip install sentencepiece==0.2.0" % path) from None
+                        "pip install -r requirements.txt" % path) from None
     try:
         return sentencepiece.SentencePieceProcessor(model_proto=content)
     except RuntimeError:

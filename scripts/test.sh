@@ -18,39 +18,46 @@ python=$(find_or_fetch_python $SUPPORTED)
 make_environment .venv "$python" requirements-dev.txt
 .venv/bin/ruff check .
 
-logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
-releases=() processes=()
-
-# begin_others RELEASE PYTHONS: the tests that depend on TensorFlow, on another release of it.
-begin_others() {
+# prepare RELEASE PYTHONS: the environment of another TensorFlow, where one of its Pythons is found.
+releases=()
+prepare() {
   local release=$1 other
   if ! other=$(PYTHON='' find_python $2); then
     echo "== not on TensorFlow $release: no Python ${2// /, } found"
   elif [ "$("$other" --version)" != "$("$python" --version)" ]; then
     make_environment ".venv-$release" "$other" requirements-dev.txt
-    ".venv-$release/bin/python" -m pytest -q --only-tensorflow \
-      -o "cache_dir=.pytest_cache/$release" "${@:3}" > "$logs/$release" 2>&1 &
-    releases+=("$release") processes+=($!)
+    releases+=("$release")
   fi
 }
 
+# The tests that depend on TensorFlow, on the other releases, one after the other.
+test_on_others() {
+  local release status worst=0
+  for release in ${releases[@]+"${releases[@]}"}; do
+    echo "== TensorFlow $release"
+    status=0
+    ".venv-$release/bin/python" -m pytest -q --only-tensorflow \
+      -o "cache_dir=.pytest_cache/$release" "$@" || status=$?
+    # 5: the arguments chose only tests that do not depend on TensorFlow.
+    [ "$status" = 0 ] || [ "$status" = 5 ] || worst=$status
+  done
+  return "$worst"
+}
+
 if [ -n "$fast" ]; then
-  echo "== the fast tests, on one TensorFlow; without --fast: all, on three"
+  echo "== the fast tests on $("$python" --version) alone; without --fast: all, on three TensorFlows"
 else
-  begin_others 2.15 "3.11 3.10 3.9" "$@"
-  begin_others 1.15 "3.7" "$@"
+  prepare 1.15 "3.7"
+  prepare 2.15 "3.11 3.10 3.9"
+  echo "== all tests on $("$python" --version); beside them on TensorFlow ${releases[*]:-no other}"
 fi
 
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+test_on_others "$@" > "$log" 2>&1 &
+others=$!
 status=0
-echo "== $("$python" --version), $(.venv/bin/pip list 2>/dev/null | grep -E '^tensorflow(-cpu)? ')"
 .venv/bin/python -m pytest -q "$@" || status=$?
-for index in "${!releases[@]}"; do
-  other_status=0
-  wait "${processes[$index]}" || other_status=$?
-  echo "== TensorFlow ${releases[$index]}"
-  cat "$logs/${releases[$index]}"
-  # 5: the arguments chose only tests that do not depend on TensorFlow.
-  [ "$other_status" = 0 ] || [ "$other_status" = 5 ] || status=$other_status
-done
+wait "$others" || status=1
+cat "$log"
 exit "$status"

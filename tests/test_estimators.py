@@ -4,6 +4,7 @@ import collections
 import logging
 import types
 
+from util import platforms
 from util.errors import UserError
 
 import numpy as np
@@ -27,6 +28,12 @@ def flags(**values):
 TPU = {"output_dir": "gs://b/out", "bert_config_file": "c", "use_tpu": True, "tpu_name": "t"}
 
 
+@pytest.fixture
+def whole_estimator(monkeypatch):
+    """As with a TensorFlow that can use a TPU."""
+    monkeypatch.setattr(platforms, "has_estimator", lambda: True)
+
+
 @pytest.mark.parametrize("values, paths, message", [
     ({}, [], "--output_dir is missing"),
     ({"output_dir": "out"}, [], "--bert_config_file is missing"),
@@ -43,12 +50,18 @@ TPU = {"output_dir": "gs://b/out", "bert_config_file": "c", "use_tpu": True, "tp
     ({"output_dir": "out", "bert_config_file": "c", "amp": True}, [], "--amp needs a GPU .* sees "
      "no GPU here; on a CPU float32"),
 ])
-def test_flags_that_cannot_run(values, paths, message):
+def test_flags_that_cannot_run(values, paths, message, whole_estimator):
     with pytest.raises(UserError, match=message):
         command_line.check_flags(flags(**values), paths)
 
 
-def test_tf_config_excludes_other_ways(monkeypatch):
+def test_tpu_needs_a_tensorflow_that_has_all_of_estimator(monkeypatch):
+    monkeypatch.setattr(platforms, "has_estimator", lambda: False)
+    with pytest.raises(UserError, match="--use_tpu with TensorFlow .* use TensorFlow 2.15.1 on"):
+        command_line.check_flags(flags(**TPU), [])
+
+
+def test_tf_config_excludes_other_ways(monkeypatch, whole_estimator):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:2"]}, '
                                     '"task": {"type": "worker", "index": 1}}')
     assert not estimators.is_chief()

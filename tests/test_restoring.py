@@ -179,15 +179,6 @@ def test_flipped_bits_are_found(tmp_path):
         plan(prefix, tiny.config())
 
 
-@pytest.mark.parametrize("names, layout", [
-    (["bert/encoder/layer_shared/output/dense/bias"], "brightmart"),
-    (["global_step", "bert/encoder/transformer/group_0/inner_group_0/LayerNorm/beta"], "google"),
-    ([BERT_ENCODER], "bert"),
-    ([WORDS], None)])
-def test_detect_layout(names, layout):
-    assert restoring.detect_layout(names) == layout
-
-
 @pytest.mark.slow
 def test_groups_start_as_group_0_where_asked(tmp_path):
     """Google's --init_from_group0: two groups from a checkpoint of one."""

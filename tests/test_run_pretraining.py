@@ -17,9 +17,10 @@ import tensorflow.compat.v1 as tf
 import modeling
 import run_pretraining
 import tiny
+from interchange import variable_names
 from pretraining import inputs
 from processes import command, needs_proc, wait_until
-from training import checkpoints, command_line, variable_names
+from training import checkpoints, command_line
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 METRICS = ["masked_lm_accuracy", "masked_lm_loss", "sentence_order_accuracy", "sentence_order_loss"]

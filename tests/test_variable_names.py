@@ -2,7 +2,7 @@
 
 import pytest
 
-from training import variable_names
+from interchange import variable_names
 
 GROUP = "bert/encoder/transformer/group_%d/inner_group_0/attention_1/self/query/kernel"
 
@@ -29,3 +29,12 @@ def test_groups_that_start_as_group_0():
 def test_slots():
     assert all(map(variable_names.is_slot, ["a/adam_m", "a/adam_v", "a/lamb_m", "a/lamb_v"]))
     assert not variable_names.is_slot("bert/adam_mask/kernel")
+
+
+@pytest.mark.parametrize("names, layout", [
+    (["bert/encoder/layer_shared/output/dense/bias"], "brightmart"),
+    (["global_step", "bert/encoder/transformer/group_0/inner_group_0/LayerNorm/beta"], "google"),
+    (["bert/encoder/layer_0/attention/self/query/kernel"], "bert"),
+    (["bert/embeddings/word_embeddings"], None)])
+def test_detect_layout(names, layout):
+    assert variable_names.detect_layout(names) == layout

@@ -15,7 +15,8 @@ from util.errors import UserError
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from training import variable_names
+from interchange import variable_names
+from interchange.storage import open_reader, read_tensor
 
 IDENTITY_FILE = "run.json"
 BEST_FILE = "best.json"
@@ -28,32 +29,6 @@ _CHECKPOINT_FILE = re.compile(r"(model\.ckpt-([0-9]+))\.(?:index|data-[0-9]+-of-
 _LEFTOVER = re.compile(r"model\.ckpt-[0-9]+_temp\w*/?$|model\.ckpt-.*\.tempstate[0-9]+$|"
                        r"(?:checkpoint|graph\.pbtxt|model\.ckpt-[0-9]+\.meta)\.tmp[0-9a-f]+$|"
                        r"\.(?:model\.ckpt-.*|best\.json)\.[0-9]+\.tmp$")
-
-
-def open_reader(prefix):
-    """A reader of a complete checkpoint.
-
-    Raises:
-      UserError: the index or the data is truncated or corrupt.
-    """
-    try:
-        return tf.train.load_checkpoint(prefix)
-    except (tf.errors.OpError, ValueError) as error:
-        raise _damaged(prefix, error) from None
-
-
-def read_tensor(reader, prefix, name):
-    """The values of one variable; a UserError where the file is truncated or corrupt."""
-    try:
-        return reader.get_tensor(name)
-    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
-        raise _damaged(prefix, error, name) from None
-
-
-def _damaged(prefix, error, name=None):
-    reason = str(error).split("\n")[0][:160]
-    return UserError("%s: the checkpoint is truncated or corrupt%s (%s); copy or download it again"
-                     % (prefix, " at %s" % name if name else "", reason))
 
 
 def verify(prefix):

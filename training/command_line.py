@@ -4,6 +4,8 @@ Beside the commands only this module and finetuning/command_line.py see flags; o
 takes settings.
 """
 
+import re
+
 from util import platforms
 from util.errors import UserError
 
@@ -100,6 +102,9 @@ def check_flags(flags, input_paths):
         raise UserError("--output_dir is missing; name a directory for checkpoints and results")
     if not flags.bert_config_file:
         raise UserError("--bert_config_file is missing; e.g. albert_config/albert_config_tiny.json")
+    if re.search(r"[\[\]*?\\]", flags.output_dir):
+        raise UserError("--output_dir=%s: TensorFlow reads [ ] * ? as a pattern and would not find "
+                        "its checkpoints again; name it without them" % flags.output_dir)
     if flags.use_tpu:
         _check_tpu_flags(flags, input_paths)
     cluster = estimators.this_cluster()

@@ -13,12 +13,8 @@ from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-from training import checkpoints, variable_names
-
-# Variable scopes that tell which architecture wrote a checkpoint.
-LAYOUT_MARKS = (("bert/encoder/layer_shared/", "brightmart"),
-                ("bert/encoder/transformer/group_", "google"),
-                ("bert/encoder/layer_0/", "bert"))
+from interchange import storage, variable_names
+from training import checkpoints
 
 # One variable of a restore; status is "loaded", "random" (left at its initial value) or "unused".
 # `source`: its name in the checkpoint, None for a variable that is not loaded.
@@ -96,21 +92,13 @@ def find(directory):
     return None
 
 
-def detect_layout(names):
-    """"google", "brightmart", "bert" (not an ALBERT), or None, from variable names."""
-    for name in names:
-        for mark, layout in LAYOUT_MARKS:
-            if name.startswith(mark):
-                return layout
-    return None
-
-
 def check_layout(prefix, names, config):
     """Refuses a checkpoint that a config cannot load, in one sentence."""
-    layout = detect_layout(names)
+    layout = variable_names.detect_layout(names)
     if layout == "bert":
         raise UserError("%s is a BERT checkpoint (bert/encoder/layer_0/...), not an ALBERT: its "
-                        "layers are not shared; take an ALBERT checkpoint" % prefix)
+                        "layers are not shared; convert it: convert_checkpoint.py --from=bert"
+                        % prefix)
     if layout is None:
         raise UserError("%s holds no ALBERT encoder; expected variables below bert/encoder/, found "
                         "%s" % (prefix, ", ".join(sorted(names)[:3]) or "nothing"))
@@ -200,11 +188,12 @@ def apply(report):
     # Not op.name, which differs between the replicas of a tf.distribute strategy.
     variables = {variable.name.split(":")[0]: variable for variable in tf.global_variables()}
     loaded = [row for row in report.rows if row.status == "loaded"]
+    prefix = storage.plain_prefix(report.checkpoint)
     # A mapping takes each source once; groups that start as group 0 share one.
     while loaded:
         batch = {row.source: row for row in loaded}
         tf.train.init_from_checkpoint(
-            report.checkpoint, {source: variables[row.name] for source, row in batch.items()})
+            prefix, {source: variables[row.name] for source, row in batch.items()})
         loaded = [row for row in loaded if batch[row.source] is not row]
 
 

@@ -10,6 +10,7 @@ An unsupported TensorFlow is then one sentence instead of a traceback from an im
         platforms.run(main, define_flags)
 """
 
+import contextlib
 import os
 import sys
 
@@ -22,10 +23,43 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+# What TensorFlow 2.21 writes to stderr whatever the log level, as it is loaded.
+_NOISE = (b"absl::InitializeLog() is called", b"oneDNN custom operations are on")
+
+
+@contextlib.contextmanager
+def _without_noise():
+    """Leaves _NOISE out of what is written to stderr, by C++ too.
+
+    A process of its own passes the rest on, so that what a library says before it aborts (on a
+    processor without AVX) is not lost.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        with os.fdopen(reading, "rb") as lines:
+            for line in lines:
+                if not any(noise in line for noise in _NOISE):
+                    os.write(2, line)
+        os._exit(0)
+    stderr = os.dup(2)
+    os.dup2(writing, 2)
+    os.close(reading)
+    os.close(writing)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.waitpid(child, 0)
+
+
 def _problem():
     """Why this TensorFlow is not supported, or None."""
     try:
-        import tensorflow
+        with _without_noise():
+            import tensorflow
         version = tensorflow.__version__
     except Exception as error:  # noqa: B902 - a broken install raises anything, TypeError included
         return "TensorFlow cannot be imported (%s)" % str(error).strip().split("\n")[0]

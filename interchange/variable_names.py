@@ -12,6 +12,10 @@ _SLOT_ALIASES = {"/adam_m": "/lamb_m", "/adam_v": "/lamb_v"}
 # Google's run_squad_v1.py.
 _HEAD_ALIASES = {"squad/output_weights": "cls/squad/output_weights",
                  "squad/output_bias": "cls/squad/output_bias"}
+# Variable scopes that tell which architecture wrote a checkpoint.
+LAYOUT_MARKS = (("bert/encoder/layer_shared/", "brightmart"),
+                ("bert/encoder/transformer/group_", "google"),
+                ("bert/encoder/layer_0/", "bert"))
 _GROUP = re.compile(r"/group_[0-9]+/")
 
 
@@ -38,4 +42,13 @@ def source(name, names, from_group0=False):
         for ending in (suffix, _SLOT_ALIASES.get(suffix)):
             if alias is not None and ending is not None and alias + ending in names:
                 return alias + ending
+    return None
+
+
+def detect_layout(names):
+    """"google", "brightmart", "bert" (not an ALBERT), or None, from variable names."""
+    for name in names:
+        for mark, layout in LAYOUT_MARKS:
+            if name.startswith(mark):
+                return layout
     return None

@@ -1,0 +1,284 @@
+"""Carries a model from one checkpoint format to another and proves it, or says what a file is.
+
+    python3 convert_checkpoint.py --from=brightmart --to=hf_albert \
+      --input=albert_tiny_zh/albert_model.ckpt --output=output/albert_tiny_hf
+    python3 convert_checkpoint.py --inspect=albert_tiny_zh/albert_model.ckpt
+
+Formats: google and brightmart, the two layouts of ALBERT in TensorFlow; hf_albert and hf_bert,
+directories of transformers; bert, Google's BERT (to read it, a directory of transformers too). What
+each direction needs and gives: docs/interchange.md.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+
+from util import console, files, platforms
+from util.errors import UserError
+
+from absl import flags as absl_flags
+
+import modeling
+import tokenization
+from interchange import (
+    averaging,
+    conversion,
+    huggingface,
+    inspection,
+    proof,
+    storage,
+    tables,
+    tokenizer_files,
+)
+from tasks import tag_schemes
+from training import checkpoints, restoring
+
+
+def define_flags():
+    flags = absl_flags
+    flags.DEFINE_enum("from", None, conversion.SOURCES, "The format of --input.")
+    flags.DEFINE_enum("to", None, conversion.TARGETS, "The format of --output.")
+    flags.DEFINE_string("input", None, "A checkpoint, its directory, or a directory of "
+                        "transformers; for --average a directory or a comma list.")
+    flags.DEFINE_string("output", None, "The directory to make; it must not exist.")
+    flags.DEFINE_string("bert_config_file", None, "Config of a TensorFlow checkpoint; default: the "
+                        "config beside it.")
+    flags.DEFINE_alias("albert_config_file", "bert_config_file")
+    flags.DEFINE_string("vocab_file", None, "Vocabulary; default: the one beside --input.")
+    flags.DEFINE_string("spm_model_file", None, "SentencePiece model; default: the one beside "
+                        "--input.")
+    flags.DEFINE_bool("do_lower_case", True, "Whether the model's text is lower-cased.")
+    flags.DEFINE_enum("head", None, sorted(tables.HEADS), "What a fine-tuned head is of, where its "
+                      "name leaves it open: one output may be a choice's score or a number.")
+    flags.DEFINE_list("labels", None, "Names of a fine-tuned head's labels, in order; default: "
+                      "what run.json beside the checkpoint says.")
+    flags.DEFINE_string("inspect", None, "A checkpoint to describe; converts nothing.")
+    flags.DEFINE_string("text", None, "With --inspect: a text file, to find the number of heads "
+                        "and the activation by masked-LM loss.")
+    flags.DEFINE_bool("strip", False, "Drop optimizer slots and the step; the format stays.")
+    flags.DEFINE_integer("average", None, "Average the last so many checkpoints of a directory, or "
+                         "those of a comma list.", lower_bound=2)
+
+
+def main(flags):
+    if flags.inspect:
+        inspect(flags)
+        return
+    wanted = ("input", "output") if flags.strip or flags.average else (
+        "from", "to", "input", "output")
+    for name in wanted:
+        if not flags[name].value:
+            raise UserError("--%s is missing; e.g. --from=brightmart --to=hf_albert "
+                            "--input=albert_tiny_zh/albert_model.ckpt --output=output/hf" % name)
+    if flags.strip or flags.average:
+        rewrite(flags)
+    else:
+        convert(flags)
+
+
+# ---- one format to another ----
+
+def convert(flags):
+    """--from, --to."""
+    source, path = flags["from"].value, _checkpoint(flags.input)
+    beside = path if storage.is_hugging_face(path) else os.path.dirname(path)
+    config = None if path == beside else _config(flags.bert_config_file, source, beside)
+    tokenizer = _tokenizer(flags, beside)
+    model = _with_labels(conversion.read(source, path, config), flags, beside)
+    _check_tokenizer(tokenizer, model, flags)
+    for name in model.unknown:
+        console.say("not understood and left out: %s", name)
+    with _making(flags.output) as directory:
+        written = conversion.write(model, directory, flags.to, tokenizer)
+        if tokenizer and flags.to not in huggingface.CLASS_PREFIX:
+            shutil.copy(tokenizer.path, directory)
+        largest = _prove(model, (source, path, config), (flags.to, directory), tokenizer)
+        if not largest <= proof.LIMIT:
+            aside = flags.output.rstrip("/") + ".unequal"
+            os.rename(directory, aside)
+            raise UserError("the two differ by %.1e, more than %.0e; the output is kept as %s for "
+                            "a look" % (largest, proof.LIMIT, aside))
+    console.say("%s: %s, %s, %d MB", flags.output, flags.to, written, _bytes(flags.output) >> 20)
+    _say_next(flags)
+
+
+def _checkpoint(path):
+    """The path itself of a directory of transformers, else the prefix of a checkpoint."""
+    return path.rstrip("/") if storage.is_hugging_face(path) else restoring.resolve(path)
+
+
+def _config(path, source, directory):
+    """The AlbertConfig of a TensorFlow checkpoint; of a BERT, as Google's layout."""
+    if not path:
+        found = [name for name in sorted(glob.glob(os.path.join(glob.escape(directory), "*.json")))
+                 if "config" in os.path.basename(name) and "token" not in os.path.basename(name)]
+        if len(found) != 1:
+            raise UserError("%s holds %s; name the model's by --bert_config_file (--inspect says "
+                            "which of albert_config/ fits)" % (
+                                directory or ".", "several configs (%s)" % ", ".join(
+                                    map(os.path.basename, found)) if found else "no config"))
+        path = found[0]
+    if source != "bert":
+        return modeling.AlbertConfig.from_json_file(path)
+    with files.open_file(files.require_file(path, "bert_config_file")) as stream:
+        return modeling.AlbertConfig.from_dict(dict({"model_type": "bert"}, **json.load(stream)),
+                                               path)
+
+
+def _tokenizer(flags, directory):
+    """The tokenizer that the flags name, else the one beside the checkpoint, or None."""
+    vocab_file, spm_model_file = flags.vocab_file, flags.spm_model_file
+    if not (vocab_file or spm_model_file):
+        vocab_file, spm_model_file = tokenizer_files.find(directory)
+    if not (vocab_file or spm_model_file):
+        return None
+    return tokenization.load_tokenizer(vocab_file, spm_model_file, flags.do_lower_case)
+
+
+def _check_tokenizer(tokenizer, model, flags):
+    """Refuses a vocabulary of another size, or none where transformers needs one."""
+    vocab_size = model.weights.config.vocab_size
+    if tokenizer and tokenizer.vocab_size != vocab_size:
+        raise UserError("%s has %d tokens, the model %d; give the vocabulary that came with it"
+                        % (tokenizer.path, tokenizer.vocab_size, vocab_size))
+    if tokenizer is None and flags.to in huggingface.CLASS_PREFIX:
+        raise UserError("no vocabulary beside %s; transformers needs it: name it by --vocab_file "
+                        "or --spm_model_file" % flags.input)
+
+
+def _with_labels(model, flags, directory):
+    """The Model with the head that --head says, and its labels."""
+    if flags.head and model.head and flags.head != model.head:
+        model = model._replace(head=flags.head)
+    if model.head not in ("classification", "tagging"):
+        return model
+    labels = flags.labels or model.labels
+    path = os.path.join(directory, checkpoints.IDENTITY_FILE)
+    if not labels and os.path.isfile(path):
+        with open(path, encoding="utf-8") as stream:
+            identity = json.load(stream)
+        labels = [label for label in identity.get("labels", "").split(",") if label]
+        if "scheme" in identity:
+            labels = list(tag_schemes.tags_of(labels, identity["scheme"]))
+    count = huggingface.num_labels(model)
+    if labels and len(labels) != count:
+        raise UserError("%d labels (%s) for a head of %d outputs; give --labels, or --head if it "
+                        "is another" % (len(labels), ",".join(labels[:5]), count))
+    return model._replace(labels=labels or None)
+
+
+@contextlib.contextmanager
+def _making(output):
+    """Yields a directory beside `output` that gets its name at the end, and is removed if it fails.
+    """
+    if os.path.exists(output):
+        raise UserError("--output=%s exists already; remove it or name another directory" % output)
+    temporary = "%s.%d.tmp" % (output.rstrip("/"), os.getpid())
+    os.makedirs(temporary)
+    try:
+        yield temporary
+        os.rename(temporary, output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _prove(model, source, target, tokenizer):
+    """Compares what both sides compute; returns the largest difference.
+
+    Args:
+      model: what was written, in Google's layout.
+      source: (format, path, AlbertConfig) of what was read.
+      target: (format, directory) of what was written.
+      tokenizer: of tokenization.py, or None.
+    """
+    file_format, path, config = source
+    original = model.weights
+    if file_format == "brightmart":  # by its own graph
+        original = original._replace(config=config, arrays=storage.read_tensorflow(path))
+    features = proof.batch(tokenizer, model.weights.config)
+    expected = proof.outputs(original, features, model.head)
+    written = conversion.read_back(*target)
+    largest = proof.report("here", proof.differences(
+        expected, proof.outputs(written.weights, features, model.head)))
+    if target[0] in huggingface.CLASS_PREFIX:
+        found = proof.transformers_outputs(
+            target[1], huggingface.architecture(model, target[0]), features)
+        if found is None:
+            console.say("not compared with transformers: it or PyTorch is not installed here")
+        else:
+            largest = max(largest, proof.report(
+                "transformers", proof.differences(expected, found)))
+    return largest
+
+
+def _bytes(directory):
+    return sum(os.path.getsize(os.path.join(directory, name)) for name in os.listdir(directory))
+
+
+def _say_next(flags):
+    """The next command to type."""
+    if flags.to in huggingface.CLASS_PREFIX:
+        console.say("next: transformers.AutoModel.from_pretrained(%r)", flags.output)
+    elif flags.to == "bert":
+        console.say("next: --init_checkpoint=%s/%s of Google's BERT", flags.output,
+                    conversion.CHECKPOINT)
+    else:
+        console.say("next: python3 run_classifier.py --init_checkpoint=%s/%s "
+                    "--bert_config_file=%s/%s --task_name=... --data_dir=... --vocab_file=... "
+                    "--do_train --output_dir=...", flags.output, conversion.CHECKPOINT,
+                    flags.output, storage.HF_CONFIG)
+
+
+# ---- one file by itself ----
+
+def rewrite(flags):
+    """--strip and --average: the same format, fewer or averaged arrays."""
+    if flags.average:
+        if "," in flags.input:
+            prefixes = [restoring.resolve(path) for path in flags.input.split(",")]
+        else:
+            prefixes = checkpoints.listed_prefixes(flags.input)[-flags.average:]
+        if len(prefixes) != flags.average:
+            raise UserError("--average=%d: %s has %d checkpoints; lower it or list them by commas"
+                            % (flags.average, flags.input, len(prefixes)))
+        arrays = averaging.average(prefixes)
+    else:
+        prefixes = [restoring.resolve(flags.input)]
+        arrays = averaging.stripped(prefixes[0])
+    with _making(flags.output) as directory:
+        storage.write_tensorflow(arrays, os.path.join(directory, conversion.CHECKPOINT))
+        for name in os.listdir(os.path.dirname(prefixes[0]) or "."):
+            if name == checkpoints.IDENTITY_FILE or "config" in name or "vocab" in name:
+                shutil.copy(os.path.join(os.path.dirname(prefixes[0]), name), directory)
+    before = sum(map(os.path.getsize, glob.glob(glob.escape(prefixes[-1]) + ".*")))
+    after = _bytes(flags.output)
+    console.say("%s: %d arrays of %s; %.1f MB, before %.1f MB", flags.output, len(arrays),
+                "%d checkpoints" % len(prefixes) if flags.average else prefixes[0],
+                after / 1e6, before / 1e6)
+
+
+def inspect(flags):
+    """--inspect: what a file is; with --text, which config fits it best."""
+    path = _checkpoint(flags.inspect)
+    shapes = inspection.shapes_of(path)
+    found = inspection.describe(shapes, checkpoints.checkpoint_step(path)
+                                if "global_step" in shapes else None)
+    print(inspection.report(path, found))
+    if not flags.text:
+        return
+    tokenizer = _tokenizer(flags, path if storage.is_hugging_face(path) else os.path.dirname(path))
+    if tokenizer is None:
+        raise UserError("--text needs the vocabulary: name it by --vocab_file or --spm_model_file")
+    if "masked LM" not in found.heads:
+        raise UserError("%s has no masked-LM head, by which --text tells configs apart" % path)
+    lines = (line for _, line in files.read_lines(files.require_file(flags.text, "text")))
+    ids = inspection.text_ids(lines, tokenizer, min(64, found.sizes["max_position_embeddings"]))
+    ranked = inspection.rank(path, found, ids, tokenizer)
+    guessing = inspection.frequency_loss(ids, tokenizer)
+    print(inspection.ranking_report(ranked, guessing))
+
+
+if __name__ == "__main__":
+    platforms.run(main, define_flags)

@@ -1,0 +1,1 @@
+"""Checkpoints of other codes: names and shapes as tables, reading, writing, proof."""

@@ -1,0 +1,158 @@
+"""What a model says about a few sentences, computed here and by transformers, and compared.
+
+    largest = proof.differences(outputs(first, batch), outputs(second, batch))
+    # {"hidden": 3e-6, "logits": 1e-6}
+"""
+
+import contextlib
+
+from util import console
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import layers
+import modeling
+from interchange import tables
+
+SENTENCES = [("我喜欢妈妈做的汤。", "妈妈做的汤我很喜欢喝，每天都想喝一大碗。"),
+             ("The quick brown fox jumps over the lazy dog.", "It was 3,200 m away in 1998!"),
+             ("长江发源于青藏高原，全长约6300公里。", "")]
+LIMIT = 1e-4  # of float32 and some tens of layers
+
+
+def batch(tokenizer, config, length=64):
+    """{"input_ids", "input_mask", "segment_ids": int32 [3, S]} of a few sentences.
+
+    Args:
+      tokenizer: of tokenization.py; None: made-up ids.
+      config: an AlbertConfig.
+      length: S at most.
+    """
+    length = min(length, config.max_position_embeddings)
+    rows = np.zeros([3, len(SENTENCES), length], np.int32)
+    random = np.random.RandomState(1)
+    for index, (first, second) in enumerate(SENTENCES):
+        if tokenizer:
+            first, second = (list(tokenizer.encode(text)) for text in (first, second))
+            ids = [tokenizer.cls_id] + first + [tokenizer.sep_id]
+            both = (ids + second + [tokenizer.sep_id] if second else ids)[:length]
+        else:
+            both = list(random.randint(0, config.vocab_size, 9 + 12 * index))[:length]
+            ids = both[:5]
+        rows[0, index, :len(both)] = both
+        rows[1, index, :len(both)] = 1
+        if config.type_vocab_size > 1:
+            rows[2, index, len(ids):len(both)] = 1
+    return dict(zip(("input_ids", "input_mask", "segment_ids"), rows))
+
+
+def outputs(weights, features, head=None):
+    """What this code's graph computes with some weights.
+
+    Args:
+      weights: layouts.Weights, of either layout.
+      features: of `batch`.
+      head: of tables.HEADS, or None.
+
+    Returns:
+      {"hidden": [B, S, H]} with "pooled" [B, H], "masked_lm" [B, S, V], "sentence_order" [B, 2] and
+      "logits" of the head where the weights have them; hidden and masked_lm are 0 at padding.
+    """
+    config, arrays = weights
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = modeling.AlbertModel(config, False, *[
+            tf.constant(features[name]) for name in ("input_ids", "input_mask", "segment_ids")])
+        found = {"hidden": model.get_sequence_output()}
+        count, length = features["input_ids"].shape
+        if "bert/pooler/dense/bias" in arrays:
+            found["pooled"] = model.get_pooled_output()
+        if "cls/predictions/output_bias" in arrays:
+            positions = tf.tile(tf.range(length)[tf.newaxis], [count, 1])
+            found["masked_lm"] = tf.reshape(modeling.get_masked_lm_output(
+                config, model, positions, tf.zeros_like(positions),
+                tf.ones_like(positions, tf.float32))[2], [count, length, -1])
+        if "cls/seq_relationship/output_bias" in arrays:
+            found["sentence_order"] = modeling.get_sentence_order_output(
+                config, model.get_pooled_output(), tf.zeros([count], tf.int32))[2]
+        if head:
+            found["logits"] = _head_logits(model, arrays, head)
+        for variable in tf.global_variables():
+            name = variable.name.split(":")[0]
+            if name in arrays:  # a head that is not there is not fetched
+                variable.load(arrays[name], session)
+        return without_padding(session.run(found), features)
+
+
+def _head_logits(model, arrays, head):
+    """The logits of a task's head: [B, L], or [B, S, L] of tagging and reading."""
+    weights, bias = (arrays[row[0]] for row in tables.HEADS[head][1])
+    hidden = (model.get_sequence_output() if head in ("tagging", "reading")
+              else model.get_pooled_output())
+    return layers.matmul_last(hidden, tf.constant(weights if head == "tagging" else weights.T),
+                              tf.constant(bias))
+
+
+def without_padding(found, features):
+    is_token = features["input_mask"][:, :, np.newaxis]
+    return {name: array * is_token if array.ndim == 3 else array for name, array in found.items()}
+
+
+def transformers_outputs(directory, architecture, features):
+    """As `outputs`, by transformers and PyTorch on a directory that was written.
+
+    Returns:
+      As `outputs`; None where either is not installed.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError:
+        return None
+    with _quiet(transformers.logging), torch.no_grad():
+        model = getattr(transformers, architecture).from_pretrained(directory).eval()
+        call = [torch.tensor(features[name], dtype=torch.long)
+                for name in ("input_ids", "input_mask", "segment_ids")]
+        if architecture.endswith("ForMultipleChoice"):
+            call = [array[:, None] for array in call]
+        found = model(**dict(zip(("input_ids", "attention_mask", "token_type_ids"), call)),
+                      output_hidden_states=True)
+    return without_padding(named_outputs(found, architecture), features)
+
+
+def named_outputs(found, architecture):
+    """{name as in `outputs`: array} of what a model of transformers returned."""
+    names = {"pooler_output": "pooled", "prediction_logits": "masked_lm",
+             "sop_logits": "sentence_order", "seq_relationship_logits": "sentence_order",
+             "logits": "masked_lm" if architecture.endswith("ForMaskedLM") else "logits"}
+    named = {ours: np.array(found[theirs]) for theirs, ours in names.items() if theirs in found}
+    if architecture.endswith("ForMultipleChoice"):
+        named["logits"] = named["logits"].reshape(-1, 1)
+    if "start_logits" in found:
+        named["logits"] = np.stack([found["start_logits"], found["end_logits"]], -1)
+    return dict(named, hidden=np.array(found["hidden_states"][-1]))
+
+
+@contextlib.contextmanager
+def _quiet(logging):
+    """The progress bars and the advice of transformers do not reach the console."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def differences(first, second):
+    """{name: the largest absolute difference} of the outputs that both have."""
+    return {name: float(np.abs(first[name] - second[name]).max())
+            for name in first if name in second}
+
+
+def report(name, found):
+    """Prints the differences from one computation; returns the largest."""
+    console.say("%s: %s", name, ", ".join(
+        "%s %.1e" % item for item in sorted(found.items())))
+    return max(found.values())
