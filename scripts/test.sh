@@ -14,21 +14,32 @@ if [ "${1-}" = --fast ]; then
   set -- -m "not slow" "$@"
 fi
 
-python=$(find_or_fetch_python $SUPPORTED)
-make_environment .venv "$python" requirements-dev.txt
-.venv/bin/ruff check .
-
-# prepare RELEASE PYTHONS: the environment of another TensorFlow, where one of its Pythons is found.
-releases=()
-prepare() {
-  local release=$1 other
-  if ! other=$(PYTHON='' find_python $2); then
+# add RELEASE PYTHONS: one more environment, where this machine has one of these Pythons.
+releases=() environments=() pythons=()
+add() {
+  local release=$1 found
+  if ! found=$(PYTHON='' find_python $2); then
     echo "== not on TensorFlow $release: no Python ${2// /, } found"
-  elif [ "$("$other" --version)" != "$("$python" --version)" ]; then
-    make_environment ".venv-$release" "$other" requirements-dev.txt
-    releases+=("$release")
+  elif [ "$("$found" --version)" != "$("$python" --version)" ]; then
+    releases+=("$release") environments+=(".venv-$release") pythons+=("$found")
   fi
 }
+
+python=$(find_or_fetch_python $SUPPORTED)
+if [ -z "$fast" ]; then
+  add 1.15 "3.7"
+  add 2.15 "3.11 3.10 3.9"
+fi
+environments+=(.venv) pythons+=("$python")
+jobs=()
+for index in "${!environments[@]}"; do
+  make_environment "${environments[$index]}" "${pythons[$index]}" requirements-dev.txt &
+  jobs+=($!)
+done
+for job in "${jobs[@]}"; do
+  wait "$job"
+done
+.venv/bin/ruff check .
 
 # The tests that depend on TensorFlow, on the other releases, one after the other.
 test_on_others() {
@@ -47,11 +58,8 @@ test_on_others() {
 if [ -n "$fast" ]; then
   echo "== the fast tests on $("$python" --version) alone; without --fast: all, on three TensorFlows"
 else
-  prepare 1.15 "3.7"
-  prepare 2.15 "3.11 3.10 3.9"
-  echo "== all tests on $("$python" --version); beside them on TensorFlow ${releases[*]:-no other}"
+  echo "== all tests on $("$python" --version); beside them on TensorFlow ${releases[*]:-: no other}"
 fi
-
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 test_on_others "$@" > "$log" 2>&1 &
