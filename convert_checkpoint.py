@@ -28,8 +28,9 @@ from interchange import (
     huggingface,
     inspection,
     proof,
-    storage,
+    safetensors_files,
     tables,
+    tensorflow_files,
     tokenizer_files,
 )
 from tasks import tag_schemes
@@ -82,8 +83,8 @@ def main(flags):
 
 def convert(flags):
     """--from, --to."""
-    source, path = flags["from"].value, _checkpoint(flags.input)
-    beside = path if storage.is_hugging_face(path) else os.path.dirname(path)
+    source, path = flags["from"].value, restoring.resolve(flags.input)
+    beside = _directory(path)
     config = None if path == beside else _config(flags.bert_config_file, source, beside)
     tokenizer = _tokenizer(flags, beside)
     model = _with_labels(conversion.read(source, path, config), flags, beside)
@@ -104,16 +105,15 @@ def convert(flags):
     _say_next(flags)
 
 
-def _checkpoint(path):
-    """The path itself of a directory of transformers, else the prefix of a checkpoint."""
-    return path.rstrip("/") if storage.is_hugging_face(path) else restoring.resolve(path)
+def _directory(path):
+    """Where what belongs to a checkpoint stands."""
+    return path if safetensors_files.is_hugging_face(path) else os.path.dirname(path)
 
 
 def _config(path, source, directory):
     """The AlbertConfig of a TensorFlow checkpoint; of a BERT, as Google's layout."""
     if not path:
-        found = [name for name in sorted(glob.glob(os.path.join(glob.escape(directory), "*.json")))
-                 if "config" in os.path.basename(name) and "token" not in os.path.basename(name)]
+        found = _configs(directory)
         if len(found) != 1:
             raise UserError("%s holds %s; name the model's by --bert_config_file (--inspect says "
                             "which of albert_config/ fits)" % (
@@ -125,6 +125,12 @@ def _config(path, source, directory):
     with files.open_file(files.require_file(path, "bert_config_file")) as stream:
         return modeling.AlbertConfig.from_dict(dict({"model_type": "bert"}, **json.load(stream)),
                                                path)
+
+
+def _configs(directory):
+    """The paths of the configs of models in a directory."""
+    return [path for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.json")))
+            if "config" in os.path.basename(path) and "token" not in os.path.basename(path)]
 
 
 def _tokenizer(flags, directory):
@@ -196,7 +202,7 @@ def _prove(model, source, target, tokenizer):
     file_format, path, config = source
     original = model.weights
     if file_format == "brightmart":  # by its own graph
-        original = original._replace(config=config, arrays=storage.read_tensorflow(path))
+        original = original._replace(config=config, arrays=tensorflow_files.read_tensorflow(path))
     features = proof.batch(tokenizer, model.weights.config)
     expected = proof.outputs(original, features, model.head)
     written = conversion.read_back(*target)
@@ -228,7 +234,7 @@ def _say_next(flags):
         console.say("next: python3 run_classifier.py --init_checkpoint=%s/%s "
                     "--bert_config_file=%s/%s --task_name=... --data_dir=... --vocab_file=... "
                     "--do_train --output_dir=...", flags.output, conversion.CHECKPOINT,
-                    flags.output, storage.HF_CONFIG)
+                    flags.output, safetensors_files.HF_CONFIG)
 
 
 # ---- one file by itself ----
@@ -248,7 +254,7 @@ def rewrite(flags):
         prefixes = [restoring.resolve(flags.input)]
         arrays = averaging.stripped(prefixes[0])
     with _making(flags.output) as directory:
-        storage.write_tensorflow(arrays, os.path.join(directory, conversion.CHECKPOINT))
+        tensorflow_files.write_tensorflow(arrays, os.path.join(directory, conversion.CHECKPOINT))
         for name in os.listdir(os.path.dirname(prefixes[0]) or "."):
             if name == checkpoints.IDENTITY_FILE or "config" in name or "vocab" in name:
                 shutil.copy(os.path.join(os.path.dirname(prefixes[0]), name), directory)
@@ -261,14 +267,15 @@ def rewrite(flags):
 
 def inspect(flags):
     """--inspect: what a file is; with --text, which config fits it best."""
-    path = _checkpoint(flags.inspect)
+    path = restoring.resolve(flags.inspect)
     shapes = inspection.shapes_of(path)
     found = inspection.describe(shapes, checkpoints.checkpoint_step(path)
                                 if "global_step" in shapes else None)
     print(inspection.report(path, found))
+    tokenizer = _tokenizer(flags, _directory(path))
+    _check_company(path, found, tokenizer)
     if not flags.text:
         return
-    tokenizer = _tokenizer(flags, path if storage.is_hugging_face(path) else os.path.dirname(path))
     if tokenizer is None:
         raise UserError("--text needs the vocabulary: name it by --vocab_file or --spm_model_file")
     if "masked LM" not in found.heads:
@@ -278,6 +285,30 @@ def inspect(flags):
     ranked = inspection.rank(path, found, ids, tokenizer)
     guessing = inspection.frequency_loss(ids, tokenizer)
     print(inspection.ranking_report(ranked, guessing))
+
+
+def _check_company(path, found, tokenizer):
+    """Says whether the configs and the vocabulary beside a checkpoint fit it.
+
+    Raises:
+      UserError: one does not.
+    """
+    source = "bert" if found.layout == "bert" else found.layout
+    for config_path in _configs(_directory(path)):
+        config = _config(config_path, source, None)
+        for key, size in found.sizes.items():
+            if getattr(config, key) != size:
+                raise UserError("%s does not fit: %s is %s there and %s in the checkpoint"
+                                % (config_path, key, getattr(config, key), size))
+        print("  beside it     %s fits: %d layers, %d heads, hidden_act %s" % (
+            os.path.basename(config_path), config.num_hidden_layers, config.num_attention_heads,
+            config.hidden_act))
+    if tokenizer:
+        if tokenizer.vocab_size != found.sizes["vocab_size"]:
+            raise UserError("%s does not fit: %d tokens there and %d in the checkpoint" % (
+                tokenizer.path, tokenizer.vocab_size, found.sizes["vocab_size"]))
+        print("  beside it     %s fits: %d tokens" % (
+            os.path.basename(tokenizer.path), tokenizer.vocab_size))
 
 
 if __name__ == "__main__":

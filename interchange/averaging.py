@@ -4,13 +4,13 @@ from util.errors import UserError
 
 import numpy as np
 
-from interchange import storage, variable_names
+from interchange import tensorflow_files, variable_names
 
 
 def stripped(prefix):
     """{name: array} of a checkpoint without the optimizer's moments and the step."""
-    names = storage.open_reader(prefix).get_variable_to_shape_map()
-    return storage.read_tensorflow(prefix, {
+    names = tensorflow_files.open_reader(prefix).get_variable_to_shape_map()
+    return tensorflow_files.read_tensorflow(prefix, {
         name for name in names if not variable_names.is_slot(name) and name != "global_step"})
 
 

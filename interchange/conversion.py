@@ -12,7 +12,14 @@ from util import files
 from util.errors import UserError
 
 import modeling
-from interchange import huggingface, layouts, storage, tables, variable_names
+from interchange import (
+    huggingface,
+    layouts,
+    safetensors_files,
+    tables,
+    tensorflow_files,
+    variable_names,
+)
 from interchange.huggingface import Model
 from interchange.layouts import Weights
 
@@ -34,9 +41,9 @@ def read(source, path, config=None):
     Raises:
       UserError: a tensor is missing or of another shape; the first one is named.
     """
-    if storage.is_hugging_face(path):
+    if safetensors_files.is_hugging_face(path):
         return huggingface.read(path)
-    found = {name: array for name, array in storage.read_tensorflow(path).items()
+    found = {name: array for name, array in tensorflow_files.read_tensorflow(path).items()
              if not variable_names.is_slot(name)}
     file_format = "tf_bert" if source == "bert" else source
     if source == "brightmart":
@@ -111,8 +118,8 @@ def write(model, directory, target, tokenizer=None):
         files.write_json(os.path.join(directory, BERT_CONFIG),
                          huggingface.config_values(model, "hf_bert"))
     else:
-        files.write_json(os.path.join(directory, storage.HF_CONFIG), config.to_dict())
-    storage.write_tensorflow(arrays, os.path.join(directory, CHECKPOINT))
+        files.write_json(os.path.join(directory, safetensors_files.HF_CONFIG), config.to_dict())
+    tensorflow_files.write_tensorflow(arrays, os.path.join(directory, CHECKPOINT))
     return "%d arrays" % len(arrays)
 
 
@@ -121,5 +128,5 @@ def read_back(target, directory):
     if target in huggingface.CLASS_PREFIX:
         return huggingface.read(directory)
     config = modeling.AlbertConfig.from_json_file(os.path.join(
-        directory, BERT_CONFIG if target == "bert" else storage.HF_CONFIG))
+        directory, BERT_CONFIG if target == "bert" else safetensors_files.HF_CONFIG))
     return read(target, os.path.join(directory, CHECKPOINT), config)

@@ -14,7 +14,7 @@ from util.errors import UserError
 import numpy as np
 
 import modeling
-from interchange import layouts, storage, tables, tokenizer_files
+from interchange import layouts, safetensors_files, tables, tokenizer_files
 
 # A model that formats are converted by. weights: layouts.Weights of Google's layout; head: of
 # tables.HEADS, or None; labels: the names of a classification's or tagging's labels, or None;
@@ -35,11 +35,12 @@ def read(directory):
       UserError: no such directory, a config this code does not have, a tensor that is missing or of
         another shape.
     """
-    config = modeling.AlbertConfig.from_json_file(os.path.join(directory, storage.HF_CONFIG))
-    with open(os.path.join(directory, storage.HF_CONFIG), encoding="utf-8") as stream:
+    config_path = os.path.join(directory, safetensors_files.HF_CONFIG)
+    config = modeling.AlbertConfig.from_json_file(config_path)
+    with open(config_path, encoding="utf-8") as stream:
         values = json.load(stream)
     file_format = "hf_bert" if values.get("model_type") == "bert" else "hf_albert"
-    found = _full_names(storage.read_safetensors(directory), file_format)
+    found = _full_names(safetensors_files.read_safetensors(directory), file_format)
     arrays = take(tables.rows(file_format, config), found, directory)
     _check_tied(found, arrays, directory)
     weights = layouts.Weights(config, arrays)
@@ -148,12 +149,13 @@ def write(model, directory, file_format, tokenizer=None):
     for name in ("predictions.bias", "cls.predictions.bias"):
         if name in named:  # two names of one array there; either may be the one that is read
             named[name.replace("bias", "decoder.bias")] = named[name]
-    storage.write_safetensors(named, os.path.join(directory, storage.SAFETENSORS))
+    safetensors_files.write_safetensors(
+        named, os.path.join(directory, safetensors_files.SAFETENSORS))
     values = config_values(model, file_format)
     if tokenizer:
         values.update(tokenizer_files.special_ids(tokenizer))
         tokenizer_files.write(tokenizer, directory, config.max_position_embeddings)
-    files.write_json(os.path.join(directory, storage.HF_CONFIG), values)
+    files.write_json(os.path.join(directory, safetensors_files.HF_CONFIG), values)
 
 
 def architecture(model, file_format):

@@ -16,7 +16,15 @@ from util.errors import UserError
 import numpy as np
 
 import modeling
-from interchange import conversion, huggingface, proof, storage, tables, variable_names
+from interchange import (
+    conversion,
+    huggingface,
+    proof,
+    safetensors_files,
+    tables,
+    tensorflow_files,
+    variable_names,
+)
 from interchange.layouts import Weights
 
 _WORDS = "bert/embeddings/word_embeddings"
@@ -43,11 +51,11 @@ HEADS = collections.OrderedDict([
 
 def shapes_of(path):
     """{name: shape} of a checkpoint, by our names where transformers saved it."""
-    if storage.is_hugging_face(path):
+    if safetensors_files.is_hugging_face(path):
         return {name: array.shape
                 for name, array in huggingface.read(path).weights.arrays.items()}
     return {name: tuple(shape) for name, shape in
-            storage.open_reader(path).get_variable_to_shape_map().items()}
+            tensorflow_files.open_reader(path).get_variable_to_shape_map().items()}
 
 
 def describe(shapes, step=None):
@@ -181,10 +189,10 @@ def rank(path, found, ids, tokenizer, every=7):
                 "input_mask": (ids != tokenizer.pad_id).astype(np.int32),
                 "segment_ids": np.zeros_like(ids)}
     configs = candidates(found)
-    if found.layout == "bert" or storage.is_hugging_face(path):
+    if found.layout == "bert" or safetensors_files.is_hugging_face(path):
         arrays = conversion.read("bert", path, configs[0]).weights.arrays
     else:
-        arrays = storage.read_tensorflow(path)
+        arrays = tensorflow_files.read_tensorflow(path)
     ranked = []
     for config in console.progress(configs, unit="configs", desc="trying"):
         logits = proof.outputs(Weights(config, arrays), features)["masked_lm"][masked]

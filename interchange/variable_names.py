@@ -16,6 +16,10 @@ _HEAD_ALIASES = {"squad/output_weights": "cls/squad/output_weights",
 LAYOUT_MARKS = (("bert/encoder/layer_shared/", "brightmart"),
                 ("bert/encoder/transformer/group_", "google"),
                 ("bert/encoder/layer_0/", "bert"))
+# What a TF-Hub module's variables stand below.
+_MODULE = "module/"
+_NORM = re.compile(r"(.*/)LayerNorm(_1)?/(beta|gamma)$")
+_INNER = re.compile(r"/inner_group_[0-9]+/$")
 _GROUP = re.compile(r"/group_[0-9]+/")
 
 
@@ -38,17 +42,35 @@ def source(name, names, from_group0=False):
     aliases = [variable, _HEAD_ALIASES.get(variable)]
     if from_group0:
         aliases.append(_GROUP.sub("/group_0/", variable))
-    for alias in aliases:
-        for ending in (suffix, _SLOT_ALIASES.get(suffix)):
-            if alias is not None and ending is not None and alias + ending in names:
-                return alias + ending
-    return None
+    endings = [suffix] + ([_SLOT_ALIASES[suffix]] if suffix else [])
+    for alias in filter(None, aliases):
+        for found in (prefix + alias + ending for prefix in ("", _MODULE) for ending in endings):
+            if found in names:
+                return found
+    return _numbered_norm(name, names)
+
+
+def _numbered_norm(name, names):
+    """The name of a LayerNorm that Keras numbered over the whole graph, or None.
+
+    bert/embeddings/layer_normalization/beta, …/inner_group_0/layer_normalization_1/beta; only where
+    a scope has as many as it should: those of layers that do not share theirs are more.
+    """
+    match = _NORM.match(name)
+    if not match:
+        return None
+    scope, second, array = match.groups()
+    wanted = 2 if _INNER.search(scope) else 1
+    found = sorted((int(numbered.group(1) or 0), candidate) for candidate in names
+                   for numbered in [re.match("(?:%s)?%slayer_normalization(?:_([0-9]+))?/%s$" % (
+                       _MODULE, re.escape(scope), array), candidate)] if numbered)
+    return found[1 if second else 0][1] if len(found) == wanted else None
 
 
 def detect_layout(names):
     """"google", "brightmart", "bert" (not an ALBERT), or None, from variable names."""
     for name in names:
         for mark, layout in LAYOUT_MARKS:
-            if name.startswith(mark):
+            if name.startswith((mark, _MODULE + mark)):
                 return layout
     return None

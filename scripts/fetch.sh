@@ -72,10 +72,10 @@ transfer() {
 }
 
 # fetch_archive URL DIRECTORY MARKER [SHA256]: unpacks a zip or tar file so that DIRECTORY/MARKER
-# exists, whatever directories the archive has above MARKER.
+# exists, whatever directories the archive has above MARKER, which may be a pattern.
 fetch_archive() {
   local url=$1 directory=$2 marker=$3 archive=$2/${1##*/} part=$2/.unpacking inner entry
-  [ -e "$directory/$marker" ] && return 0
+  compgen -G "$directory/$marker" >/dev/null && return 0
   fetch "$url" "$archive" "${4:-}"
   rm -rf "$part"
   mkdir -p "$part"
@@ -89,9 +89,11 @@ fetch_archive() {
 $directory/$marker is there, and start again"; }
   inner=${inner%/$marker}
   for entry in "$inner"/*; do  # the marker last: if it exists, everything is unpacked
-    [ "${entry##*/}" = "${marker%%/*}" ] || move_in "$entry" "$directory"
+    case ${entry##*/} in ${marker%%/*}) ;; *) move_in "$entry" "$directory" ;; esac
   done
-  move_in "$inner/${marker%%/*}" "$directory"
+  for entry in "$inner"/${marker%%/*}; do
+    move_in "$entry" "$directory"
+  done
   rm -rf "$part" "$archive"
 }
 

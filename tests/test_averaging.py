@@ -9,7 +9,7 @@ import pytest
 
 import convert_checkpoint
 import tiny
-from interchange import averaging, storage
+from interchange import averaging, tensorflow_files
 
 ARRAYS = {"bert/a": np.array([1.0, 2.0], np.float32), "bert/a/adam_m": np.zeros(2, np.float32),
           "bert/a/lamb_v": np.zeros(2, np.float32), "global_step": np.array(5)}
@@ -22,7 +22,7 @@ def run(**values):
 def save(directory, step, **changes):
     arrays = dict(ARRAYS, **changes)
     prefix = str(directory / ("model.ckpt-%d" % step))
-    storage.write_tensorflow(arrays, prefix)
+    tensorflow_files.write_tensorflow(arrays, prefix)
     return prefix
 
 

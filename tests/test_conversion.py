@@ -16,7 +16,16 @@ import modeling
 import tiny
 import tokenization
 from conftest import ROOT
-from interchange import conversion, huggingface, layouts, proof, storage, tables, tokenizer_files
+from interchange import (
+    conversion,
+    huggingface,
+    layouts,
+    proof,
+    safetensors_files,
+    tables,
+    tensorflow_files,
+    tokenizer_files,
+)
 from interchange.huggingface import Model
 from interchange.layouts import Weights
 from tasks import base
@@ -214,7 +223,7 @@ def test_files_of_transformers(tmp_path, tokenizer):
     assert header["__metadata__"] == {"format": "pt"}
     assert set(header) >= {"classifier.weight", "albert.pooler.bias"}
     conversion.write(Model(in_google(random_weights())), str(tmp_path), "hf_bert", tokenizer)
-    arrays = storage.read_safetensors(str(tmp_path))
+    arrays = safetensors_files.read_safetensors(str(tmp_path))
     assert {"cls.predictions.bias", "cls.predictions.decoder.bias"} <= set(arrays)
     assert "classifier_dropout" in json.loads((tmp_path / "config.json").read_text("utf-8"))
 
@@ -239,9 +248,9 @@ def test_bare_and_old_names(tmp_path, tokenizer):
     weights = random_weights(head="classification", **CONFIGS["bert"])
     conversion.write(Model(weights), str(tmp_path), "hf_bert", tokenizer)
     arrays = {name.replace("bert.", "").replace("LayerNorm.weight", "LayerNorm.gamma"): array
-              for name, array in storage.read_safetensors(str(tmp_path)).items()}
+              for name, array in safetensors_files.read_safetensors(str(tmp_path)).items()}
     arrays["embeddings.position_ids"] = np.arange(32)[np.newaxis]
-    storage.write_safetensors(arrays, str(tmp_path / "model.safetensors"))
+    safetensors_files.write_safetensors(arrays, str(tmp_path / "model.safetensors"))
     found = huggingface.read(str(tmp_path))
     assert found.unknown == ()
     expected = {name: array for name, array in weights.arrays.items() if "output_" not in name}
@@ -249,9 +258,9 @@ def test_bare_and_old_names(tmp_path, tokenizer):
 
 
 def change_file(directory, change):
-    arrays = storage.read_safetensors(directory)
+    arrays = safetensors_files.read_safetensors(directory)
     change(arrays)
-    storage.write_safetensors(arrays, os.path.join(directory, "model.safetensors"))
+    safetensors_files.write_safetensors(arrays, os.path.join(directory, "model.safetensors"))
 
 
 @pytest.mark.parametrize("change, message", [
@@ -329,7 +338,7 @@ def run(**values):
 def checkpoint(tmp_path, vocab):
     """A directory with a checkpoint of albert_zh's layout, its config and its vocabulary."""
     weights = random_weights()
-    storage.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
+    tensorflow_files.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
     (tmp_path / "albert_config.json").write_text(json.dumps(weights.config.to_dict()))
     return tmp_path
 
@@ -357,7 +366,7 @@ def test_unequal_output_is_kept_under_another_name(checkpoint, tmp_path, monkeyp
 
 def test_failed_conversion_leaves_nothing(checkpoint, tmp_path, monkeypatch):
     before = factories.everything(tmp_path)
-    monkeypatch.setattr(storage, "write_safetensors", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(safetensors_files, "write_safetensors", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(**{"from": "brightmart", "to": "hf_bert", "input": checkpoint,
                "output": tmp_path / "out"})
@@ -389,7 +398,7 @@ def test_vocabulary_must_fit(checkpoint, tmp_path):
 
 def test_labels_of_a_run(checkpoint, tmp_path):
     weights = random_weights(head="tagging")
-    storage.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
+    tensorflow_files.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
     (tmp_path / "run.json").write_text(json.dumps({"labels": "PER", "scheme": "BIO"}))
     given = {"from": "brightmart", "to": "hf_albert", "input": checkpoint}
     run(output=tmp_path / "out", **given)

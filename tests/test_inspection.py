@@ -10,7 +10,7 @@ import pytest
 import convert_checkpoint
 import tiny
 import tokenization
-from interchange import inspection, proof, storage
+from interchange import inspection, proof, tensorflow_files
 from test_conversion import random_weights
 
 
@@ -78,7 +78,7 @@ def test_the_right_config_reads_best(tmp_path, tokenizer, monkeypatch, heads, ac
             array *= 5.0
     weights.arrays["bert/embeddings/word_embeddings"][4] = 0.0  # [MASK] itself says nothing
     weights.arrays["cls/predictions/output_bias"][:5] = -100.0  # no special token
-    storage.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
+    tensorflow_files.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
     ids = np.random.RandomState(0).randint(5, 100, [4, 24]).astype(np.int32)
     masked = np.broadcast_to(np.arange(24) % 7 == 3, ids.shape)
     features = {"input_ids": np.where(masked, tokenizer.mask_id, ids),
@@ -114,7 +114,7 @@ def test_lines_of_a_text(tokenizer):
 def test_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(inspection, "DEPTHS", (2, 3))
     weights = random_weights(hidden_size=32, num_attention_heads=2, num_hidden_layers=2)
-    storage.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
+    tensorflow_files.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
     text = tmp_path / "text.txt"
     text.write_text("".join(tiny.CHARACTERS) + "\n", encoding="utf-8")
     values = {"inspect": tmp_path, "text": text}
@@ -128,3 +128,21 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert "model.ckpt: the brightmart layout" in printed
     assert "by guessing each token by its frequency" in printed
     assert len(re.findall("gelu|relu", printed)) == 6  # the best of 12
+
+
+def test_what_stands_beside_a_checkpoint(tmp_path, capsys):
+    weights = random_weights()
+    tensorflow_files.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
+    tiny.write_config(tmp_path / "albert_config.json")
+    tiny.write_vocab(tmp_path / "vocab.txt")
+    parsed = tiny.parse(convert_checkpoint.define_flags, inspect=tmp_path)
+    convert_checkpoint.main(parsed)
+    printed = capsys.readouterr().out
+    assert "albert_config.json fits: 2 layers, 2 heads, hidden_act gelu" in printed
+    assert "vocab.txt fits: 100 tokens" in printed
+    tiny.write_vocab(tmp_path / "vocab.txt", tiny.CHARACTERS[:-1])
+    with pytest.raises(UserError, match="vocab.txt does not fit: 99 tokens there and 100 in"):
+        convert_checkpoint.main(parsed)
+    tiny.write_config(tmp_path / "albert_config.json", hidden_size=32)
+    with pytest.raises(UserError, match="albert_config.json does not fit: hidden_size is 32 there"):
+        convert_checkpoint.main(parsed)

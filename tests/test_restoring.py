@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import tiny
+from interchange import huggingface, layouts, tensorflow_files
 from training import restoring
 
 BERT_ENCODER = "bert/encoder/layer_0/attention/self/query/kernel"
@@ -43,19 +44,61 @@ def without(arrays, name):
     return {key: value for key, value in arrays.items() if key != name}
 
 
-@pytest.mark.parametrize("layout", sorted(tiny.LAYOUTS))
-def test_restore_loads_the_values(tmp_path, layout):
-    config = tiny.config(**tiny.LAYOUTS[layout])
-    arrays = albert_arrays(config)
-    tiny.save_checkpoint(tmp_path / "model.ckpt", arrays)
+def assert_loaded(checkpoint, config, arrays):
+    """Every variable of the encoder has its value of `arrays` after a restore."""
     with tf.Graph().as_default(), tf.Session() as session:
         variables = build(config)
-        restoring.apply(restoring.plan_restore(str(tmp_path), variables, config))
+        restoring.apply(restoring.plan_restore(str(checkpoint), variables, config))
         session.run(tf.global_variables_initializer())
         values = {variable.name[:-2]: session.run(variable) for variable in variables}
     assert set(values) - set(arrays) == {"output_weights"}
     for name in arrays:
         np.testing.assert_array_equal(values[name], arrays[name], err_msg=name)
+
+
+@pytest.mark.parametrize("layout", sorted(tiny.LAYOUTS))
+def test_restore_loads_the_values(tmp_path, layout):
+    config = tiny.config(**tiny.LAYOUTS[layout])
+    arrays = albert_arrays(config)
+    tiny.save_checkpoint(tmp_path / "model.ckpt", arrays)
+    assert_loaded(tmp_path, config, arrays)
+
+
+def test_names_that_tensorflow_reads_as_a_pattern(tmp_path):
+    config = tiny.config()
+    arrays = albert_arrays(config)
+    (tmp_path / "a [1] * b").mkdir()
+    tensorflow_files.write_tensorflow(arrays, str(tmp_path / "a [1] * b" / "model.ckpt-3"))
+    assert_loaded(tmp_path / "a [1] * b", config, arrays)
+
+
+def test_module_of_tf_hub(tmp_path):
+    """A SavedModel's variables, with the names of a module and numbered LayerNorms."""
+    config = tiny.config(**tiny.LAYOUTS["google"])
+    arrays = albert_arrays(config)
+    numbers = {"embeddings/LayerNorm/": "embeddings/layer_normalization/",
+               "LayerNorm_1/": "layer_normalization_2/", "LayerNorm/": "layer_normalization_1/"}
+    renamed = {}
+    for name, array in arrays.items():
+        for ours, theirs in numbers.items():
+            name = name.replace(ours, theirs)
+        renamed["module/" + name] = array
+    (tmp_path / "variables").mkdir()
+    tensorflow_files.write_tensorflow(renamed, str(tmp_path / "variables" / "variables"))
+    assert_loaded(tmp_path, config, arrays)
+
+
+@pytest.mark.parametrize("kind", ["albert", "bert"])
+def test_directory_of_transformers(tmp_path, kind):
+    """With its own config.json."""
+    config = tiny.config(num_hidden_groups=2 if kind == "bert" else 1,
+                         embedding_size=16 if kind == "bert" else 8)
+    arrays = albert_arrays(config)
+    huggingface.write(huggingface.Model(layouts.Weights(config, arrays)), str(tmp_path),
+                      "hf_" + kind)
+    found = modeling.AlbertConfig.from_json_file(str(tmp_path / "config.json"))
+    assert found == config
+    assert_loaded(tmp_path, found, arrays)
 
 
 def test_rows_and_table_of_a_restore(tmp_path):

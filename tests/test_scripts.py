@@ -350,3 +350,46 @@ def test_mrpc_is_split_by_its_ids(house):
     lines = {split: (house / "data/MRPC" / (split + ".tsv")).read_text().splitlines()
              for split in ("train", "dev")}
     assert lines == {"train": [rows[0], rows[1], rows[3]], "dev": [rows[0], rows[2], rows[4]]}
+
+
+# ---- released models ----
+
+MODEL_FILES = ["albert_tiny/albert_model.ckpt.index", "albert_tiny/albert_model.ckpt.data",
+               "albert_tiny/vocab.txt", "../outside.txt", "__MACOSX/albert_model.ckpt.index"]
+
+
+def download(house, server, *name):
+    (house / "convert_checkpoint.py").write_text("import sys; print(sys.argv)")
+    return bash(house, "scripts/download_model.sh", *name, DOWNLOAD_MIRROR=server.address,
+                DATA=str(house / "d"))
+
+
+def test_models_are_listed_and_others_refused(house, server):
+    status, output = download(house, server)
+    assert status == 0 and output.count("\n") == 21
+    assert "albert_tiny_489k" in output and "base_v2" in output and "https" not in output
+    status, output = download(house, server, "albert_tiny")
+    assert status == 1 and output == ("error: albert_tiny: no such model; bash "
+                                      "scripts/download_model.sh lists them\n")
+
+
+@pytest.mark.parametrize("name, path, kind", [
+    ("albert_tiny_zh", "albert_zh/albert_tiny_zh.zip", "zip"),
+    ("base_v2", "albert_models/albert_base_v2.tar.gz", "tar")])
+def test_a_model_is_unpacked_once_and_inspected(house, server, name, path, kind):
+    names = [inner for inner in MODEL_FILES if kind == "zip" or not inner.startswith("..")]
+    server.files["/storage.googleapis.com/" + path] = archive(names, kind)
+    for _ in range(2):
+        status, output = download(house, server, name)
+        assert status == 0, output
+        assert "['convert_checkpoint.py', '--inspect=%s/d/%s']" % (house, name) in output
+    assert len(server.requests) == 1
+    assert sorted(os.listdir(str(house / "d" / name))) == [
+        "albert_model.ckpt.data", "albert_model.ckpt.index", "vocab.txt"]
+    assert not list(house.rglob("outside.txt"))
+
+
+def test_an_archive_without_a_checkpoint(house, server):
+    server.files["/storage.googleapis.com/albert_zh/albert_tiny_zh.zip"] = archive(["a/readme"])
+    status, output = download(house, server, "albert_tiny_zh")
+    assert status == 1 and "holds no *.ckpt*.index; unpack it by hand" in output

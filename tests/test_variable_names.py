@@ -8,6 +8,18 @@ GROUP = "bert/encoder/transformer/group_%d/inner_group_0/attention_1/self/query/
 
 
 @pytest.mark.parametrize("name, names, expected", [
+    ("bert/pooler/dense/bias", ["module/bert/pooler/dense/bias"], "module/bert/pooler/dense/bias"),
+    ("bert/embeddings/LayerNorm/beta", ["bert/embeddings/layer_normalization/beta"],
+     "bert/embeddings/layer_normalization/beta"),
+    # Numbered over the graph; of layers that share theirs there are two in a scope.
+    ("e/inner_group_0/LayerNorm/gamma", ["e/inner_group_0/layer_normalization_%d/gamma" % number
+                                         for number in (10, 9)],
+     "e/inner_group_0/layer_normalization_9/gamma"),
+    ("e/inner_group_0/LayerNorm_1/gamma", ["module/e/inner_group_0/layer_normalization_%d/gamma"
+                                           % number for number in (10, 9)],
+     "module/e/inner_group_0/layer_normalization_10/gamma"),
+    ("e/inner_group_0/LayerNorm_1/gamma", ["e/inner_group_0/layer_normalization_%d/gamma" % number
+                                           for number in (1, 2, 3, 4)], None),
     ("a/kernel", ["a/kernel", "a/kernel/lamb_m"], "a/kernel"),
     ("a/kernel/adam_m", ["a/kernel/adam_m"], "a/kernel/adam_m"),
     ("a/kernel/adam_v", ["a/kernel/lamb_m", "a/kernel/lamb_v"], "a/kernel/lamb_v"),

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from interchange import variable_names
-from interchange.storage import open_reader, read_tensor
+from interchange.tensorflow_files import open_reader, read_tensor
 
 IDENTITY_FILE = "run.json"
 BEST_FILE = "best.json"

@@ -4,14 +4,13 @@ Beside the commands only this module and finetuning/command_line.py see flags; o
 takes settings.
 """
 
-import re
-
 from util import platforms
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 from absl import flags as absl_flags
 
+from interchange import tensorflow_files
 from training import clusters, estimators
 from training.settings import Batches, Checkpointing, Devices, Initial, Run
 
@@ -102,7 +101,7 @@ def check_flags(flags, input_paths):
         raise UserError("--output_dir is missing; name a directory for checkpoints and results")
     if not flags.bert_config_file:
         raise UserError("--bert_config_file is missing; e.g. albert_config/albert_config_tiny.json")
-    if re.search(r"[\[\]*?\\]", flags.output_dir):
+    if tensorflow_files.has_pattern(flags.output_dir):
         raise UserError("--output_dir=%s: TensorFlow reads [ ] * ? as a pattern and would not find "
                         "its checkpoints again; name it without them" % flags.output_dir)
     if flags.use_tpu:

@@ -13,7 +13,7 @@ from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-from interchange import storage, variable_names
+from interchange import safetensors_files, tensorflow_files, variable_names
 from training import checkpoints
 
 # One variable of a restore; status is "loaded", "random" (left at its initial value) or "unused".
@@ -49,9 +49,16 @@ class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint rows")):
 def resolve(path):
     """A checkpoint prefix, one of its files, or a directory -> the prefix.
 
+    A directory that transformers saved stands for itself; of a TF-Hub module or a SavedModel its
+    variables are taken.
+
     Raises:
       UserError: there is no checkpoint at `path`.
     """
+    if safetensors_files.is_hugging_face(path):
+        return path.rstrip("/")
+    if tf.gfile.Exists(os.path.join(path, "variables", "variables.index")):
+        return os.path.join(path, "variables", "variables")
     if tf.gfile.IsDirectory(path):
         found = find(path)
         if found is None:
@@ -188,7 +195,7 @@ def apply(report):
     # Not op.name, which differs between the replicas of a tf.distribute strategy.
     variables = {variable.name.split(":")[0]: variable for variable in tf.global_variables()}
     loaded = [row for row in report.rows if row.status == "loaded"]
-    prefix = storage.plain_prefix(report.checkpoint)
+    prefix = tensorflow_files.readable_prefix(report.checkpoint)
     # A mapping takes each source once; groups that start as group 0 share one.
     while loaded:
         batch = {row.source: row for row in loaded}
