@@ -128,9 +128,13 @@ def _config(path, source, directory):
 
 
 def _configs(directory):
-    """The paths of the configs of models in a directory."""
-    return [path for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.json")))
-            if "config" in os.path.basename(path) and "token" not in os.path.basename(path)]
+    """The paths of the configs of models in a directory: JSON objects with a hidden_size."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*config*.json"))):
+        with open(path, encoding="utf-8") as stream, contextlib.suppress(ValueError):
+            if "hidden_size" in json.load(stream):
+                found.append(path)
+    return found
 
 
 def _tokenizer(flags, directory):
@@ -231,10 +235,12 @@ def _say_next(flags):
         console.say("next: --init_checkpoint=%s/%s of Google's BERT", flags.output,
                     conversion.CHECKPOINT)
     else:
+        vocab_file, spm_model_file = tokenizer_files.find(flags.output)
         console.say("next: python3 run_classifier.py --init_checkpoint=%s/%s "
-                    "--bert_config_file=%s/%s --task_name=... --data_dir=... --vocab_file=... "
-                    "--do_train --output_dir=...", flags.output, conversion.CHECKPOINT,
-                    flags.output, safetensors_files.HF_CONFIG)
+                    "--bert_config_file=%s/%s --%s=%s --task_name=... --data_dir=... --do_train "
+                    "--output_dir=...", flags.output, conversion.CHECKPOINT, flags.output,
+                    safetensors_files.HF_CONFIG, "spm_model_file" if spm_model_file else (
+                        "vocab_file"), spm_model_file or vocab_file or "...")
 
 
 # ---- one file by itself ----

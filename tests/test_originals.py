@@ -74,8 +74,6 @@ def test_an_original_flag_is_refused_unless_it_is_harmless():
     applied("create_pretraining_data", random_next_sentence=False)
     with pytest.raises(UserError, match="--random_next_sentence=True: segments always follow"):
         applied("create_pretraining_data", random_next_sentence=True)
-    with pytest.raises(UserError, match="--albert_hub_module_handle=x: tensorflow_hub has no"):
-        applied("run_race", albert_hub_module_handle="x")
 
 
 def test_defaults_are_those_of_the_code_and_given_flags_win(caplog):

@@ -244,7 +244,7 @@ def test_sentencepiece_errors(tmp_path, spm_file, monkeypatch):
     with pytest.raises(UserError, match=r"no \[MASK\] among"):
         tokenization.SentencePieceTokenizer(str(path))
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
-    with pytest.raises(UserError, match="pip install sentencepiece"):
+    with pytest.raises(UserError, match="pip install -r requirements.txt"):
         tokenization.SentencePieceTokenizer(spm_file)
 
 
@@ -263,6 +263,17 @@ def test_sentencepiece_clean_up_equals_the_definition():
         assert cleaned == slow_clean(text), ascii(text)
         assert len(starts) == len(cleaned) + 1 and len(ends) == len(cleaned)
     assert clean("\ud800") == ("\ufffd", [0, 1], [1])
+
+
+def test_byte_fallback_is_refused(tmp_path):
+    sentencepiece = pytest.importorskip("sentencepiece")
+    with io.open(str(tmp_path / "bytes.model"), "wb") as stream:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["low lower lowest", "the new town"] * 20), model_writer=stream,
+            vocab_size=290, byte_fallback=True, hard_vocab_limit=False, minloglevel=2,
+            user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"], pad_id=3, pad_piece="<pad>")
+    with pytest.raises(UserError, match=r"bytes.model cuts unknown characters into bytes \(byte"):
+        tokenization.SentencePieceTokenizer(str(tmp_path / "bytes.model"))
 
 
 def test_sentencepiece_splits_number_and_comma(spm):

@@ -55,6 +55,9 @@ def resolve(path):
     Raises:
       UserError: there is no checkpoint at `path`.
     """
+    if path.startswith(("http://", "https://")):
+        raise UserError("%s: not downloaded by itself; unpack the archive and give its directory"
+                        % path)
     if safetensors_files.is_hugging_face(path):
         return path.rstrip("/")
     if tf.gfile.Exists(os.path.join(path, "variables", "variables.index")):

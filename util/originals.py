@@ -56,8 +56,7 @@ FLAGS = (
     Flag("use_einsum", "bool", ("run_squad",), (GOOGLE,),
          ignored="einsum and plain products compute the same numbers"),
     Flag("albert_hub_module_handle", "string", ("run_classifier", "run_squad", "run_race"),
-         (GOOGLE,), refused="tensorflow_hub has no hub.Module any more; give the checkpoint and "
-         "the config of the module's archive (--init_checkpoint, --albert_config_file)"),
+         (GOOGLE,), here="init_checkpoint"),
     Flag("use_pooled_output", "bool", ("run_classifier",), (ALBERT_ZH,), harmless=True,
          refused="the mean over all positions counted padding too, so it depended on "
                  "--max_seq_length; the head reads the pooled output, leave it out"),
