@@ -67,6 +67,7 @@ def two_devices(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.every_platform
 @pytest.mark.parametrize("optimizer, layout, parts", [("adamw", "brightmart", 1),
                                                       ("lamb", "google", 2)])
 def test_two_devices_equal_one(data, tmp_path, two_devices, caplog, optimizer, layout, parts):
@@ -191,6 +192,7 @@ class Workers(object):
 
 
 @pytest.mark.slow
+@pytest.mark.every_platform
 def test_two_workers_equal_one_also_after_one_was_killed(data, tmp_path):
     """From an initial checkpoint; the restart evaluates on the way, after which both go on."""
     initial = train(data, tmp_path / "start", num_train_steps=1)

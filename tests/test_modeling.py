@@ -1,6 +1,7 @@
 """Both layouts against the numbers of the original codes, and what the model promises beside."""
 
 import glob
+import math
 import os
 
 from util.errors import UserError
@@ -197,7 +198,7 @@ def test_legacy_keys_are_ignored():
     ({"hidden_sise": 24}, "unknown key 'hidden_sise'"),
     ({"hidden_size": "24"}, "'hidden_size' is '24', expected int"),
     ({"hidden_size": 26}, "26 is not divisible by num_attention_heads 4"),
-    ({"hidden_act": "swish"}, "expected one of gelu, relu, tanh, linear"),
+    ({"hidden_act": "swish"}, "expected one of gelu, gelu_erf, relu, tanh, linear"),
     ({"hidden_dropout_prob": 1.0}, "out of range"),
     ({"num_hidden_layers": 0}, "out of range"),
     ({"num_hidden_layers": True}, "expected int"),
@@ -292,6 +293,19 @@ def assert_same_values_and_gradients(own, plain, shapes):
 @pytest.mark.parametrize("name", sorted(CASES_OF_GRADIENTS))
 def test_gradients_are_the_derived_ones(name):
     assert_same_values_and_gradients(*CASES_OF_GRADIENTS[name])
+
+
+def test_gelu_of_the_error_function():
+    """x times the normal distribution's share below x, by its definition; and its slope."""
+    values = np.linspace(-6, 6, 49)
+    share = np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in values])
+    density = np.exp(-0.5 * values ** 2) / math.sqrt(2 * math.pi)
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.constant(values, tf.float32)
+        y = layers.activation("gelu_erf")(x)
+        found, slope = session.run([y, tf.gradients(y, x)[0]])
+    np.testing.assert_allclose(found, values * share, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(slope, share + values * density, rtol=1e-5, atol=1e-6)
 
 
 def test_gradient_of_attention_with_dropout(monkeypatch):

@@ -1,0 +1,1 @@
+"""Trained models in service: exports, engines that run them, the predictor."""
