@@ -9,9 +9,7 @@ directories of transformers; bert, Google's BERT (to read it, a directory of tra
 each direction needs and gives: docs/interchange.md.
 """
 
-import contextlib
 import glob
-import json
 import os
 import shutil
 
@@ -20,10 +18,9 @@ from util.errors import UserError
 
 from absl import flags as absl_flags
 
-import modeling
-import tokenization
 from interchange import (
     averaging,
+    company,
     conversion,
     huggingface,
     inspection,
@@ -84,14 +81,15 @@ def main(flags):
 def convert(flags):
     """--from, --to."""
     source, path = flags["from"].value, restoring.resolve(flags.input)
-    beside = _directory(path)
-    config = None if path == beside else _config(flags.bert_config_file, source, beside)
+    beside = company.directory_of(path)
+    config = None if path == beside else company.config(
+        beside, flags.bert_config_file, source == "bert")
     tokenizer = _tokenizer(flags, beside)
     model = _with_labels(conversion.read(source, path, config), flags, beside)
     _check_tokenizer(tokenizer, model, flags)
     for name in model.unknown:
         console.say("not understood and left out: %s", name)
-    with _making(flags.output) as directory:
+    with files.making_directory(flags.output) as directory:
         written = conversion.write(model, directory, flags.to, tokenizer)
         if tokenizer and flags.to not in huggingface.CLASS_PREFIX:
             shutil.copy(tokenizer.path, directory)
@@ -105,46 +103,9 @@ def convert(flags):
     _say_next(flags)
 
 
-def _directory(path):
-    """Where what belongs to a checkpoint stands."""
-    return path if safetensors_files.is_hugging_face(path) else os.path.dirname(path)
-
-
-def _config(path, source, directory):
-    """The AlbertConfig of a TensorFlow checkpoint; of a BERT, as Google's layout."""
-    if not path:
-        found = _configs(directory)
-        if len(found) != 1:
-            raise UserError("%s holds %s; name the model's by --bert_config_file (--inspect says "
-                            "which of albert_config/ fits)" % (
-                                directory or ".", "several configs (%s)" % ", ".join(
-                                    map(os.path.basename, found)) if found else "no config"))
-        path = found[0]
-    if source != "bert":
-        return modeling.AlbertConfig.from_json_file(path)
-    with files.open_file(files.require_file(path, "bert_config_file")) as stream:
-        return modeling.AlbertConfig.from_dict(dict({"model_type": "bert"}, **json.load(stream)),
-                                               path)
-
-
-def _configs(directory):
-    """The paths of the configs of models in a directory: JSON objects with a hidden_size."""
-    found = []
-    for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*config*.json"))):
-        with open(path, encoding="utf-8") as stream, contextlib.suppress(ValueError):
-            if "hidden_size" in json.load(stream):
-                found.append(path)
-    return found
-
-
 def _tokenizer(flags, directory):
-    """The tokenizer that the flags name, else the one beside the checkpoint, or None."""
-    vocab_file, spm_model_file = flags.vocab_file, flags.spm_model_file
-    if not (vocab_file or spm_model_file):
-        vocab_file, spm_model_file = tokenizer_files.find(directory)
-    if not (vocab_file or spm_model_file):
-        return None
-    return tokenization.load_tokenizer(vocab_file, spm_model_file, flags.do_lower_case)
+    return tokenizer_files.load(directory, flags.vocab_file, flags.spm_model_file,
+                                flags.do_lower_case)
 
 
 def _check_tokenizer(tokenizer, model, flags):
@@ -164,34 +125,16 @@ def _with_labels(model, flags, directory):
         model = model._replace(head=flags.head)
     if model.head not in ("classification", "tagging"):
         return model
-    labels = flags.labels or model.labels
-    path = os.path.join(directory, checkpoints.IDENTITY_FILE)
-    if not labels and os.path.isfile(path):
-        with open(path, encoding="utf-8") as stream:
-            identity = json.load(stream)
-        labels = [label for label in identity.get("labels", "").split(",") if label]
-        if "scheme" in identity:
-            labels = list(tag_schemes.tags_of(labels, identity["scheme"]))
+    labels, scheme = flags.labels or model.labels, None
+    if not labels:
+        labels, scheme = company.labels(directory)
+    if scheme:
+        labels = list(tag_schemes.tags_of(labels, scheme))
     count = huggingface.num_labels(model)
     if labels and len(labels) != count:
         raise UserError("%d labels (%s) for a head of %d outputs; give --labels, or --head if it "
                         "is another" % (len(labels), ",".join(labels[:5]), count))
     return model._replace(labels=labels or None)
-
-
-@contextlib.contextmanager
-def _making(output):
-    """Yields a directory beside `output` that gets its name at the end, and is removed if it fails.
-    """
-    if os.path.exists(output):
-        raise UserError("--output=%s exists already; remove it or name another directory" % output)
-    temporary = "%s.%d.tmp" % (output.rstrip("/"), os.getpid())
-    os.makedirs(temporary)
-    try:
-        yield temporary
-        os.rename(temporary, output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _prove(model, source, target, tokenizer):
@@ -206,7 +149,7 @@ def _prove(model, source, target, tokenizer):
     file_format, path, config = source
     original = model.weights
     if file_format == "brightmart":  # by its own graph
-        original = original._replace(config=config, arrays=tensorflow_files.read_tensorflow(path))
+        original = conversion.read_native(path, config)[0]
     features = proof.batch(tokenizer, model.weights.config)
     expected = proof.outputs(original, features, model.head)
     written = conversion.read_back(*target)
@@ -259,10 +202,10 @@ def rewrite(flags):
     else:
         prefixes = [restoring.resolve(flags.input)]
         arrays = averaging.stripped(prefixes[0])
-    with _making(flags.output) as directory:
+    with files.making_directory(flags.output) as directory:
         tensorflow_files.write_tensorflow(arrays, os.path.join(directory, conversion.CHECKPOINT))
         for name in os.listdir(os.path.dirname(prefixes[0]) or "."):
-            if name == checkpoints.IDENTITY_FILE or "config" in name or "vocab" in name:
+            if name == company.IDENTITY_FILE or "config" in name or "vocab" in name:
                 shutil.copy(os.path.join(os.path.dirname(prefixes[0]), name), directory)
     before = sum(map(os.path.getsize, glob.glob(glob.escape(prefixes[-1]) + ".*")))
     after = _bytes(flags.output)
@@ -278,7 +221,7 @@ def inspect(flags):
     found = inspection.describe(shapes, checkpoints.checkpoint_step(path)
                                 if "global_step" in shapes else None)
     print(inspection.report(path, found))
-    tokenizer = _tokenizer(flags, _directory(path))
+    tokenizer = _tokenizer(flags, company.directory_of(path))
     _check_company(path, found, tokenizer)
     if not flags.text:
         return
@@ -299,9 +242,8 @@ def _check_company(path, found, tokenizer):
     Raises:
       UserError: one does not.
     """
-    source = "bert" if found.layout == "bert" else found.layout
-    for config_path in _configs(_directory(path)):
-        config = _config(config_path, source, None)
+    for config_path in company.config_paths(company.directory_of(path)):
+        config = company.config(None, config_path, found.layout == "bert")
         for key, size in found.sizes.items():
             if getattr(config, key) != size:
                 raise UserError("%s does not fit: %s is %s there and %s in the checkpoint"

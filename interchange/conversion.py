@@ -9,7 +9,6 @@ All formats meet in Google's layout (tables.py); layouts.py makes it of the othe
 import os
 
 from util import files
-from util.errors import UserError
 
 import modeling
 from interchange import (
@@ -43,50 +42,74 @@ def read(source, path, config=None):
     """
     if safetensors_files.is_hugging_face(path):
         return huggingface.read(path)
-    found = {name: array for name, array in tensorflow_files.read_tensorflow(path).items()
-             if not variable_names.is_slot(name)}
-    file_format = "tf_bert" if source == "bert" else source
-    if source == "brightmart":
-        weights, known = _read_brightmart(found, config, path)
-    else:
-        rows = tables.rows(file_format, config)
-        weights = Weights(config, huggingface.take(rows, found, path))
-        known = {row.theirs for row in rows}
-    head, head_names = head_of(found)
-    for name in head_names:
-        weights.arrays[name] = found[variable_names.source(name, found)]
-        known.add(variable_names.source(name, found))
-    unknown = sorted(set(found) - known - {"global_step"})
-    return Model(weights, head, None, tuple(unknown))
+    if source in ("google", "brightmart"):
+        native, head, unknown = read_native(path, config)
+        weights = native if source == "google" else layouts.google_from_brightmart(native)
+        return Model(weights, head, None, unknown)
+    found = _without_slots(path)
+    rows = tables.rows("tf_bert", config)
+    arrays = huggingface.take(rows, found, path)
+    head, head_arrays = _head(found)
+    unknown = set(found) - {row.theirs for row in rows} - set(head_arrays) - {"global_step"}
+    return Model(Weights(config, dict(arrays, **head_arrays)), head, None, tuple(sorted(unknown)))
 
 
-def _read_brightmart(found, config, path):
-    """(Weights of Google's layout, the names that were read) of albert_zh's arrays."""
+def read_native(path, config):
+    """A TensorFlow checkpoint of ALBERT in its own layout.
+
+    Args:
+      path: its prefix.
+      config: its AlbertConfig, of either layout.
+
+    Returns:
+      (Weights, head of tables.HEADS or None, names that were not understood).
+
+    Raises:
+      UserError: as `read`.
+    """
+    found = _without_slots(path)
+    renamed, used = {}, set()
+    rows = _native_rows(config)
+    for row in rows:
+        source = variable_names.source(row.theirs, found)
+        if source:
+            renamed[row.theirs] = found[source]
+            used.add(source)
+    arrays = huggingface.take(rows, renamed, path)
+    head, head_arrays = _head(found)
+    used.update(variable_names.source(name, found) for name in head_arrays)
+    return (Weights(config, dict(arrays, **head_arrays)), head,
+            tuple(sorted(set(found) - used - {"global_step"})))
+
+
+def _without_slots(path):
+    return {name: array for name, array in tensorflow_files.read_tensorflow(path).items()
+            if not variable_names.is_slot(name)}
+
+
+def _native_rows(config):
+    """The rows of a layout under its own names."""
+    if config.layout == "google":
+        return tables.rows("google", config)
+    wide = layouts.changed(config, layout="google", embedding_size=config.hidden_size)
+    rows = [row._replace(ours=row.theirs) for row in tables.rows("brightmart", wide)]
     words = "bert/embeddings/word_embeddings"
-    for name, shape in ((words, (config.vocab_size, config.embedding_size)),
-                        (words + "_2", (config.embedding_size, config.hidden_size))):
-        if name not in found or found[name].shape != shape:
-            raise UserError("%s: %s is %s, the config makes it %dx%d" % (
-                path, name, "x".join(map(str, found[name].shape)) if name in found else "missing",
-                shape[0], shape[1]))
-    weights = layouts.google_from_brightmart(Weights(config, found))
-    rows = tables.rows("google", weights.config)
-    taken = huggingface.take(rows, weights.arrays, path)
-    known = {row.theirs for row in tables.rows("brightmart", weights.config)} | {words + "_2"}
-    return Weights(weights.config, taken), known
+    sizes = config.vocab_size, config.embedding_size, config.hidden_size
+    return [row._replace(shape=sizes[:2]) if row.ours == words else row for row in rows] + [
+        tables.Row(words + "_2", words + "_2", sizes[1:], False, "encoder")]
 
 
-def head_of(arrays):
-    """(name in tables.HEADS or None, our names of its arrays) of a fine-tuned TensorFlow model.
+def _head(arrays):
+    """(name in tables.HEADS or None, {our name: array}) of a fine-tuned TensorFlow model.
 
     One output of the pooler is taken for a choice's score; --head says that it is a number's.
     """
     for head in ("reading", "tagging", "choice", "classification"):
-        rows = tables.HEADS[head][1]
-        sources = [variable_names.source(row[0], arrays) for row in rows]
+        names = [row[0] for row in tables.HEADS[head][1]]
+        sources = [variable_names.source(name, arrays) for name in names]
         if all(sources) and not (head == "choice" and len(arrays[sources[1]]) > 1):
-            return head, [row[0] for row in rows]
-    return None, []
+            return head, {name: arrays[source] for name, source in zip(names, sources)}
+    return None, {}
 
 
 def write(model, directory, target, tokenizer=None):

@@ -9,11 +9,8 @@ import contextlib
 from util import console
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
-import layers
-import modeling
-from interchange import tables
+from interchange import inference_graph, tables
 
 SENTENCES = [("我喜欢妈妈做的汤。", "妈妈做的汤我很喜欢喝，每天都想喝一大碗。"),
              ("The quick brown fox jumps over the lazy dog.", "It was 3,200 m away in 1998!"),
@@ -59,38 +56,17 @@ def outputs(weights, features, head=None):
       {"hidden": [B, S, H]} with "pooled" [B, H], "masked_lm" [B, S, V], "sentence_order" [B, 2] and
       "logits" of the head where the weights have them; hidden and masked_lm are 0 at padding.
     """
-    config, arrays = weights
-    with tf.Graph().as_default(), tf.Session() as session:
-        model = modeling.AlbertModel(config, False, *[
-            tf.constant(features[name]) for name in ("input_ids", "input_mask", "segment_ids")])
-        found = {"hidden": model.get_sequence_output()}
-        count, length = features["input_ids"].shape
-        if "bert/pooler/dense/bias" in arrays:
-            found["pooled"] = model.get_pooled_output()
-        if "cls/predictions/output_bias" in arrays:
-            positions = tf.tile(tf.range(length)[tf.newaxis], [count, 1])
-            found["masked_lm"] = tf.reshape(modeling.get_masked_lm_output(
-                config, model, positions, tf.zeros_like(positions),
-                tf.ones_like(positions, tf.float32))[2], [count, length, -1])
-        if "cls/seq_relationship/output_bias" in arrays:
-            found["sentence_order"] = modeling.get_sentence_order_output(
-                config, model.get_pooled_output(), tf.zeros([count], tf.int32))[2]
-        if head:
-            found["logits"] = _head_logits(model, arrays, head)
-        for variable in tf.global_variables():
-            name = variable.name.split(":")[0]
-            if name in arrays:  # a head that is not there is not fetched
-                variable.load(arrays[name], session)
-        return without_padding(session.run(found), features)
-
-
-def _head_logits(model, arrays, head):
-    """The logits of a task's head: [B, L], or [B, S, L] of tagging and reading."""
-    weights, bias = (arrays[row[0]] for row in tables.HEADS[head][1])
-    hidden = (model.get_sequence_output() if head in ("tagging", "reading")
-              else model.get_pooled_output())
-    return layers.matmul_last(hidden, tf.constant(weights if head == "tagging" else weights.T),
-                              tf.constant(bias))
+    count, length = features["input_ids"].shape
+    everywhere = np.tile(np.arange(length), [count, 1])
+    found = inference_graph.Session(weights, None).run(
+        dict(features, **{tables.POSITIONS: everywhere}))
+    named = {ours: found[name] for name, ours in (
+        ("sequence_output", "hidden"), ("pooled_output", "pooled"),
+        ("masked_lm_logits", "masked_lm"), ("sentence_order_logits", "sentence_order"))
+        if name in found}
+    if head:
+        named["logits"] = inference_graph.Session(weights, head).run(features)["logits"]
+    return without_padding(named, features)
 
 
 def without_padding(found, features):

@@ -7,6 +7,12 @@ Our names are those of Google's layout (modeling.py), in which all formats meet.
 
 import collections
 
+# What graphs for inference read and what their heads need.
+INPUTS = ("input_ids", "input_mask", "segment_ids")  # int [B, S]
+POSITIONS = "masked_lm_positions"  # int [B, P], of a pre-trained model with its masked-LM head
+# Heads on the pooled output: the last block is computed for the first token alone.
+POOLED = ("classification", "choice")
+
 # Whether a kind of weights is one array, the kernel [in, out] and bias of a dense layer, or the
 # gamma and beta of a LayerNorm: (the ending here, in PyTorch, whether PyTorch's is transposed).
 KINDS = {"array": (("", "", False),),

@@ -27,6 +27,15 @@ def find(directory):
     return first(VOCAB_NAMES), first(SENTENCEPIECE_NAMES)
 
 
+def load(directory, vocab_file=None, spm_model_file=None, do_lower_case=True):
+    """The tokenizer of the files that are named, else of those beside a checkpoint, or None."""
+    if not (vocab_file or spm_model_file):
+        vocab_file, spm_model_file = find(directory)
+    if not (vocab_file or spm_model_file):
+        return None
+    return tokenization.load_tokenizer(vocab_file, spm_model_file, do_lower_case)
+
+
 def special_ids(tokenizer):
     """What config.json says of the vocabulary; [CLS] begins and [SEP] ends a sequence."""
     return {"pad_token_id": tokenizer.pad_id, "bos_token_id": tokenizer.cls_id,

@@ -4,19 +4,19 @@
     onnx.save(model, "model.onnx")
 
 A shared block's weights stand in the file once, whatever the number of layers. Inputs are int64
-[B, S] "input_ids", "input_mask" and "segment_ids" of any batch and length; outputs depend on the
-head (`OUTPUTS`). The plain form has standard operators of opset 17 only; the fused one those of
-ONNX Runtime ("com.microsoft").
+[B, S] "input_ids", "input_mask" and "segment_ids" of any batch and length; outputs are those of
+interchange/inference_graph.py. The plain form has standard operators of opset 17 only, the fused
+one those of ONNX Runtime too ("com.microsoft").
 """
 
 import numpy as np
 
 import modeling
+from interchange.tables import INPUTS, POOLED, POSITIONS
 
 OPSET, IR_VERSION = 17, 8
-INPUTS = ("input_ids", "input_mask", "segment_ids")
-POSITIONS = "masked_lm_positions"  # int64 [B, P], of a pre-trained model
 MASKED = -10000.0
+_QKV = ("query", "key", "value")
 
 # {head: {output: its dimensions}}; None: a pre-trained model.
 OUTPUTS = {
@@ -28,9 +28,6 @@ OUTPUTS = {
            "masked_lm_logits": ("batch", "predictions", "vocabulary"),
            "sentence_order_logits": ("batch", 2)},
 }
-# Heads on the pooled output: the last block is computed for the first token alone.
-POOLED = ("classification", "choice")
-
 
 def build(weights, head=None, fused=False):
     """The graph of an encoder and a task's head.
@@ -212,17 +209,15 @@ class _Graph(object):
         """
         heads = self._config.num_attention_heads
         if self._fused and queries == x:
-            joined = {part: self._constant(np.concatenate(
-                [self._arrays[scope + name + part] for name in ("query", "key", "value")], -1),
-                scope + "qkv" + part) for part in ("/kernel", "/bias")}
-            return self._own("Attention", x, joined["/kernel"], joined["/bias"], self._key_mask,
+            return self._own("Attention", x, *self._joined(scope), self._key_mask,
                              num_heads=heads, mask_filter_value=MASKED)
         size = self._config.hidden_size // heads
         split = self._numbers(0, 0, heads, size)
 
         def heads_of(rows, name, order):
+            dense = self._part_of_joined if self._fused else self._dense
             return self._add("Transpose", self._add(
-                "Reshape", self._dense(rows, scope + name), split), perm=order)
+                "Reshape", dense(rows, scope + name), split), perm=order)
 
         scores = self._add("MatMul", heads_of(queries, "query", [0, 2, 1, 3]),
                            heads_of(x, "key", [0, 2, 3, 1]))
@@ -231,6 +226,21 @@ class _Graph(object):
                             heads_of(x, "value", [0, 2, 1, 3]))
         return self._add("Reshape", self._add("Transpose", context, perm=[0, 2, 1, 3]),
                          self._numbers(0, 0, self._config.hidden_size))
+
+    def _joined(self, scope):
+        """The kernel [H, 3 H] and the bias [3 H] of queries, keys and values together."""
+        return [self._constant(np.concatenate(
+            [self._arrays[scope + name + part] for name in _QKV], -1), scope + "qkv" + part)
+            for part in ("/kernel", "/bias")]
+
+    def _part_of_joined(self, x, name):
+        """`_dense` of one of them; ONNX Runtime cuts it out as it loads the file."""
+        scope, _, part = name.rpartition("/")
+        size, place = self._config.hidden_size, _QKV.index(part)
+        begin, end = self._numbers(place * size), self._numbers((place + 1) * size)
+        kernel, bias = (self._add("Slice", joined, begin, end, self._numbers(-1))
+                        for joined in self._joined(scope + "/"))
+        return self._add("Add", self._add("MatMul", x, kernel), bias)
 
     # ---- heads ----
 

@@ -13,11 +13,9 @@ import os
 from util import files
 from util.errors import UserError
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
 import layers
-import tokenization
 
 SPLITS = ("train", "dev", "test")
 
@@ -49,23 +47,6 @@ def find_file(directory, names, split):
         raise UserError("no %s data: none of %s exists; check --data_dir" % (
             split, ", ".join(os.path.join(directory, name) for name in names)))
     return path
-
-
-def pack(first, second, tokenizer, max_seq_length):
-    """Token ids of one or two texts -> SEQUENCE features of at most S tokens.
-
-    [CLS] first [SEP] (second [SEP]); the longer text loses tokens at its end first (as BERT).
-    """
-    second = [] if second is None else second
-    room = max_seq_length - (3 if len(second) else 2)
-    keep_first, keep_second = tokenization.fit_pair(len(first), len(second), room)
-    ids = [tokenizer.cls_id] + list(first[:keep_first]) + [tokenizer.sep_id]
-    segments = [0] * len(ids)
-    if len(second):
-        ids += list(second[:keep_second]) + [tokenizer.sep_id]
-        segments += [1] * (keep_second + 1)
-    return {"input_ids": np.array(ids, np.int32), "segment_ids": np.array(segments, np.int32),
-            "lengths": np.array([len(ids)], np.int32)}
 
 
 def known(examples, field, name, plural):

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import layers
+import tokenization
 from tasks import base
 
 # The [MASK]s of the blanks that are not in question (as CLUE's baseline: four characters).
@@ -88,8 +89,9 @@ class Choice(base.Task):
         packed = []
         for choice in example.choices:
             answer = tokenizer.encode(join(example.question, choice))[-limit:]
-            packed.append(base.pack(window(passage, middle, max_seq_length - 3 - len(answer)),
-                                    answer, tokenizer, max_seq_length))
+            packed.append(tokenization.pack(
+                window(passage, middle, max_seq_length - 3 - len(answer)), answer, tokenizer,
+                max_seq_length))
         lengths = np.concatenate([features["lengths"] for features in packed])
         features = {"lengths": lengths, "label_ids": np.array([example.label or 0], np.int32)}
         for name in ("input_ids", "segment_ids"):

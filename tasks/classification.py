@@ -12,6 +12,7 @@ import os
 from util import console, files
 from util.errors import UserError
 
+import tokenization
 from tasks import base, submissions, tables, targets
 
 # One example as read: `location` is "file line n" for errors; `text_b` is None for single
@@ -154,9 +155,9 @@ class Classification(base.Task):
         return labels
 
     def featurize(self, example, tokenizer, max_seq_length):
-        features = base.pack(tokenizer.encode(example.text_a),
-                             tokenizer.encode(example.text_b) if example.text_b else None,
-                             tokenizer, max_seq_length)
+        features = tokenization.pack(
+            tokenizer.encode(example.text_a),
+            tokenizer.encode(example.text_b) if example.text_b else None, tokenizer, max_seq_length)
         features["label_ids"] = self._target.array(example.label)
         yield features
 

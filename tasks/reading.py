@@ -14,6 +14,7 @@ from util.errors import UserError
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+import tokenization
 from tasks import base, reading_data, reading_heads, reading_scores
 
 EXCERPT = 60  # characters on both sides of an answer in a list of errors
@@ -126,7 +127,7 @@ class Reading(base.Task):
         best = best_windows(spans, len(ids))
         offset = len(question) + 2
         for number, (begin, end) in enumerate(spans):
-            features = base.pack(question, ids[begin:end], tokenizer, max_seq_length)
+            features = tokenization.pack(question, ids[begin:end], tokenizer, max_seq_length)
             shift = offset - begin if begin <= first and last < end else None
             features["start_positions"] = np.array([0 if shift is None else first + shift])
             features["end_positions"] = np.array([0 if shift is None else last + shift])

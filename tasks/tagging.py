@@ -22,6 +22,7 @@ import tensorflow.compat.v1 as tf
 from seqeval import metrics as seqeval_metrics
 from seqeval.metrics import sequence_labeling
 
+import tokenization
 from tasks import base, tag_schemes
 from tasks.tag_schemes import Entity
 from text import sentences
@@ -154,7 +155,7 @@ class Tagging(base.Task):
         room = max_seq_length - 2
         stops = _sentence_stops(example.text, starts) if len(ids) > room else []
         for begin, end, counts_from, counts_until in cut_windows(len(ids), room, stops):
-            features = base.pack(ids[begin:end], None, tokenizer, max_seq_length)
+            features = tokenization.pack(ids[begin:end], None, tokenizer, max_seq_length)
             for name, values in (("label_ids", labels), ("first_units", first),
                                  ("last_units", last)):
                 features[name] = np.zeros_like(features["input_ids"])

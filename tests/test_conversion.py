@@ -146,6 +146,7 @@ def test_no_equal_model(change, convert, message):
     ("google", "google", None), ("google_erf", "google", "tagging"), ("bert", "bert", "reading"),
 ] + [("google", "hf_albert", head) for head in sorted(tables.HEADS)] + [
     ("bert", "hf_bert", "reading"), ("bert", "hf_bert", "classification")])
+@pytest.mark.one_platform  # arrays and files alone
 def test_there_and_back_is_bit_identical(tmp_path, tokenizer, kind, target, head):
     weights = random_weights(head=head, **CONFIGS[kind])
     labels = ["不", "a,b", "c"] if head in ("classification", "tagging") else None
@@ -375,6 +376,7 @@ def checkpoint(tmp_path, vocab):
     return tmp_path
 
 
+@pytest.mark.one_platform
 @pytest.mark.parametrize("target", conversion.TARGETS)
 def test_command(checkpoint, tmp_path, target):
     run(**{"from": "brightmart", "to": target, "input": checkpoint,

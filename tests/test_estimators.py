@@ -72,7 +72,7 @@ def test_tf_config_excludes_other_ways(monkeypatch, whole_estimator):
 
 
 @pytest.mark.parametrize("values, gpu, clusters_compiled, float16, jit", [
-    ({}, False, tf.__version__.startswith("2."), 0, 0), ({"xla": True}, False, True, 0, 0),
+    ({}, False, tf.__version__.startswith("2.15."), 0, 0), ({"xla": True}, False, True, 0, 0),
     ({"xla": False}, False, False, 0, 0), ({}, True, False, 0, 0),
     ({"xla": True}, True, False, 0, 1), ({"amp": True}, True, False, 1, 0),
     ({"amp": True, "use_tpu": True}, False, False, 0, 0)])

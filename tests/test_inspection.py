@@ -13,6 +13,8 @@ import tokenization
 from interchange import inspection, proof, tensorflow_files
 from test_conversion import random_weights
 
+pytestmark = pytest.mark.one_platform  # names, shapes and graphs that other tests build
+
 
 def shapes(weights):
     return {name: array.shape for name, array in weights.arrays.items()}

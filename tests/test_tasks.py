@@ -235,7 +235,7 @@ class Tokenizer(object):
 
 
 def packed(*arguments):
-    features = base.pack(*arguments)
+    features = tokenization.pack(*arguments)
     assert features["lengths"].tolist() == [len(features["input_ids"])]
     assert all(array.dtype == np.int32 for array in features.values())
     return features["input_ids"].tolist(), features["segment_ids"].tolist()

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from interchange import variable_names
+from interchange.company import IDENTITY_FILE
 from interchange.tensorflow_files import open_reader, read_tensor
 
-IDENTITY_FILE = "run.json"
 BEST_FILE = "best.json"
 STATE_FILE = "checkpoint"
 DAMAGED_SUFFIX = ".damaged"

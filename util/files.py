@@ -369,3 +369,21 @@ def write_lines(path, lines):
     with replacing(path) as temporary, open_file(temporary, "w") as stream:
         for line in lines:
             stream.write(line + "\n")
+
+
+@contextlib.contextmanager
+def making_directory(output):
+    """Yields a directory beside `output` that gets its name at the end, and is removed if it fails.
+
+    Raises:
+      UserError: `output` exists.
+    """
+    if os.path.exists(output):
+        raise UserError("--output=%s exists already; remove it or name another directory" % output)
+    temporary = "%s.%d.tmp" % (output.rstrip("/"), os.getpid())
+    os.makedirs(temporary)
+    try:
+        yield temporary
+        os.rename(temporary, output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -103,8 +103,13 @@ def explain(error):
     return error.message.split("\n")[0].replace("; ", ": ", 1)
 
 
-def run(main, define_flags):
-    """`commands.run` for a command that builds graphs, with resource variables."""
+def start():
+    """Graphs with resource variables, as in TensorFlow 1.x; before the first graph."""
     tf.disable_v2_behavior()
     tf.enable_resource_variables()
+
+
+def run(main, define_flags):
+    """`commands.run` for a command that builds graphs."""
+    start()
     commands.run(main, define_flags)

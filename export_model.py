@@ -1,0 +1,97 @@
+"""Writes a trained model as an ONNX file with what it needs to be served, and runs it at once.
+
+    python3 export_model.py --model=output/lcqmc --vocab_file=vocab.txt --output=exported/lcqmc
+    python3 similarity.py --model=exported/lcqmc
+
+--model is a training's --output_dir (its best checkpoint), a checkpoint, or a directory of
+transformers; pre-trained models too. The file takes any batch and length. docs/serving.md.
+"""
+
+import os
+import shutil
+
+from util import console, files, platforms
+from util.errors import UserError
+
+from absl import flags as absl_flags
+
+from interchange import tokenizer_files
+from serving import checkpoint_package, exporting, package
+from tokenization import WordPieceTokenizer
+
+
+def define_flags():
+    flags = absl_flags
+    flags.DEFINE_string("model", None, "An --output_dir, a checkpoint, or a directory of "
+                        "transformers.")
+    flags.DEFINE_string("output", None, "The directory to make; it must not exist.")
+    flags.DEFINE_string("vocab_file", None, "Vocabulary, where --model has none beside it.")
+    flags.DEFINE_string("spm_model_file", None, "SentencePiece model, where there is none beside.")
+    flags.DEFINE_bool("do_lower_case", True, "Whether the model's text is lower-cased.")
+    flags.DEFINE_string("bert_config_file", None, "Config, where --model has none beside it.")
+    flags.DEFINE_alias("albert_config_file", "bert_config_file")
+    flags.DEFINE_integer("max_seq_length", 512, "Longest sequence of texts.", lower_bound=8)
+    flags.DEFINE_bool("int8", False, "Products of 8-bit integers: smaller and faster, with other "
+                      "numbers; see --max_flips.")
+    flags.DEFINE_bool("optimize", False, "Use ONNX Runtime's own operators: faster, and no other "
+                      "runtime reads the file.")
+    flags.DEFINE_string("eval_file", None, "With --int8: texts and labels, as dev.tsv of LCQMC, to "
+                        "compare decisions on.")
+    flags.DEFINE_float("max_flips", 0.005, "Share of decisions that --int8 may change.",
+                       lower_bound=0.0, upper_bound=1.0)
+
+
+def main(flags):
+    for name in ("model", "output"):
+        if not flags[name].value:
+            raise UserError("--%s is missing; e.g. --model=output/lcqmc --output=exported/lcqmc"
+                            % name)
+    if flags.int8:
+        files.require_file(flags.eval_file, "eval_file")
+    if package.is_export(flags.model):
+        raise UserError("%s is an export already; give what it was made of" % flags.model)
+    found = checkpoint_package.load(
+        flags.model, flags.vocab_file, flags.spm_model_file, flags.do_lower_case,
+        flags.bert_config_file, flags.max_seq_length)
+    if flags.int8 and (found.head != "classification" or found.kind):
+        raise UserError("--int8 is for a classification with one label, whose decisions can be "
+                        "compared; leave it out")
+    with files.making_directory(flags.output) as directory:
+        path = os.path.join(directory, package.ONNX)
+        exporting.export(found, path, flags.int8, flags.optimize)
+        package.save(found, directory)
+        shutil.copyfile(found.tokenizer.path, os.path.join(directory, (
+            tokenizer_files.VOCAB if isinstance(found.tokenizer, WordPieceTokenizer)
+            else tokenizer_files.SENTENCEPIECE)))
+        report = exporting.compare(found, path, exporting.batches(found))
+        console.say("%s: %.1f MB, %.1f ms a sentence, largest difference from the checkpoint %.1e",
+                    "int8" if flags.int8 else "float32", report.bytes / 1e6, report.milliseconds,
+                    report.difference)
+        problem = _problem(flags, found, path, report)
+        if problem:
+            aside = flags.output.rstrip("/") + ".unequal"
+            os.rename(directory, aside)
+            raise UserError("%s; the export is kept as %s for a look" % (problem, aside))
+    console.say("next: python3 similarity.py --model=%s", flags.output)
+
+
+def _problem(flags, found, path, report):
+    """Why an export is not good enough, or None."""
+    if not flags.int8:
+        return ("it differs by %.1e, more than %.0e" % (report.difference, exporting.LIMIT)
+                if not report.difference <= exporting.LIMIT else None)
+    if not exporting.has_vnni():
+        console.say("this processor has no VNNI: 7-bit weights were used, as products of 8 bits "
+                    "would saturate")
+    lines = (line for _, line in files.read_lines(flags.eval_file))
+    counted = exporting.decisions(found, path, lines)
+    console.say("of %d decisions %.2f %% flipped; right %.4f, before %.4f", counted.count,
+                100 * counted.flips, counted.after, counted.before)
+    if counted.flips > flags.max_flips:
+        return "%.2f %% of the decisions flipped, more than --max_flips=%g" % (
+            100 * counted.flips, flags.max_flips)
+    return None
+
+
+if __name__ == "__main__":
+    platforms.run(main, define_flags)

@@ -1,0 +1,81 @@
+"""What stands beside a checkpoint: its config, its vocabulary, what run.json says of it.
+
+    config = company.config("albert_tiny_zh", path=None)
+"""
+
+import contextlib
+import glob
+import json
+import os
+
+from util import files
+from util.errors import UserError
+
+import modeling
+from interchange import safetensors_files
+
+IDENTITY_FILE = "run.json"  # of a directory that this code trained in
+
+
+def directory_of(checkpoint):
+    """Where what belongs to a checkpoint stands: beside its prefix; transformers' directory."""
+    return checkpoint if safetensors_files.is_hugging_face(checkpoint) else os.path.dirname(
+        checkpoint)
+
+
+def config_paths(directory):
+    """The paths of the configs of models in a directory: JSON objects with a hidden_size."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*config*.json"))):
+        with open(path, encoding="utf-8") as stream, contextlib.suppress(ValueError):
+            if "hidden_size" in json.load(stream):
+                found.append(path)
+    return found
+
+
+def config(directory, path=None, is_bert=False):
+    """The AlbertConfig of a TensorFlow checkpoint: of a path, else of run.json, else beside it.
+
+    Args:
+      directory: the checkpoint's.
+      path: of a config, or None.
+      is_bert: whether it is that of Google's BERT code; it becomes one of Google's layout.
+
+    Raises:
+      UserError: there is none, or several and none is named.
+    """
+    values = {} if path else identity(directory)
+    if "hidden_size" in values:
+        return modeling.AlbertConfig.from_dict(
+            {key: value for key, value in values.items() if key in modeling.CONFIG_KEYS},
+            os.path.join(directory, IDENTITY_FILE))
+    if not path:
+        found = config_paths(directory)
+        if len(found) != 1:
+            raise UserError("%s holds %s; name the model's by --bert_config_file "
+                            "(convert_checkpoint.py --inspect says which of albert_config/ fits)"
+                            % (directory or ".", "several configs (%s)" % ", ".join(
+                                map(os.path.basename, found)) if found else "no config"))
+        path = found[0]
+    if not is_bert:
+        return modeling.AlbertConfig.from_json_file(path)
+    with files.open_file(files.require_file(path, "bert_config_file")) as stream:
+        return modeling.AlbertConfig.from_dict(dict({"model_type": "bert"}, **json.load(stream)),
+                                               path)
+
+
+def identity(directory):
+    """What run.json says: a flat dict of the config, the task and its labels; {} without it."""
+    path = os.path.join(directory, IDENTITY_FILE)
+    if not os.path.isfile(path):
+        return {}
+    with open(path, encoding="utf-8") as stream, contextlib.suppress(ValueError):
+        return json.load(stream)
+    return {}
+
+
+def labels(directory):
+    """(labels as run.json says, or [], the scheme of tags or None)."""
+    values = identity(directory)
+    return ([label for label in values.get("labels", "").split(",") if label],
+            values.get("scheme"))

@@ -1,0 +1,54 @@
+"""What a model needs beside its weights to be served, in a directory of export_model.py.
+
+    found = package.load("exported/lcqmc")
+    found.tokenizer, found.labels, found.max_seq_length
+"""
+
+import collections
+import json
+import os
+
+from util import files
+from util.errors import UserError
+
+from interchange import tokenizer_files
+
+FILE, ONNX = "model.json", "model.onnx"
+
+# A model to serve. head: of interchange.tables.HEADS, None of a pre-trained one; kind: None (one
+# label), "multi_label" or "regression" of a classification; labels: their names; onnx: the path of
+# an ONNX file, None of a checkpoint; weights: layouts.Weights, None of an ONNX file; fingerprint: a
+# hex digest of the weights.
+Package = collections.namedtuple(
+    "Package", "head kind labels max_seq_length tokenizer onnx weights fingerprint task")
+
+
+def is_export(path):
+    """Whether a path is a directory of export_model.py."""
+    return os.path.isfile(os.path.join(path, FILE))
+
+
+def load(path):
+    """The Package of a directory of export_model.py.
+
+    Raises:
+      UserError: a file of it is missing.
+    """
+    with open(os.path.join(path, FILE), encoding="utf-8") as stream:
+        values = json.load(stream)
+    tokenizer = tokenizer_files.load(path, do_lower_case=values["do_lower_case"])
+    if tokenizer is None:
+        raise UserError("%s has no vocabulary; export the model again" % path)
+    onnx = os.path.join(path, ONNX)
+    if not os.path.isfile(onnx):
+        raise UserError("%s: no %s; export the model again with --format=onnx" % (path, ONNX))
+    return Package(values["head"], values["kind"], values["labels"], values["max_seq_length"],
+                   tokenizer, onnx, None, values["fingerprint"], values["task"])
+
+
+def save(package, directory):
+    """Writes model.json; the vocabulary is the caller's to copy."""
+    files.write_json(os.path.join(directory, FILE), {
+        "head": package.head, "kind": package.kind, "labels": package.labels,
+        "max_seq_length": package.max_seq_length, "fingerprint": package.fingerprint,
+        "task": package.task, "do_lower_case": package.tokenizer.do_lower_case})

@@ -1,0 +1,38 @@
+"""What stands beside a checkpoint."""
+
+import json
+
+from util.errors import UserError
+
+import pytest
+
+import tiny
+from interchange import company
+
+
+def test_config_is_run_jsons_else_the_one_beside(tmp_path):
+    tiny.write_config(tmp_path / "albert_config_tiny.json")
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    (tmp_path / "config_of_data.json").write_text("[")
+    assert company.config(str(tmp_path)) == tiny.config()
+    tiny.write_config(tmp_path / "other_config.json", hidden_size=32)
+    with pytest.raises(UserError, match="several configs .albert_config_tiny.json, other_config"):
+        company.config(str(tmp_path))
+    assert company.config(str(tmp_path), str(tmp_path / "other_config.json")).hidden_size == 32
+    (tmp_path / "run.json").write_text(json.dumps(dict(
+        tiny.config(num_attention_heads=4).to_dict(), task="x", labels="a,b", scheme="BIO")))
+    assert company.config(str(tmp_path)).num_attention_heads == 4
+    assert company.labels(str(tmp_path)) == (["a", "b"], "BIO")
+
+
+def test_nothing_beside(tmp_path):
+    with pytest.raises(UserError, match="holds no config; name the model's by --bert_config_file"):
+        company.config(str(tmp_path))
+    assert company.labels(str(tmp_path)) == ([], None) and company.identity(str(tmp_path)) == {}
+
+
+def test_config_of_googles_bert(tmp_path):
+    values = {key: value for key, value in tiny.CONFIG.items() if key != "embedding_size"}
+    (tmp_path / "bert_config.json").write_text(json.dumps(values))
+    found = company.config(str(tmp_path), is_bert=True)
+    assert (found.layout, found.num_hidden_groups, found.embedding_size) == ("google", 2, 16)
