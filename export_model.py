@@ -46,6 +46,9 @@ def main(flags):
         if not flags[name].value:
             raise UserError("--%s is missing; e.g. --model=output/lcqmc --output=exported/lcqmc"
                             % name)
+    if flags.int8 and flags.optimize:
+        raise UserError("--int8 with --optimize: ONNX Runtime's quantizer does not know its own "
+                        "operators; leave one of them out")
     if flags.int8:
         files.require_file(flags.eval_file, "eval_file")
     if package.is_export(flags.model):

@@ -13,7 +13,7 @@ from training import checkpoints, restoring
 
 def load(path, vocab_file=None, spm_model_file=None, do_lower_case=True, bert_config_file=None,
          max_seq_length=None):
-    """The Package, with weights, of a training's --output_dir (its best checkpoint) or a checkpoint.
+    """The Package, with weights, of a training's --output_dir, its best checkpoint, or of another.
 
     The other arguments stand for what the directory does not have.
 

@@ -53,7 +53,7 @@ def _quantize(path):
     part = path + ".float"
     os.replace(path, part)
     quantization.quantize_dynamic(
-        part, path, op_types_to_quantize=["MatMul", "Gather", "Attention"], per_channel=True,
+        part, path, op_types_to_quantize=["MatMul", "Gather"], per_channel=True,
         reduce_range=not has_vnni(), weight_type=quantization.QuantType.QInt8)
     os.remove(part)
 

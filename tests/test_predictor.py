@@ -200,6 +200,7 @@ def test_lines_to_decide_on(trained):
 @pytest.mark.parametrize("values, message", [
     ({}, "--model is missing"), ({"model": "x"}, "--output is missing"),
     ({"model": "x", "output": "y", "int8": True}, "--eval_file is missing"),
+    ({"model": "x", "output": "y", "int8": True, "optimize": True}, "--int8 with --optimize"),
     ({"model": "nowhere", "output": "y"}, "nowhere: no such checkpoint")])
 def test_export_flags_that_cannot_run(values, message):
     with pytest.raises(UserError, match=message):
