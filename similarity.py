@@ -30,11 +30,11 @@ class BertSim(object):
     """The predictor by the name and the methods of albert_zh's similarity.py.
 
     Args:
-      model: as --model.
+      model: as --model; by itself albert_zh's directory.
       **options: as of serving.predictor.load: engine, vocab_file, max_seq_length ...
     """
 
-    def __init__(self, model, **options):
+    def __init__(self, model="albert_lcqmc_checkpoints", **options):
         self._model, self._options = model, options
         self._predictor = None
 
