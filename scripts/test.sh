@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Runs every test on the newest TensorFlow, and at the same time, where their Pythons are found,
-# those on TensorFlow 1.15.5 and 2.15.1 for which the version can make a difference
-# (tests/conftest.py), on the middle one without what is marked slow, unless it is marked
-# every_platform. It makes its own environments (.venv, .venv-2.15, .venv-1.15). Arguments go
-# to pytest: scripts/test.sh -k lamb
+# Runs every test on the newest TensorFlow, and where their Pythons are found, those on 1.15.5 and
+# 2.15.1 for which the version can make a difference (tests/conftest.py) and that are not marked
+# slow, unless they are marked every_platform. What is slow runs beside all the rest. It makes its
+# own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest: scripts/test.sh -k lamb
 # For daily work: scripts/test.sh --fast leaves out what is marked slow, and the other TensorFlows.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
@@ -12,7 +11,6 @@ fast=
 if [ "${1-}" = --fast ]; then
   fast=1
   shift
-  set -- -m "not slow" "$@"
 fi
 
 # add RELEASE PYTHONS: one more environment, where this machine has one of these Pythons.
@@ -42,32 +40,37 @@ for job in "${jobs[@]}"; do
 done
 .venv/bin/ruff check .
 
-# The tests that depend on TensorFlow, on the other releases, one after the other.
-test_on_others() {
-  local release status middle worst=0
+# run ENVIRONMENT MARKS ARGUMENTS: pytest on the tests with these marks.
+run() {
+  local environment=$1 marks=$2 status=0
+  shift 2
+  echo "== $("$environment/bin/python" --version), $environment: $marks"
+  "$environment/bin/python" -m pytest -q -m "$marks" \
+    -o "cache_dir=.pytest_cache/$environment-${marks%% *}" "$@" || status=$?
+  # 5: the arguments chose other tests.
+  [ "$status" = 0 ] || [ "$status" = 5 ]
+}
+
+# The fast tests, then those of the other releases of TensorFlow.
+run_the_rest() {
+  local release worst=0
+  run .venv "not slow" "$@" || worst=1
   for release in ${releases[@]+"${releases[@]}"}; do
-    echo "== TensorFlow $release"
-    status=0 middle=()
-    [ "$release" = 1.15 ] || middle=(-m "not slow or every_platform")
-    ".venv-$release/bin/python" -m pytest -q --only-tensorflow \
-      -o "cache_dir=.pytest_cache/$release" ${middle[@]+"${middle[@]}"} "$@" || status=$?
-    # 5: the arguments chose only tests that do not depend on TensorFlow.
-    [ "$status" = 0 ] || [ "$status" = 5 ] || worst=$status
+    run ".venv-$release" "not slow or every_platform" --only-tensorflow "$@" || worst=1
   done
   return "$worst"
 }
 
 if [ -n "$fast" ]; then
-  echo "== the fast tests on $("$python" --version) alone; without --fast: all, on three TensorFlows"
-else
-  echo "== all tests on $("$python" --version); beside them on TensorFlow ${releases[*]:-: no other}"
+  run .venv "not slow" "$@"
+  exit
 fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-test_on_others "$@" > "$log" 2>&1 &
-others=$!
+run_the_rest "$@" > "$log" 2>&1 &
+rest=$!
 status=0
-.venv/bin/python -m pytest -q "$@" || status=$?
-wait "$others" || status=1
+run .venv slow "$@" || status=1
+wait "$rest" || status=1
 cat "$log"
 exit "$status"

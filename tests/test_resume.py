@@ -89,6 +89,7 @@ def assert_usable(output):
 
 
 @pytest.mark.slow
+@pytest.mark.every_platform
 def test_killed_runs_end_like_one_that_was_not(here):
     """Killed while a checkpoint is written, between two, and after the last step."""
     rng = random.Random(4)

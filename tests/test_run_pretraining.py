@@ -78,7 +78,7 @@ def summaries(output):
 @pytest.mark.slow
 @pytest.mark.parametrize("layout, optimizer, rate, xla", [
     pytest.param("brightmart", "adamw", 0.003, True, marks=pytest.mark.one_platform),
-    ("google", "lamb", 0.01, False)])
+    pytest.param("google", "lamb", 0.01, False, marks=pytest.mark.every_platform)])
 def test_learns(here, layout, optimizer, rate, xla):
     tiny.write_config(here / "config.json", **tiny.LAYOUTS[layout])
     output = run(here, do_eval=True, xla=xla, optimizer=optimizer, learning_rate=rate,
@@ -393,6 +393,7 @@ def test_accumulation_equals_the_larger_batch(here, trained, optimized_graphs):
 
 @needs_proc
 @pytest.mark.slow
+@pytest.mark.every_platform
 def test_sigterm_saves_and_ends(here):
     process = subprocess.Popen(
         command("run_pretraining.py", flag_values(here, num_train_steps=1000000,

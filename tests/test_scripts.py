@@ -393,3 +393,54 @@ def test_an_archive_without_a_checkpoint(house, server):
     server.files["/storage.googleapis.com/albert_zh/albert_tiny_zh.zip"] = archive(["a/readme"])
     status, output = download(house, server, "albert_tiny_zh")
     assert status == 1 and "holds no *.ckpt*.index; unpack it by hand" in output
+
+
+# ---- which Python ----
+
+@pytest.fixture
+def machine(house):
+    """machine(*versions, uv=...) -> what find_or_fetch_python prints where these Pythons are."""
+    def prints(*versions, uv=None, **variables):
+        tools = house / ("tools%d" % len(os.listdir(str(house))))
+        tools.mkdir()
+        for name in ("bash", "cat", "dirname", "sed"):
+            (tools / name).symlink_to(shutil.which(name))
+        for version in versions:  # answers as a Python of its version with venv
+            write_tool(tools / ("python" + version), "case $2 in *\"'%s'\"*) ;; *) exit 1 ;; esac"
+                       % version)
+        if uv:
+            write_tool(tools / "uv", uv)
+        return bash(house, "-c", "source scripts/environment.sh; find_or_fetch_python $SUPPORTED",
+                    PATH=str(tools), PYENV_ROOT="/none", HOME="/none", **variables)
+    return prints
+
+
+def write_tool(path, line):
+    path.write_text("#!%s\n%s\n" % (shutil.which("bash"), line))
+    path.chmod(0o755)
+
+
+def test_the_newest_python_is_taken_unless_one_is_named(machine):
+    status, output = machine("3.9", "3.12", "3.7", "3.14")
+    assert status == 0 and output.strip().endswith("/python3.12")
+    status, output = machine("3.9", "3.12", PYTHON="python3.9")
+    assert status == 0 and output.strip().endswith("/python3.9")
+    status, output = machine("3.12", "3.8", PYTHON="python3.8")
+    assert status == 1 and output == ("error: PYTHON=python3.8 is none of Python 3.13, 3.12, 3.11, "
+                                      "3.10, 3.9, 3.7 that can make environments\n")
+
+
+def test_uv_fetches_a_python_where_there_is_none(machine):
+    status, output = machine("3.14", uv="[ \"$2\" = install ] && { touch fetched; exit 0; }\n"
+                                        "[ -e fetched ] && echo /fetched/python$3")
+    assert status == 0
+    assert output == ("no Python 3.13, 3.12, 3.11, 3.10, 3.9, 3.7 found; uv fetches Python 3.13\n"
+                      "/fetched/python3.13\n")
+
+
+def test_without_any_python_it_says_what_to_install(machine):
+    status, output = machine("3.14")
+    assert status == 1
+    for word in ("error: no Python 3.13, 3.12", "apt-get install", "brew install", "conda create",
+                 "uv"):
+        assert word in output

@@ -61,7 +61,7 @@ def trained(compiled, changes, **options):
 # Of the second 1.15.5 has its parts: test_same_under_xla (test_recompute.py) and
 # test_update_compiles_with_xla (test_optimization.py).
 @pytest.mark.parametrize("layout, optimizer, recompute", [
-    ("brightmart", "adamw", False),
+    pytest.param("brightmart", "adamw", False, marks=pytest.mark.every_platform),
     pytest.param("google", "lamb", True, marks=pytest.mark.one_platform)])
 def test_training_step_compiles_with_xla(layout, optimizer, recompute):
     """In two parts, and equal to the step that is neither compiled nor in parts."""
