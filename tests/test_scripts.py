@@ -431,7 +431,7 @@ def test_the_newest_python_is_taken_unless_one_is_named(machine):
 
 
 def test_uv_fetches_a_python_where_there_is_none(machine):
-    status, output = machine("3.14", uv="[ \"$2\" = install ] && { touch fetched; exit 0; }\n"
+    status, output = machine("3.14", uv="[ \"$2\" = install ] && { : > fetched; exit 0; }\n"
                                         "[ -e fetched ] && echo /fetched/python$3")
     assert status == 0
     assert output == ("no Python 3.13, 3.12, 3.11, 3.10, 3.9, 3.7 found; uv fetches Python 3.13\n"
