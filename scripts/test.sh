@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs every test on the newest TensorFlow, and where their Pythons are found, those on 1.15.5 and
-# 2.15.1 for which the version can make a difference (tests/conftest.py) and that are not marked
-# slow, unless they are marked every_platform. What is slow runs beside all the rest. It makes its
+# Runs every test on the newest TensorFlow, and where their Pythons are found, those on 1.15.5 for
+# which the version can make a difference (tests/conftest.py), and on 2.15.1, between the two, those
+# of the model, the optimizers and the Estimators; both without what is marked slow, unless it is
+# marked every_platform. What is slow runs beside all the rest, on the newest. It makes its
 # own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest: scripts/test.sh -k lamb
 # For daily work: scripts/test.sh --fast leaves out what is marked slow, and the other TensorFlows.
 set -euo pipefail
@@ -53,10 +54,14 @@ run() {
 
 # The fast tests, then those of the other releases of TensorFlow.
 run_the_rest() {
-  local release worst=0
+  local release worst=0 some
   run .venv "not slow" "$@" || worst=1
   for release in ${releases[@]+"${releases[@]}"}; do
-    run ".venv-$release" "not slow or every_platform" --only-tensorflow "$@" || worst=1
+    some=()
+    [ "$release" = 1.15 ] || some=(tests/test_{checkpoints,clusters,estimators,export,harness}.py \
+      tests/test_{modeling,optimization,restoring,resume,run_pretraining,step,training_graph}.py)
+    run ".venv-$release" "not slow or every_platform" --only-tensorflow \
+      ${some[@]+"${some[@]}"} "$@" || worst=1
   done
   return "$worst"
 }
