@@ -93,12 +93,11 @@ def convert(flags):
         written = conversion.write(model, directory, flags.to, tokenizer)
         if tokenizer and flags.to not in huggingface.CLASS_PREFIX:
             shutil.copy(tokenizer.path, directory)
-        largest = _prove(model, (source, path, config), (flags.to, directory), tokenizer)
+        largest = _prove(model, flags.to, directory, tokenizer)
         if not largest <= proof.LIMIT:
-            aside = flags.output.rstrip("/") + ".unequal"
-            os.rename(directory, aside)
             raise UserError("the two differ by %.1e, more than %.0e; the output is kept as %s for "
-                            "a look" % (largest, proof.LIMIT, aside))
+                            "a look" % (largest, proof.LIMIT,
+                                        files.keep_aside(directory, flags.output)))
     console.say("%s: %s, %s, %d MB", flags.output, flags.to, written, _bytes(flags.output) >> 20)
     _say_next(flags)
 
@@ -110,10 +109,8 @@ def _tokenizer(flags, directory):
 
 def _check_tokenizer(tokenizer, model, flags):
     """Refuses a vocabulary of another size, or none where transformers needs one."""
-    vocab_size = model.weights.config.vocab_size
-    if tokenizer and tokenizer.vocab_size != vocab_size:
-        raise UserError("%s has %d tokens, the model %d; give the vocabulary that came with it"
-                        % (tokenizer.path, tokenizer.vocab_size, vocab_size))
+    if tokenizer:
+        tokenizer_files.check_size(tokenizer, model.weights.config)
     if tokenizer is None and flags.to in huggingface.CLASS_PREFIX:
         raise UserError("no vocabulary beside %s; transformers needs it: name it by --vocab_file "
                         "or --spm_model_file" % flags.input)
@@ -125,11 +122,7 @@ def _with_labels(model, flags, directory):
         model = model._replace(head=flags.head)
     if model.head not in ("classification", "tagging"):
         return model
-    labels, scheme = flags.labels or model.labels, None
-    if not labels:
-        labels, scheme = company.labels(directory)
-    if scheme:
-        labels = list(tag_schemes.tags_of(labels, scheme))
+    labels = flags.labels or model.labels or tag_schemes.outputs_of(*company.labels(directory))
     count = huggingface.num_labels(model)
     if labels and len(labels) != count:
         raise UserError("%d labels (%s) for a head of %d outputs; give --labels, or --head if it "
@@ -137,27 +130,23 @@ def _with_labels(model, flags, directory):
     return model._replace(labels=labels or None)
 
 
-def _prove(model, source, target, tokenizer):
+def _prove(model, target, directory, tokenizer):
     """Compares what both sides compute; returns the largest difference.
 
     Args:
-      model: what was written, in Google's layout.
-      source: (format, path, AlbertConfig) of what was read.
-      target: (format, directory) of what was written.
+      model: what was read; it computes by the graph of its own layout.
+      target: the format of what was written.
+      directory: where that is.
       tokenizer: of tokenization.py, or None.
     """
-    file_format, path, config = source
-    original = model.weights
-    if file_format == "brightmart":  # by its own graph
-        original = conversion.read_native(path, config)[0]
     features = proof.batch(tokenizer, model.weights.config)
-    expected = proof.outputs(original, features, model.head)
-    written = conversion.read_back(*target)
+    expected = proof.outputs(model.native or model.weights, features, model.head)
+    written = conversion.read_back(target, directory)
     largest = proof.report("here", proof.differences(
         expected, proof.outputs(written.weights, features, model.head)))
-    if target[0] in huggingface.CLASS_PREFIX:
+    if target in huggingface.CLASS_PREFIX:
         found = proof.transformers_outputs(
-            target[1], huggingface.architecture(model, target[0]), features)
+            directory, huggingface.architecture(model, target), features)
         if found is None:
             console.say("not compared with transformers: it or PyTorch is not installed here")
         else:

@@ -8,7 +8,6 @@ transformers; pre-trained models too. The file takes any batch and length. docs/
 """
 
 import os
-import shutil
 
 from util import console, files, platforms
 from util.errors import UserError
@@ -17,7 +16,6 @@ from absl import flags as absl_flags
 
 from interchange import tokenizer_files
 from serving import checkpoint_package, exporting, package
-from tokenization import WordPieceTokenizer
 
 
 def define_flags():
@@ -63,18 +61,15 @@ def main(flags):
         path = os.path.join(directory, package.ONNX)
         exporting.export(found, path, flags.int8, flags.optimize)
         package.save(found, directory)
-        shutil.copyfile(found.tokenizer.path, os.path.join(directory, (
-            tokenizer_files.VOCAB if isinstance(found.tokenizer, WordPieceTokenizer)
-            else tokenizer_files.SENTENCEPIECE)))
+        tokenizer_files.copy(found.tokenizer, directory)
         report = exporting.compare(found, path, exporting.batches(found))
         console.say("%s: %.1f MB, %.1f ms a sentence, largest difference from the checkpoint %.1e",
                     "int8" if flags.int8 else "float32", report.bytes / 1e6, report.milliseconds,
                     report.difference)
         problem = _problem(flags, found, path, report)
         if problem:
-            aside = flags.output.rstrip("/") + ".unequal"
-            os.rename(directory, aside)
-            raise UserError("%s; the export is kept as %s for a look" % (problem, aside))
+            raise UserError("%s; the export is kept as %s for a look" % (
+                problem, files.keep_aside(directory, flags.output)))
     console.say("next: python3 similarity.py --model=%s", flags.output)
 
 

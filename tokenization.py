@@ -73,6 +73,20 @@ def pack(first, second, tokenizer, max_seq_length):
             "lengths": np.array([len(ids)], np.int32)}
 
 
+def pad(rows):
+    """The features that `pack` gave to several texts -> {name: int32 [B, S]}, 0 behind their ends,
+    with "input_mask", 1 for tokens."""
+    length = max(len(row["input_ids"]) for row in rows)
+    arrays = {name: np.zeros([len(rows), length], np.int32)
+              for name in ("input_ids", "input_mask", "segment_ids")}
+    for index, row in enumerate(rows):
+        count = len(row["input_ids"])
+        arrays["input_ids"][index, :count] = row["input_ids"]
+        arrays["segment_ids"][index, :count] = row["segment_ids"]
+        arrays["input_mask"][index, :count] = 1
+    return arrays
+
+
 class Tokenizer:
     """The interface of both tokenizers; V is the size of the vocabulary.
 

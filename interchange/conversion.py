@@ -42,34 +42,32 @@ def read(source, path, config=None):
     """
     if safetensors_files.is_hugging_face(path):
         return huggingface.read(path)
-    if source in ("google", "brightmart"):
-        native, head, unknown = read_native(path, config)
-        weights = native if source == "google" else layouts.google_from_brightmart(native)
-        return Model(weights, head, None, unknown)
-    found = _without_slots(path)
-    rows = tables.rows("tf_bert", config)
-    arrays = huggingface.take(rows, found, path)
-    head, head_arrays = _head(found)
-    unknown = set(found) - {row.theirs for row in rows} - set(head_arrays) - {"global_step"}
-    return Model(Weights(config, dict(arrays, **head_arrays)), head, None, tuple(sorted(unknown)))
+    if source == "bert":
+        return _read_rows(path, config, tables.rows("tf_bert", config))
+    model = read_native(path, config)
+    if source == "google":
+        return model
+    return model._replace(weights=layouts.google_from_brightmart(model.weights),
+                          native=model.weights)
 
 
 def read_native(path, config):
-    """A TensorFlow checkpoint of ALBERT in its own layout.
+    """A TensorFlow checkpoint of ALBERT as a Model of its own layout.
 
     Args:
       path: its prefix.
       config: its AlbertConfig, of either layout.
 
-    Returns:
-      (Weights, head of tables.HEADS or None, names that were not understood).
-
     Raises:
       UserError: as `read`.
     """
+    return _read_rows(path, config, _native_rows(config))
+
+
+def _read_rows(path, config, rows):
+    """The Model of the rows of a TensorFlow checkpoint, and of the head it has."""
     found = _without_slots(path)
     renamed, used = {}, set()
-    rows = _native_rows(config)
     for row in rows:
         source = variable_names.source(row.theirs, found)
         if source:
@@ -78,8 +76,8 @@ def read_native(path, config):
     arrays = huggingface.take(rows, renamed, path)
     head, head_arrays = _head(found)
     used.update(variable_names.source(name, found) for name in head_arrays)
-    return (Weights(config, dict(arrays, **head_arrays)), head,
-            tuple(sorted(set(found) - used - {"global_step"})))
+    return Model(Weights(config, dict(arrays, **head_arrays)), head, None,
+                 tuple(sorted(set(found) - used - {"global_step"})))
 
 
 def _without_slots(path):

@@ -18,9 +18,10 @@ from interchange import layouts, safetensors_files, tables, tokenizer_files
 
 # A model that formats are converted by. weights: layouts.Weights of Google's layout; head: of
 # tables.HEADS, or None; labels: the names of a classification's or tagging's labels, or None;
-# unknown: names of arrays that were not understood.
-Model = collections.namedtuple("Model", "weights head labels unknown")
-Model.__new__.__defaults__ = (None, None, ())
+# unknown: names of arrays that were not understood; native: the Weights as they were read, where
+# they are of another layout.
+Model = collections.namedtuple("Model", "weights head labels unknown native")
+Model.__new__.__defaults__ = (None, None, (), None)
 
 CLASS_PREFIX = {"hf_albert": "Albert", "hf_bert": "Bert"}
 # Arrays that follow from others.

@@ -16,6 +16,7 @@ from util.errors import UserError
 import numpy as np
 
 import modeling
+import tokenization
 from interchange import (
     conversion,
     huggingface,
@@ -33,7 +34,7 @@ ACTIVATIONS = ("gelu", "gelu_erf", "relu")
 DEPTHS = (2, 4, 6, 12, 24)
 HEAD_SIZES = range(16, 257)
 
-# layout: "google", "brightmart", "bert" or None; sizes: {key of AlbertConfig: number}; parameters:
+# layout: "google", "brightmart" or "bert"; sizes: {key of AlbertConfig: number}; parameters:
 # how many the file holds, without slots; unshared: how many as many layers would have; step: or
 # None; slots: how many arrays; heads: names of the parts that are no encoder; other: names that are
 # not understood; matching: names of ready configs of these sizes.
@@ -237,9 +238,9 @@ def text_ids(lines, tokenizer, length, at_most=32):
     """
     rows = []
     for line in lines:
-        ids = list(tokenizer.encode(line))[:length - 2]
+        ids = tokenizer.encode(line)
         if len(ids) > 3:
-            rows.append([tokenizer.cls_id] + ids + [tokenizer.sep_id])
+            rows.append(tokenization.pack(ids, None, tokenizer, length)["input_ids"])
         if len(rows) == at_most:
             break
     if not rows:

@@ -10,6 +10,7 @@ from util import console
 
 import numpy as np
 
+import tokenization
 from interchange import inference_graph, tables
 
 SENTENCES = [("我喜欢妈妈做的汤。", "妈妈做的汤我很喜欢喝，每天都想喝一大碗。"),
@@ -31,16 +32,16 @@ def batch(tokenizer, config, length=64):
     random = np.random.RandomState(1)
     for index, (first, second) in enumerate(SENTENCES):
         if tokenizer:
-            first, second = (list(tokenizer.encode(text)) for text in (first, second))
-            ids = [tokenizer.cls_id] + first + [tokenizer.sep_id]
-            both = (ids + second + [tokenizer.sep_id] if second else ids)[:length]
+            packed = tokenization.pack(tokenizer.encode(first), tokenizer.encode(second), tokenizer,
+                                       length)
+            ids, segments = packed["input_ids"], packed["segment_ids"]
         else:
-            both = list(random.randint(0, config.vocab_size, 9 + 12 * index))[:length]
-            ids = both[:5]
-        rows[0, index, :len(both)] = both
-        rows[1, index, :len(both)] = 1
+            ids = random.randint(0, config.vocab_size, 9 + 12 * index)[:length]
+            segments = np.arange(len(ids)) >= 5
+        rows[0, index, :len(ids)] = ids
+        rows[1, index, :len(ids)] = 1
         if config.type_vocab_size > 1:
-            rows[2, index, len(ids):len(both)] = 1
+            rows[2, index, :len(ids)] = segments
     return dict(zip(("input_ids", "input_mask", "segment_ids"), rows))
 
 

@@ -19,7 +19,6 @@ KINDS = {"array": (("", "", False),),
          "dense": (("/kernel", ".weight", True), ("/bias", ".bias", False)),
          "norm": (("/gamma", ".weight", False), ("/beta", ".bias", False))}
 
-FORMATS = ("google", "hf_albert", "hf_bert", "tf_bert", "brightmart")
 PYTORCH = ("hf_albert", "hf_bert")
 
 # The scope of a layer: {g} and {i} are its group and its place there, {n} its number among all.
@@ -103,11 +102,11 @@ HEADS = {
 }
 
 # What a checkpoint may lack: the pooler, for heads that do not read it, and either head.
-PARTS = {"encoder": (), "pooler": _POOLER, "masked_lm": _MASKED_LM,
-         "sentence_order": _SENTENCE_ORDER}
+PARTS = collections.OrderedDict([
+    ("pooler", _POOLER), ("masked_lm", _MASKED_LM), ("sentence_order", _SENTENCE_ORDER)])
 
 # One array. ours, theirs: its names; shape: ours, a tuple; transposed: whether theirs is;
-# part: of PARTS.
+# part: of PARTS, "encoder", or the name of a task's head.
 Row = collections.namedtuple("Row", "ours theirs shape transposed part")
 
 
@@ -115,7 +114,7 @@ def rows(file_format, config):
     """All arrays of a model in a format, those that a checkpoint may lack among them.
 
     Args:
-      file_format: one of FORMATS.
+      file_format: a key of LAYERS.
       config: an AlbertConfig of Google's layout.
     """
     column = 3 + {"hf_albert": 0, "hf_bert": 1}.get(file_format, 2)
@@ -128,8 +127,8 @@ def rows(file_format, config):
         scopes = LAYERS["google"].format(**place), LAYERS[file_format].format(**place)
         for line in _LAYER:
             found += _expand(line, column, file_format, config, "encoder", scopes)
-    for part in ("pooler", "masked_lm", "sentence_order"):
-        for line in PARTS[part]:
+    for part, lines in PARTS.items():
+        for line in lines:
             found += _expand(line, column, file_format, config, part)
     return found
 

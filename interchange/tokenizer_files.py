@@ -8,6 +8,7 @@ import os
 import shutil
 
 from util import files
+from util.errors import UserError
 
 import tokenization
 
@@ -36,6 +37,20 @@ def load(directory, vocab_file=None, spm_model_file=None, do_lower_case=True):
     return tokenization.load_tokenizer(vocab_file, spm_model_file, do_lower_case)
 
 
+def check_size(tokenizer, config):
+    """Raises a UserError if a vocabulary has not the size of a model's."""
+    if tokenizer.vocab_size != config.vocab_size:
+        raise UserError("%s has %d tokens, the model %d; give the vocabulary that came with it"
+                        % (tokenizer.path, tokenizer.vocab_size, config.vocab_size))
+
+
+def copy(tokenizer, directory):
+    """Copies a tokenizer's file to the name by which `load` finds it."""
+    is_wordpiece = isinstance(tokenizer, tokenization.WordPieceTokenizer)
+    shutil.copyfile(tokenizer.path, os.path.join(
+        directory, VOCAB if is_wordpiece else SENTENCEPIECE))
+
+
 def special_ids(tokenizer):
     """What config.json says of the vocabulary; [CLS] begins and [SEP] ends a sequence."""
     return {"pad_token_id": tokenizer.pad_id, "bos_token_id": tokenizer.cls_id,
@@ -53,14 +68,12 @@ def write(tokenizer, directory, max_length):
       tokenizer: of tokenization.py.
       max_length: the most tokens of the model.
     """
-    is_wordpiece = isinstance(tokenizer, tokenization.WordPieceTokenizer)
+    copy(tokenizer, directory)
     special = dict(zip(SPECIAL_KEYS, tokenizer.special_tokens))
-    shutil.copyfile(tokenizer.path, os.path.join(
-        directory, VOCAB if is_wordpiece else SENTENCEPIECE))
     files.write_json(os.path.join(directory, "special_tokens_map.json"), special)
     config = dict(special, do_lower_case=tokenizer.do_lower_case, model_max_length=max_length,
                   model_input_names=MODEL_INPUTS)
-    if is_wordpiece:
+    if isinstance(tokenizer, tokenization.WordPieceTokenizer):
         config.update(tokenizer_class="BertTokenizer", tokenize_chinese_chars=True,
                       strip_accents=None)
         _write_wordpiece(tokenizer, os.path.join(directory, "tokenizer.json"))

@@ -5,7 +5,7 @@ import os
 
 from util.errors import UserError
 
-from interchange import company, conversion, huggingface, tables, tokenizer_files
+from interchange import company, conversion, huggingface, tokenizer_files
 from serving.package import Package
 from tasks import tag_schemes
 from training import checkpoints, restoring
@@ -27,19 +27,16 @@ def load(path, vocab_file=None, spm_model_file=None, do_lower_case=True, bert_co
     if tokenizer is None:
         raise UserError("%s has no vocabulary beside it; name it by --vocab_file or "
                         "--spm_model_file" % path)
-    weights, head = _weights(checkpoint, directory, bert_config_file)
-    if tokenizer.vocab_size != weights.config.vocab_size:
-        raise UserError("%s has %d tokens, the model %d; give the vocabulary that came with it"
-                        % (tokenizer.path, tokenizer.vocab_size, weights.config.vocab_size))
+    model = _model(checkpoint, directory, bert_config_file)
+    weights, head = model.weights, model.head
+    tokenizer_files.check_size(tokenizer, weights.config)
     identity = company.identity(directory)
-    labels, scheme = company.labels(directory)
-    if scheme:
-        labels = list(tag_schemes.tags_of(labels, scheme))
+    labels = tag_schemes.outputs_of(*company.labels(directory))
     kind = identity.get("kind")
     if head == "choice" and "labels" in identity:
         head = "classification"  # a number: one output, as a choice's score
-    count = len(weights.arrays[tables.HEADS[head][1][1][0]]) if head else 0
     if head in ("classification", "tagging") and kind != "regression":
+        count = huggingface.num_labels(model._replace(head=head))
         labels = labels or ["LABEL_%d" % index for index in range(count)]
         if len(labels) != count:
             raise UserError("%s: %d labels in run.json for a head of %d outputs"
@@ -49,13 +46,11 @@ def load(path, vocab_file=None, spm_model_file=None, do_lower_case=True, bert_co
                    tokenizer, None, weights, _digest(weights.arrays), identity.get("task"))
 
 
-def _weights(checkpoint, directory, bert_config_file):
-    """(Weights in the checkpoint's own layout, head) of a checkpoint or transformers' directory."""
+def _model(checkpoint, directory, bert_config_file):
+    """The Model, in its own layout, of a checkpoint or transformers' directory."""
     if company.directory_of(checkpoint) == checkpoint:
-        model = huggingface.read(checkpoint)
-        return model.weights, model.head
-    config = company.config(directory, bert_config_file)
-    return conversion.read_native(checkpoint, config)[:2]
+        return huggingface.read(checkpoint)
+    return conversion.read_native(checkpoint, company.config(directory, bert_config_file))
 
 
 def _digest(arrays):

@@ -6,7 +6,7 @@ TensorFlow is loaded for weights of a checkpoint alone, not for an ONNX file.
     engine.run({"input_ids": ids, "input_mask": mask, "segment_ids": segments})   # {"logits": …}
 """
 
-import importlib
+import importlib.util
 import os
 
 from util.errors import UserError
@@ -19,15 +19,8 @@ REQUIREMENTS = "pip install -r requirements-serving.txt"
 
 def available():
     """The names of the engines whose packages are installed, the preferred one first."""
-    found = []
-    for name in NAMES[:2]:
-        try:
-            importlib.import_module(name)
-            importlib.import_module("onnx")
-        except ImportError:
-            continue
-        found.append(name)
-    return found + ["tensorflow"]
+    return [name for name in NAMES[:2] if importlib.util.find_spec(name)
+            and importlib.util.find_spec("onnx")] + ["tensorflow"]
 
 
 def create(name, weights, head, num_threads=None, path=None, fused=True):

@@ -29,6 +29,7 @@ OUTPUTS = {
            "sentence_order_logits": ("batch", 2)},
 }
 
+
 def build(weights, head=None, fused=False):
     """The graph of an encoder and a task's head.
 

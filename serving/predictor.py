@@ -170,14 +170,7 @@ def _batches(order, features):
 
 def _padded(rows):
     """The features of some items as int32 [B, S]; the mask is 1 for tokens."""
-    length = max(len(row["input_ids"]) for row in rows)
-    arrays = {name: np.zeros([len(rows), length], np.int32)
-              for name in ("input_ids", "input_mask", "segment_ids")}
-    for index, row in enumerate(rows):
-        count = len(row["input_ids"])
-        arrays["input_ids"][index, :count] = row["input_ids"]
-        arrays["segment_ids"][index, :count] = row["segment_ids"]
-        arrays["input_mask"][index, :count] = 1
+    arrays = tokenization.pad(rows)
     if POSITIONS in rows[0]:
         widest = max(len(row[POSITIONS]) for row in rows)
         arrays[POSITIONS] = np.array([np.pad(row[POSITIONS], (0, widest - len(row[POSITIONS])),

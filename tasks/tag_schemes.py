@@ -48,6 +48,12 @@ def tags_of(types, scheme):
                           for prefix in sorted(set(SCHEMES[scheme])))
 
 
+def outputs_of(labels, scheme):
+    """What a head's outputs are called: a classification's labels, or with a scheme the tags of
+    these types of entities."""
+    return list(tags_of(labels, scheme)) if scheme else list(labels)
+
+
 def split_tag(location, tag, scheme=None):
     """"B-PER" -> ("B", "PER"); a UserError if the scheme, or any without one, has no such tag."""
     match = _TAG.match(tag)

@@ -139,7 +139,7 @@ def plan_restore(checkpoint, variables, config, allow_partial=False, from_group0
         a truncated file.
     """
     prefix = resolve(checkpoint)
-    reader = checkpoints.open_reader(prefix)
+    reader = tensorflow_files.open_reader(prefix)
     shapes = reader.get_variable_to_shape_map()
     check_layout(prefix, shapes, config)
     rows = []
@@ -148,7 +148,7 @@ def plan_restore(checkpoint, variables, config, allow_partial=False, from_group0
         source = variable_names.source(name, shapes, from_group0)
         row = _variable_row(prefix, name, variable.shape.as_list(), source, shapes, allow_partial)
         if row.status == "loaded":
-            checkpoints.read_tensor(reader, prefix, source)
+            tensorflow_files.read_tensor(reader, prefix, source)
         elif needs_head and row.status == "random":
             raise UserError("%s cannot predict: %s (%s); give a model that was fine-tuned for this "
                             "task, or train first (--do_train)"

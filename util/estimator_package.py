@@ -15,7 +15,7 @@ import types
 
 import tensorflow.compat.v1 as tf
 
-# The TensorFlow that INSIDE and STAND_INS were checked against.
+# The TensorFlow that INSIDE and _stand_ins were checked against.
 CHECKED_VERSION = "2.21.0"
 
 PACKAGE = "tensorflow_estimator"

@@ -371,6 +371,13 @@ def write_lines(path, lines):
             stream.write(line + "\n")
 
 
+def keep_aside(directory, output):
+    """Renames what `making_directory` yielded to `output`.unequal; returns that name."""
+    aside = output.rstrip("/") + ".unequal"
+    os.rename(directory, aside)
+    return aside
+
+
 @contextlib.contextmanager
 def making_directory(output):
     """Yields a directory beside `output` that gets its name at the end, and is removed if it fails.
