@@ -34,6 +34,8 @@ SESSION_CONFIG = estimators.session_config
 def pytest_addoption(parser):
     parser.addoption("--only-tensorflow", action="store_true", help="leave out the tests for which "
                      "TensorFlow's version makes no difference; for the second platform")
+    parser.addoption("--invented", type=int, default=0,
+                     help="examples for each test of invented inputs")
 
 
 def pytest_collection_modifyitems(config, items):
