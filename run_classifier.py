@@ -63,7 +63,7 @@ def create_task(flags):
         dataset = classification_data.without_first_lines(dataset)
     return classification.Classification(
         name, dataset, flags.data_dir, command_line.custom_files(flags), flags.classifier_dropout,
-        flags.class_weights)
+        flags.class_weights, flags.skip_bad_lines)
 
 
 def main(flags):

@@ -47,7 +47,7 @@ def create_task(flags):
     else:
         dataset = tagging_data.DATASETS[name]
     return tagging.Tagging(name, dataset, flags.data_dir, command_line.custom_files(flags),
-                           flags.scheme, flags.classifier_dropout)
+                           flags.scheme, flags.classifier_dropout, flags.skip_bad_lines)
 
 
 def main(flags):

@@ -76,7 +76,7 @@ def create_task(flags):
         if getattr(flags, "%s_only" % level):
             dataset = choice_data.only(dataset, level)
     return choice.Choice(name, dataset, flags.data_dir, _custom_files(flags),
-                         flags.max_qa_length, flags.classifier_dropout)
+                         flags.max_qa_length, flags.classifier_dropout, flags.skip_bad_lines)
 
 
 def main(flags):

@@ -112,7 +112,8 @@ def create_task(flags):
     return reading.Reading(
         name, dataset, flags.data_dir, custom_files, flags.doc_stride, flags.max_query_length,
         flags.n_best_size, flags.max_answer_length, flags.null_score_diff_threshold,
-        flags.classifier_dropout, squad_head(flags), flags.start_n_top, flags.end_n_top)
+        flags.classifier_dropout, squad_head(flags), flags.start_n_top, flags.end_n_top,
+        flags.skip_bad_lines)
 
 
 def main(flags):

@@ -30,6 +30,8 @@ def _define_data_flags():
                          "longer texts are cut.", lower_bound=8)
     flags.DEFINE_string("cache_dir", None, "Directory of cached features; OUTPUT_DIR/cache if not "
                         "given.")
+    flags.DEFINE_bool("skip_bad_lines", False, "Leave out and count examples that cannot be used "
+                      "(not UTF-8, a missing text or label), instead of an error at the first.")
     flags.DEFINE_bool("do_train", False, "Train; with --do_eval the best checkpoint is kept.")
     flags.DEFINE_bool("do_eval", False, "Score the best checkpoint on the dev file.")
     flags.DEFINE_bool("do_predict", False, "Predict the test file with the best checkpoint.")

@@ -16,6 +16,7 @@ from util.errors import UserError
 import tensorflow.compat.v1 as tf
 
 import layers
+from tasks.bad_lines import BadLines
 
 SPLITS = ("train", "dev", "test")
 
@@ -31,8 +32,9 @@ CHOICES = {name: Feature((None,) + feature.shape, feature.dtype)
 
 
 def existing(directory, names):
-    """The path of the first of several names that is a file in a directory, or None."""
-    paths = (os.path.join(directory, name) for name in names)
+    """The path of the first of several names, or of one compressed, that is a file, or None."""
+    paths = (os.path.join(directory, some) for name in names
+             for some in files.compressed_names(name))
     return next(filter(files.is_file, paths), None)
 
 
@@ -91,6 +93,7 @@ class Task(object):
       data_dir: the directory of its files.
       custom_files: {split: path} of files outside `data_dir` or with other names; a path may be
         None.
+      skip_bad_lines: leave out and count what would be an error in a line.
 
     Attributes:
       name: of the data set.
@@ -105,12 +108,14 @@ class Task(object):
     features = SEQUENCE
     pooled_only = False
 
-    def __init__(self, name, dataset, data_dir, custom_files=None):
+    def __init__(self, name, dataset, data_dir, custom_files=None, skip_bad_lines=False):
         self.name = name
         self._dataset = dataset
         self._data_dir = data_dir
         self._custom_files = custom_files or {}
         self._training_records = None  # what `setup` read, until `examples` takes it
+        # {split: the BadLines of its file}
+        self._bad_lines = collections.defaultdict(lambda: BadLines(skip_bad_lines))
 
     def splits(self, split):
         """The parts of "train", "dev" or "test", as ("dev", "dev_mm"); the first one decides."""
@@ -215,7 +220,8 @@ class Task(object):
         return self.custom_file(split) or find_file(self.directory(split), names, split)
 
     def read(self, split):
-        """Yields what a split's file holds, before labels or tags are known."""
+        """Yields what a split's file holds, before labels or tags are known; bad lines are taken by
+        self._bad_lines[split]."""
         raise NotImplementedError
 
     def training_records(self):

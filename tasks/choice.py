@@ -8,7 +8,7 @@ import json
 import os
 import re
 
-from util import files
+from util import console, files
 from util.errors import UserError
 
 import numpy as np
@@ -40,8 +40,9 @@ class Choice(base.Task):
     features = dict(base.CHOICES, label_ids=base.Feature((), tf.int32))
     pooled_only = True
 
-    def __init__(self, name, dataset, data_dir, custom_files=None, max_qa_length=128, dropout=0.1):
-        super().__init__(name, dataset, data_dir, custom_files)
+    def __init__(self, name, dataset, data_dir, custom_files=None, max_qa_length=128, dropout=0.1,
+                 skip_bad_lines=False):
+        super().__init__(name, dataset, data_dir, custom_files, skip_bad_lines)
         self._max_qa_length = max_qa_length
         self._dropout = dropout
 
@@ -52,31 +53,44 @@ class Choice(base.Task):
         return {"task": self.name}
 
     def fingerprint(self):
-        return repr(self._max_qa_length)
+        return repr((self._max_qa_length, self._dataset.fills_blanks))
 
     def path(self, split):
         paths = self._paths(split)
         return paths if len(paths) > 1 else paths[0]
 
     def _paths(self, split):
-        custom = self.custom_file(split)
+        custom = self._custom_files.get(split)
         if custom:
-            return self._dataset.reader.beside(custom, split)
+            # A data set's parts may be files of their own: c3-m-dev.json,c3-d-dev.json
+            custom = [custom] if files.is_file(custom) else custom.split(",")
+            return self._dataset.reader.beside(
+                [files.require_file(path, self.file_flag(split)) for path in custom], split)
         return self._dataset.reader.find(self.directory(split), split)
 
     def examples(self, split):
-        paths = self._paths(split)
-        questions = list(self._dataset.reader.read(paths, split))
+        paths, bad_lines = self._paths(split), self._bad_lines[split]
+        questions = []
+        for question in self._dataset.reader.read(paths, split, bad_lines):
+            with bad_lines.allowed() as line:
+                self._check(question)
+            questions += [question] if line.good else []
+        place = paths[0] if len(paths) == 1 else "%s and %d more" % (paths[0], len(paths) - 1)
+        bad_lines.report(place)
         if not questions:
             raise UserError("%s: no questions in %s"
                             % (paths[0], "this file" if len(paths) == 1 else "these files"))
-        limit = self._dataset.max_choices
-        for question in questions:
-            if limit and len(question.choices) > limit:
-                raise UserError("%s: %d choices, %s has at most %d; use --task_name=jsonl for "
-                                "questions of your own" % (
-                                    question.location, len(question.choices), self.name, limit))
+        if self._dataset.submission and split == "test":
+            _check_ids(questions)
+        _say_answers(place, questions)
         return questions
+
+    def _check(self, question):
+        limit = self._dataset.max_choices
+        if limit and len(question.choices) > limit:
+            raise UserError("%s: %d choices, %s has at most %d; use --task_name=jsonl for "
+                            "questions of your own" % (
+                                question.location, len(question.choices), self.name, limit))
 
     def featurize(self, example, tokenizer, max_seq_length):
         """[CLS] passage [SEP] question and choice [SEP], for every choice (as Google's RACE).
@@ -88,7 +102,8 @@ class Choice(base.Task):
         limit = min(self._max_qa_length, (max_seq_length - 3) // 2)
         packed = []
         for choice in example.choices:
-            answer = tokenizer.encode(join(example.question, choice))[-limit:]
+            answer = tokenizer.encode(
+                join(example.question, choice, self._dataset.fills_blanks))[-limit:]
             packed.append(tokenization.pack(
                 window(passage, middle, max_seq_length - 3 - len(answer)), answer, tokenizer,
                 max_seq_length))
@@ -169,13 +184,41 @@ def _of_choices(examples, predictions):
         yield np.asarray(row)[:len(example.choices)]
 
 
-def join(question, choice):
-    """The choice in place of the question's blank, else behind it (as Google's RACE).
+def _check_ids(questions):
+    """A UserError where two questions have one id, by which a submission names them."""
+    locations = {}
+    for question in questions:
+        if question.id in locations:
+            raise UserError("%s: id %r, which %s has already; every question needs its own"
+                            % (question.location, question.id, locations[question.id]))
+        locations[question.id] = question.location
 
-    join("Tom is _ .", "a boy") -> "Tom is a boy ."; join("Who?", "Tom") -> "Who? Tom"
+
+def _say_answers(place, questions):
+    """Prints how many questions there are, and how often each position is the right one."""
+    counts = collections.Counter(question.label for question in questions)
+    unknown = counts.pop(None, 0)
+    answers = ", ".join("%d %d" % item for item in sorted(counts.items()))
+    console.say("%s: %d questions; %s", place, len(questions),
+                "positions of the answers: " + answers if answers else "no answers")
+    if answers and unknown:
+        console.say("%s: %d questions have no answer, so there will be no scores of this file",
+                    place, unknown)
+    twice = sum(question.label is not None and
+                question.choices.count(question.choices[question.label]) > 1
+                for question in questions)
+    if twice:
+        console.say("%s: in %d questions another choice is the same text as the answer; the first "
+                    "one counts", place, twice)
+
+
+def join(question, choice, fills_blanks):
+    """The choice behind the question, or in place of its blank (as Google's RACE).
+
+    join("Tom is _ .", "a boy", True) -> "Tom is a boy ."; join("Who?", "Tom", True) -> "Who? Tom"
     A blank of several underscores is one; Google's code puts the choice there for each.
     """
-    if "_" in question:
+    if fills_blanks and "_" in question:
         return re.sub("_+", lambda match: choice, question)
     return ("%s %s" % (question, choice)).strip()
 

@@ -5,6 +5,7 @@
 """
 
 import collections
+import itertools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from util.errors import UserError
 import tensorflow.compat.v1 as tf
 
 from tasks import base, json_input, names
+from tasks.bad_lines import BadLines
 
 # One question as read. location: "file line n" and the like, for errors; passage: texts that stand
 # before, between and after its blanks, one text where it has none; blank: the index of the blank in
@@ -24,8 +26,10 @@ Question = collections.namedtuple(
     "Question", "id location passage blank question choices label group")
 
 # reader: finds and reads the files; max_choices: what an example may have, None: no limit;
-# submission: (paths that were read, {id: index}) -> (file name, lines), or None.
-Dataset = collections.namedtuple("Dataset", "reader max_choices submission")
+# submission: (paths that were read, {id: index}) -> (file name, lines), or None; fills_blanks:
+# whether a choice takes the place of "_" in its question.
+Dataset = collections.namedtuple("Dataset", "reader max_choices submission fills_blanks")
+Dataset.__new__.__defaults__ = (False,)
 
 # The test files of CLUE 1.1 and 1.0, which hold all parts.
 CLUE_TEST_FILES = ["test1.1.json", "test1.0.json", "test.json"]
@@ -40,12 +44,16 @@ class Reader(object):
         """The paths of a split, a list; a UserError if there are none."""
         raise NotImplementedError
 
-    def beside(self, path, split):
-        """The paths that belong to a custom file, itself the first."""
-        return [path]
+    def beside(self, paths, split):
+        """The paths that custom files make, with those that belong to them."""
+        return paths
 
-    def read(self, paths, split):
-        """Yields a Question for each; label None where the test split has no answers."""
+    def read(self, paths, split, bad_lines=None):
+        """Yields a Question for each; label None where the test split has no answers.
+
+        Args:
+          bad_lines: a BadLines that takes what cannot be used; None: an error.
+        """
         raise NotImplementedError
 
 
@@ -81,13 +89,16 @@ class Race(Reader):
             paths += [os.path.join(directory, name) for name in single or texts]
         return paths
 
-    def read(self, paths, split):
+    def read(self, paths, split, bad_lines=None):
+        bad_lines = bad_lines or BadLines()
         for path in paths:
             level = os.path.basename(os.path.dirname(path))
             group = level if level in ("middle", "high") else None
-            for record in json_input.read_file_or_lines(path):
-                name = record.peek("id", os.path.basename(path))
-                for question in self._questions(name, record, split == "test"):
+            for _, record in json_input.read_records(path, bad_lines):
+                with bad_lines.allowed() as line:
+                    name = record.identifier(os.path.basename(path))
+                    questions = list(self._questions(name, record, split == "test"))
+                for question in questions if line.good else ():
                     yield question._replace(group=group)
 
     def _questions(self, name, record, label_is_optional):
@@ -103,7 +114,8 @@ class Race(Reader):
         for index, (question, option, answer) in enumerate(zip(questions, options, answers)):
             choices = option.texts(at_least=2)
             yield Question("%s-%d" % (name, index), question.location, (article,), None,
-                           question.text(), choices, answer and _letter(answer, choices), None)
+                           question.text(), choices,
+                           answer and _letter(answer, choices, label_is_optional), None)
 
 
 class C3(Reader):
@@ -113,33 +125,42 @@ class C3(Reader):
     """
 
     def find(self, data_dir, split):
-        parts = ["m-%s.json" % split, "d-%s.json" % split]
-        paths = [path for path in (base.existing(data_dir, [part]) for part in parts) if path]
+        # As CLUE calls them, and as the authors do.
+        parts = [("m-%s.json" % split, "c3-m-%s.json" % split),
+                 ("d-%s.json" % split, "c3-d-%s.json" % split)]
+        paths = [path for path in (base.existing(data_dir, names) for names in parts) if path]
         if paths:
             return paths
         return [base.find_file(
-            data_dir, parts + (CLUE_TEST_FILES if split == "test" else []), split)]
+            data_dir, list(itertools.chain(*parts)) + (CLUE_TEST_FILES if split == "test" else []),
+            split)]
 
-    def read(self, paths, split):
-        number = 0
+    def read(self, paths, split, bad_lines=None):
+        bad_lines, number = bad_lines or BadLines(), 0
         for path in paths:
             for record in json_input.read_file(path).nodes():
-                fields = record.nodes("[paragraphs, questions, id]")
-                if len(fields) < 2:
-                    raise record.error("[paragraphs, questions, id]")
-                passage = "\n".join(fields[0].texts(at_least=1))
-                for question in fields[1].nodes("a list of questions"):
-                    yield self._question(question, passage, number, split == "test")._replace(
-                        group=_part(path))
+                passage, questions = "", ()
+                with bad_lines.allowed():
+                    passage, questions = self._fields(record)
+                for question in questions:
+                    with bad_lines.allowed() as line:
+                        read = self._question(question, passage, number, split == "test")
                     number += 1
+                    if line.good:
+                        yield read._replace(group=_part(path))
+
+    @staticmethod
+    def _fields(record):
+        """(the passage, the Nodes of its questions)."""
+        fields = record.nodes("[paragraphs, questions, id]")
+        if len(fields) < 2:
+            raise record.error("[paragraphs, questions, id]")
+        return "\n".join(fields[0].texts(at_least=1)), fields[1].nodes("a list of questions")
 
     def _question(self, record, passage, number, label_is_optional):
         text, choices = record.get("question").text(), record.get("choice").texts(at_least=2)
-        label = None
-        if not (label_is_optional and record.peek("answer") in (None, "")):
-            label = _index(record.get("answer"), choices)
-        return Question(record.peek("id", number), record.location, (passage,), None, text, choices,
-                        label, None)
+        return Question(record.identifier(number), record.location, (passage,), None, text, choices,
+                        _label(record, choices, label_is_optional), None)
 
 
 class Chid(Reader):
@@ -155,32 +176,43 @@ class Chid(Reader):
 
     def find(self, data_dir, split):
         candidates = CLUE_TEST_FILES if split == "test" else [split + ".json"]
-        return self.beside(base.find_file(data_dir, candidates, split), split)
+        return self.beside([base.find_file(data_dir, candidates, split)], split)
 
-    def beside(self, path, split):
-        answers = os.path.splitext(path)[0] + "_answer.json"
-        if files.is_file(answers):
-            return [path, answers]
+    def beside(self, paths, split):
+        if len(paths) > 1:
+            raise UserError("%s: several files, expected one; put ChID's lines into one file"
+                            % ",".join(paths))
+        directory, name = os.path.split(files.without_compression(paths[0]))
+        name = os.path.splitext(name)[0] + "_answer.json"
+        answers = base.existing(directory, [name])
+        if answers:
+            return [paths[0], answers]
         if split == "test":
-            return [path]
+            return paths
         raise UserError("%s: no such file; expected the answers of %s in it, {\"#idiom000378#\": "
-                        "index}" % (answers, path))
+                        "index}" % (os.path.join(directory, name), paths[0]))
 
-    def read(self, paths, split):
+    def read(self, paths, split, bad_lines=None):
+        bad_lines = bad_lines or BadLines()
         answers = json_input.read_file(paths[1]) if len(paths) > 1 else None
-        for record in json_input.read_lines(paths[0]):
-            choices = record.get("candidates").texts(at_least=2)
-            for content in record.get("content").nodes():
-                passage = tuple(self.tag.split(content.text()))
-                for blank, name in enumerate(self.tag.findall(content.text())):
-                    location = "%s %s" % (content.location, name)
-                    label = None
-                    if answers is not None:
-                        if not answers.has(name):
-                            raise UserError("%s: no answer in %s; every blank needs one"
-                                            % (location, paths[1]))
-                        label = _index(answers.get(name), choices)
-                    yield Question(name, location, passage, blank, "", choices, label, None)
+        for _, record in json_input.read_records(paths[0], bad_lines):
+            with bad_lines.allowed() as line:
+                questions = list(self._questions(record, answers))
+            yield from questions if line.good else ()
+
+    def _questions(self, record, answers):
+        choices = record.get("candidates").texts(at_least=2)
+        for content in record.get("content").nodes():
+            passage = tuple(self.tag.split(content.text()))
+            for blank, name in enumerate(self.tag.findall(content.text())):
+                location = "%s %s" % (content.location, name)
+                label = None
+                if answers is not None:
+                    if not answers.has(name):
+                        raise UserError("%s: no answer in %s; every blank needs one"
+                                        % (location, answers.location))
+                    label = _index(answers.get(name), choices)
+                yield Question(name, location, passage, blank, "", choices, label, None)
 
 
 class JsonLines(Reader):
@@ -188,27 +220,52 @@ class JsonLines(Reader):
 
         {"context": "...", "question": "...", "choices": ["...", "..."], "answer": 1}
 
-    `answer` is the index from 0 or the choice's text; without "context" there is no passage.
+    `answer` is the index from 0 or the choice's text; without "context" there is no passage. The
+    choice follows its question, whatever stands in it.
     """
 
     def find(self, data_dir, split):
         return [base.find_file(data_dir, (split + ".jsonl", split + ".json"), split)]
 
-    def read(self, paths, split):
-        for number, record in enumerate(json_input.read_lines(paths[0]), 1):
-            choices = record.get("choices").texts(at_least=2)
-            label = None
-            if not (split == "test" and record.peek("answer") in (None, "")):
-                label = _index(record.get("answer"), choices)
-            context = record.get("context").text() if record.has("context") else ""
-            name = str(record.peek("id", "%s-%d" % (split, number)))
-            yield Question(name, record.location, (context,), None,
-                           record.get("question").text(), choices, label, None)
+    def read(self, paths, split, bad_lines=None):
+        bad_lines = bad_lines or BadLines()
+        for path in paths:
+            for number, record in json_input.read_records(path, bad_lines):
+                with bad_lines.allowed() as line:
+                    question = self._question(number, record, split)
+                if line.good:
+                    yield question
+
+    @staticmethod
+    def _question(number, record, split):
+        choices = record.get("choices").texts(at_least=2)
+        context = record.get("context").text() if record.has("context") else ""
+        name = str(record.identifier("%s-%d" % (split, number)))
+        return Question(name, record.location, (context,), None, record.get("question").text(),
+                        choices, _label(record, choices, split == "test", "choices"), None)
 
 
-def _letter(answer, choices):
-    """The index of an answer that is a letter: A, B, …"""
+# What stands for an answer in test files that have none.
+_NO_ANSWERS = (None, "", -1, "-1")
+
+
+def _label(record, choices, is_optional, key="choice"):
+    """The index of an object's "answer"; None in a test file without one."""
+    if is_optional and record.peek("answer") in _NO_ANSWERS and (
+            record.peek("answer") not in choices):
+        return None
+    answer = record.get("answer")
+    if type(answer.value) is int and str(answer.value) in choices and any(
+            type(choice) is int for choice in record.get(key).value):
+        raise answer.error("the text of a choice in quotes, as the choices are numbers too")
+    return _index(answer, choices)
+
+
+def _letter(answer, choices, is_optional):
+    """The index of an answer that is a letter: A, B, …; None in a test file without one."""
     letters = [chr(ord("A") + number) for number in range(len(choices))]
+    if is_optional and answer.value in _NO_ANSWERS:
+        return None
     if answer.value not in letters:
         raise answer.error("one of " + " ".join(letters))
     return letters.index(answer.value)
@@ -227,7 +284,7 @@ def _index(answer, choices):
 
 def _part(path):
     """"m" or "d" of a C3 file, else None."""
-    match = re.match("([md])-", os.path.basename(path))
+    match = re.match("(?:c3-)?([md])-", os.path.basename(path))
     return match and match.group(1)
 
 
@@ -247,7 +304,7 @@ def _chid_submission(paths, chosen):
 
 
 DATASETS = {
-    "race": Dataset(Race(), max_choices=4, submission=None),
+    "race": Dataset(Race(), max_choices=4, submission=None, fills_blanks=True),
     "c3": Dataset(C3(), max_choices=4, submission=_c3_submission),
     "chid": Dataset(Chid(), max_choices=10, submission=_chid_submission),
     "jsonl": Dataset(JsonLines(), max_choices=None, submission=None),

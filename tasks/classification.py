@@ -14,6 +14,7 @@ from util.errors import UserError
 
 import tokenization
 from tasks import base, submissions, tables, targets
+from tasks.bad_lines import BadLines
 
 # One example as read: `location` is "file line n" for errors; `text_b` is None for single
 # sentences, `label` is None where there is none.
@@ -41,13 +42,14 @@ class Classification(base.Task):
     pooled_only = True
 
     def __init__(self, name, dataset, data_dir, custom_files=None, classifier_dropout=0.1,
-                 class_weights=None):
-        super().__init__(name, dataset, data_dir, custom_files)
+                 class_weights=None, skip_bad_lines=False):
+        super().__init__(name, dataset, data_dir, custom_files, skip_bad_lines)
         self.labels = None
         self.metric = dataset.metric or dataset.target.metric
         self._dropout = classifier_dropout
         self._class_weights = class_weights
         self._balanced_weights = None  # float [L], once `fit` has seen the labels' counts
+        self._trained_labels = None  # those of the training examples, once they are read
 
     def setup(self):
         """Finds the labels: in the directory's own list, the row, or the training file.
@@ -89,50 +91,99 @@ class Classification(base.Task):
         return split == "test" or split in self._dataset.more_splits.get("test", ())
 
     def examples(self, split):
-        examples, left_out = [], collections.Counter()
-        for number, (location, row) in enumerate(self.records(split), 1):
-            reason = self._reason_to_leave_out(split, location, row)
-            if reason:
+        bad_lines, left_out = self._bad_lines[split], collections.Counter()
+        rows = list(self.records(split))
+        unlabelled = self._placeholder(split, rows)
+        examples = []
+        for row in rows:
+            with bad_lines.allowed() as line:
+                reason = self._reason_to_leave_out(split, row)
+                example = None if reason else self._example(split, row, unlabelled)
+            if line.good and reason:
                 left_out[reason] += 1
-            else:
-                examples.append(Example(
-                    row.get("id") or "%s-%d" % (split, number), location, row["text_a"],
-                    row.get("text_b"), self._label(location, row)))
+            elif line.good:
+                examples.append(example)
         reasons = ", ".join("%d %s" % (count, reason) for reason, count in left_out.items())
+        bad_lines.report(self.path(split))
         if not examples:
             raise UserError("%s: no examples in this file%s"
                             % (self.path(split), " (left out: %s)" % reasons if reasons else ""))
-        if reasons:
-            console.say("%s: %d examples, left out: %s", self.path(split), len(examples), reasons)
+        self._say_labels(split, examples, reasons)
         return examples
+
+    def _example(self, split, row, unlabelled):
+        cells = row.cells
+        has_label = not self._has_no_label(cells) and cells["label"] not in unlabelled
+        return Example(
+            cells.get("id") or "%s-%d" % (split, row.number), row.location, cells["text_a"],
+            cells.get("text_b"),
+            self._target.read(cells["label"], row.location) if has_label else None)
 
     def read(self, split):
         path = self.path(split)
         table = tables.table_of(path, self._dataset.sources[split])
-        return table.rows(path, self._is_test(split))
+        return table.rows(path, self._is_test(split), self._bad_lines[split])
 
-    def _reason_to_leave_out(self, split, location, row):
+    def _reason_to_leave_out(self, split, row):
         """Why an example is not used, as published results do not; None: it is.
 
         A test file is read in full, since benchmarks count its lines, and so is a dev file but for
         lines that are broken or without a label.
         """
-        missing = self._dataset.missing_texts
-        if row is None:
+        missing, cells = self._dataset.missing_texts, row.cells
+        if cells is None:
             return "with another number of columns than the header"
-        if "" in (row["text_a"], row.get("text_b")) and not missing:
-            raise UserError("%s: an empty text; every line needs all its texts" % location)
-        if split == "train" and (row["text_a"] in missing or row.get("text_b") in missing):
+        if not cells:
+            return "blank"
+        if "" in (cells["text_a"], cells.get("text_b")) and not missing:
+            raise UserError("%s: an empty text; every line needs all its texts, correct it%s"
+                            % (row.location, files.OR_SKIP))
+        if split == "train" and (cells["text_a"] in missing or cells.get("text_b") in missing):
             return "with a missing text"
-        if self._has_no_label(row) and "label" in row and not self._is_test(split):
+        if self._has_no_label(cells) and "label" in cells and not self._is_test(split):
             return "without a label (%s)" % self._dataset.dropped_label
         return None
 
-    def _has_no_label(self, row):
-        return "label" not in row or row["label"] == self._dataset.dropped_label
+    def _has_no_label(self, cells):
+        return "label" not in cells or cells["label"] == self._dataset.dropped_label
 
-    def _label(self, location, row):
-        return None if self._has_no_label(row) else self._target.read(row["label"], location)
+    def _placeholder(self, split, rows):
+        """The labels that mean none: in a test file, an empty one, and one that all its lines have
+        and that is no label of this task (as -1)."""
+        if not self._is_test(split):
+            return ()
+        found = [row.cells["label"] for row in rows
+                 if row.cells and not self._has_no_label(row.cells)]
+        empty = () if self._target.is_known("") else ("",)
+        given = [label for label in found if label not in empty]
+        if not given or given.count(given[0]) < len(given) or self._target.is_known(given[0]):
+            return empty
+        console.say("%s: the label is %r in every line, which is none of this task: the file is "
+                    "taken as one without labels", self.path(split), given[0])
+        return empty + (given[0],)
+
+    def _say_labels(self, split, examples, left_out):
+        """Prints the labels with their counts, and what looks wrong about them."""
+        labels = [example.label for example in examples if example.label is not None]
+        path = self.path(split)
+        console.say("%s: %d examples%s%s", path, len(examples),
+                    ", left out: " + left_out if left_out else "",
+                    "; " + self._target.counts(labels) if labels else "; no labels")
+        if not labels:
+            return
+        if len(labels) < len(examples):
+            console.say("%s: %d examples have no label, so there will be no scores of this file",
+                        path, len(examples) - len(labels))
+        if split == "train":
+            self._trained_labels = self._target.chosen(labels)
+            for sentence in self._target.doubts(labels):
+                console.say("warning: %s: %s", path, sentence)
+        elif self._trained_labels is not None:
+            new = self._target.chosen(labels) - self._trained_labels
+            if new:
+                console.say("warning: %s: %s: no training example has this label, so it will "
+                            "hardly be predicted", path, targets.some(sorted(
+                                self.labels[label] for label in new)))
 
     def _find_labels(self):
         dataset = self._dataset
@@ -146,9 +197,13 @@ class Classification(base.Task):
 
     def _labels_of_training_file(self):
         dataset = self._dataset
-        labels = tuple(sorted({
-            text for location, row in self.training_records() if row
-            for text in dataset.target.texts(row["label"], dataset.separator, location)}))
+        labels, unread = set(), BadLines(self._bad_lines["train"].skip)
+        for row in self.training_records():
+            if row.cells:
+                with unread.allowed():
+                    labels.update(dataset.target.texts(
+                        row.cells["label"], dataset.separator, row.location))
+        labels = tuple(sorted(labels))
         if len(labels) < 2:
             raise UserError("%s: the label column holds %s; expected two labels or more" % (
                 self.path("train"), ", ".join(map(repr, labels)) or "nothing"))
@@ -200,7 +255,7 @@ class Classification(base.Task):
         rows = [["id", "label"] + self._target.columns()]
         rows += [[example.id, label] + cells for example, (label, cells) in zip(examples, table)]
         paths = [os.path.join(directory, split + "_results.tsv")]
-        files.write_lines(paths[0], map("\t".join, rows))
+        tables.write(paths[0], rows)
         form = self._dataset.submissions.get(split)
         if form:
             paths.append(submissions.write(form, directory, self.path(split), split, examples,
@@ -217,7 +272,7 @@ def _labels_of_file(path):
     """The labels of a benchmark's labels.json, in its order."""
     table = tables.JsonLines({"label": "label"})
     labels = tuple(collections.OrderedDict.fromkeys(
-        row["label"] for _, row in table.rows(path, False)))
+        row.cells["label"] for row in table.rows(path, False)))
     if len(labels) < 2:
         raise UserError("%s: expected two labels or more, an object with the key 'label' a line"
                         % path)

@@ -80,7 +80,7 @@ class CopaLines(JsonLines):
     @staticmethod
     def _right_choice(record):
         """0, 1, or None where there is no label."""
-        if record.peek("label") in (None, ""):
+        if record.peek("label") in (None, "", -1, "-1"):
             return None
         label = record.get("label")
         if label.cell() not in ("0", "1"):
@@ -297,7 +297,7 @@ def custom_dataset(form, text_a, text_b, label, labels, header, multi_label=Fals
                     raise UserError("--%s_column=%s: not a number; without a header (--header) a "
                                     "column is its number from 0" % (field, column))
             columns = {field: int(column) for field, column in columns.items()}
-        table, endings = Tsv(columns, header=header), (".tsv", ".txt")
+        table, endings = Tsv(columns, header=header or None), (".tsv", ".txt", ".csv")
     sources = _each(tuple("{}" + ending for ending in endings), table)
     return Dataset(sources, labels=tuple(labels) if labels else None, target=target,
                    separator=separator)

@@ -1,20 +1,34 @@
 """JSON of data sets: values that know where they stand, so that every error can say it.
 
-    for record in read_lines("train.jsonl"):
+    for number, record in read_records("train.jsonl"):
         choices = record.get("choices").texts(at_least=2)
 
-    # error: train.jsonl line 3 choices[1]: found 7, expected a text
+    # error: train.jsonl line 3 choices[1]: found [7], expected a text
+
+Half surrogate pairs, which cannot be written as UTF-8, become U+FFFD when a file is read.
 """
 
+import itertools
 import json
 import re
 
-from util import files
+from util import console, files
 from util.errors import UserError
 
-# Half a surrogate pair, from broken JSON, cannot be written as UTF-8.
+from tasks.bad_lines import BadLines
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN = 40  # characters of a value in an error
+
+
+class _Float(float):
+    """A number that knows how the file writes it: 3.10."""
+
+    def __new__(cls, written):
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
 
 
 class Node(object):
@@ -82,10 +96,12 @@ class Node(object):
                 for index, value in enumerate(self.value)]
 
     def text(self):
-        """A text, in which half surrogate pairs are replaced."""
-        if not isinstance(self.value, str):
+        """A text; a number is the text that the file writes."""
+        if isinstance(self.value, str):
+            return self.value
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
             raise self.error("a text")
-        return replace_surrogates(self.value)
+        return getattr(self.value, "written", None) or json.dumps(self.value)
 
     def texts(self, at_least=0):
         """A list of texts."""
@@ -98,14 +114,16 @@ class Node(object):
         """A text, or a number, true, false or null ("") as a text."""
         if isinstance(self.value, (list, dict)):
             raise self.error("a text or a number")
-        if isinstance(self.value, str):
-            return self.text().strip()
-        return "" if self.value is None else json.dumps(self.value)
+        if self.value is None or isinstance(self.value, bool):
+            return "" if self.value is None else json.dumps(self.value)
+        return self.text().strip()
 
-
-def replace_surrogates(text):
-    """A text without half surrogate pairs, for each of which it gets one U+FFFD."""
-    return _SURROGATE.sub("\ufffd", text)
+    def identifier(self, default):
+        """The value of an object's key "id", a text or a whole number; the default without one."""
+        if self.peek("id") is None:
+            return default
+        node = self.get("id")
+        return node.value if type(node.value) is int else node.text()
 
 
 def shown(value):
@@ -115,39 +133,104 @@ def shown(value):
 
 
 def read_file(path):
-    """The Node of a file that is one JSON value."""
-    return _whole(path, files.read_lines(path))
-
-
-def read_lines(path):
-    """Yields the Node of every line of a file with a JSON value a line; blank lines are skipped."""
-    return _by_line(path, files.read_lines(path))
-
-
-def read_file_or_lines(path):
-    """The Nodes of a file that is one JSON value or has one a line, a list."""
+    """The Node of a file that is one JSON value; of one with a value a line that is their list."""
     lines = list(files.read_lines(path))
     try:
-        return [_whole(path, lines)]
+        return Node(_whole(path, lines), path)
     except UserError:
-        return list(_by_line(path, lines))
+        if not _is_by_line(lines):
+            raise
+    return Node([node.value for _, node in _by_line(path, lines)], path)
 
 
-def _whole(path, lines):
-    return Node(_parsed("\n".join(line for _, line in lines), path, 1, "one JSON value"), path)
+def read_records(path, bad_lines=None):
+    """Yields (number, Node) of the objects of a file: one a line, or in one array, or only one.
+
+    The number is that of the line, or of the array's element, from 1. Blank lines that others
+    follow are counted and reported.
+
+    Args:
+      bad_lines: a BadLines that takes the lines that are not JSON or not UTF-8; None: an error.
+    """
+    skip = bad_lines and bad_lines.on_bad_line(path)
+    lines = list(files.read_lines(path, skip, files.OR_SKIP))
+    if not any(line.strip() for _, line in lines):
+        return
+    try:
+        value = _whole(path, lines, "one object a line")
+    except UserError:
+        if not (bad_lines and bad_lines.skip or _is_by_line(lines)):
+            raise
+        yield from _by_line(path, lines, bad_lines)
+        return
+    if isinstance(value, list):
+        yield from enumerate(Node(value, path).nodes(), 1)
+    else:
+        number = next(number for number, line in lines if line.strip())
+        yield number, Node(value, "%s line %d" % (path, number))
 
 
-def _by_line(path, lines):
+def _whole(path, lines, expected="one JSON value"):
+    return _parsed("\n".join(line for _, line in lines), path, 1, expected)
+
+
+def _is_by_line(lines):
+    """Whether one of the first two lines is JSON by itself, and not the only line."""
+    first = [line for _, line in itertools.islice(
+        ((number, line) for number, line in lines if line.strip()), 2)]
+    return len(first) == 2 and any(map(_is_json, first))
+
+
+def _is_json(text):
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _by_line(path, lines, bad_lines=None):
+    blank, pending = 0, 0
     for number, line in lines:
-        if line.strip():
-            yield Node(_parsed(line, path, number, "one object a line"),
-                       "%s line %d" % (path, number))
+        if not line.strip():
+            pending += 1
+            continue
+        blank, pending = blank + pending, 0
+        location = "%s line %d" % (path, number)
+        with (bad_lines or BadLines()).allowed() as line_is:
+            value = _parsed(line, path, number, "one object a line")
+        if line_is.good:
+            yield number, Node(value, location)
+    if blank:
+        console.say("%s: %d blank lines are left out; numbers are those of the lines", path, blank)
 
 
 def _parsed(text, path, first_line, expected):
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError("%s line %d column %d: not JSON (%s), expected %s; the file may be cut "
-                        "off, copy it again" % (path, first_line + error.lineno - 1, error.colno,
-                                                error.msg, expected)) from None
+        value = json.loads(text, parse_float=_Float)
+        return _without_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
+    except json.JSONDecodeError as error:
+        raise UserError("%s line %d column %d: not JSON (%s), expected %s; %s" % (
+            path, first_line + error.lineno - 1, error.colno, error.msg, expected,
+            _remedy(text))) from None
+    except (RecursionError, ValueError) as error:  # [[[[…; a number of 5,000 digits
+        raise UserError("%s line %d: JSON that cannot be read (%s); correct the file" % (
+            path, first_line, "lists in lists" if isinstance(error, RecursionError) else error)
+        ) from None
+
+
+def _remedy(text):
+    if text.lstrip()[:1] in ("{", "["):
+        return "the file may be cut off, copy it again"
+    return "a file of another form needs another --task_name"
+
+
+def _without_surrogates(value):
+    """A JSON value in whose texts and keys U+FFFD stands for half surrogate pairs."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(one) for one in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
+    return value

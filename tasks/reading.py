@@ -78,8 +78,8 @@ class Reading(base.Task):
     def __init__(self, name, dataset, data_dir, custom_files=None, doc_stride=128,
                  max_query_length=64, n_best_size=20, max_answer_length=30,
                  null_score_diff_threshold=None, dropout=None, head="bert", start_n_top=5,
-                 end_n_top=5):
-        super().__init__(name, dataset, data_dir, custom_files)
+                 end_n_top=5, skip_bad_lines=False):
+        super().__init__(name, dataset, data_dir, custom_files, skip_bad_lines)
         self._evaluation = reading_scores.EVALUATIONS[dataset.evaluation]
         self._doc_stride = doc_stride
         self._max_query_length = max_query_length
@@ -108,9 +108,10 @@ class Reading(base.Task):
         return "train_file" if split == "train" else "predict_file"
 
     def examples(self, split):
-        reader = reading_data.Reader(self.path(split), split, self._dataset.with_negative)
+        reader = reading_data.Reader(self.path(split), split, self._dataset.with_negative,
+                                     self._bad_lines[split])
         questions = reader.read()
-        reader.report()
+        reader.report(questions)
         return questions
 
     def featurize(self, example, tokenizer, max_seq_length):

@@ -10,6 +10,7 @@ from util import console
 from util.errors import UserError
 
 from tasks import json_input, names
+from tasks.bad_lines import BadLines
 
 # One question as read. location: for errors; label: None where the answers are unknown.
 Question = collections.namedtuple("Question", "id location question context label")
@@ -47,7 +48,8 @@ def find(name):
 
 
 def _paragraphs(path):
-    """Yields the objects with a context and questions, of SQuAD's or CMRC2018's own form."""
+    """Yields the objects with a context and questions, of SQuAD's or CMRC2018's own form, or with
+    a context and one question, as Hugging Face exports them."""
     document = json_input.read_file(path)
     articles = document if isinstance(document.value, list) else document.get("data")
     for article in articles.nodes():
@@ -57,14 +59,50 @@ def _paragraphs(path):
             yield article
 
 
+def _questions(paragraph):
+    """The Nodes of a paragraph's questions."""
+    if paragraph.has("question") and not paragraph.has("qas"):
+        return [paragraph]
+    return paragraph.get("qas").nodes()
+
+
+def _answers(node):
+    """The [(text, start or None)] of a question's answers: a list of them, or lists of each.
+
+        [{"text": "光荣", "answer_start": 11}]; ["光荣"]; {"text": ["光荣"], "answer_start": [11]}
+    """
+    if not isinstance(node.value, dict):
+        return [_answer(answer) for answer in node.nodes()]
+    texts = node.get("text").texts()
+    starts = ([_start(start) for start in node.get("answer_start").nodes()]
+              if node.has("answer_start") else [None] * len(texts))
+    if len(starts) != len(texts):
+        raise node.error("one answer_start for each text",
+                         "%d for %d texts" % (len(starts), len(texts)))
+    return list(zip(texts, starts))
+
+
 def _answer(record):
     """An answer, {"text", "answer_start"} or the bare text -> (text, start or None)."""
-    if isinstance(record.value, str):
+    if not isinstance(record.value, dict):
         return record.text(), None
-    text, start = record.get("text").text(), record.peek("answer_start")
-    if start is not None and type(start) is not int:
-        raise record.get("answer_start").error("the number of the answer's first character")
-    return text, start
+    start = None
+    if record.peek("answer_start") is not None:
+        start = _start(record.get("answer_start"))
+    return record.get("text").text(), start
+
+
+def _start(node):
+    if type(node.value) is not int:
+        raise node.error("the number of the answer's first character")
+    return node.value
+
+
+def _is_impossible(record):
+    value = record.peek("is_impossible")
+    if value not in (True, False, None):
+        raise record.get("is_impossible").error("true or false")
+    return bool(value)
 
 
 def find_answer(context, text, start):
@@ -83,13 +121,17 @@ def find_answer(context, text, start):
 class Reader(object):
     """Reads the questions of a file, and counts what is wrong with their answers.
 
+    Args:
+      bad_lines: a BadLines that takes the questions that cannot be used; None: an error.
+
     Attributes:
       moved: answers that stand elsewhere than their answer_start says.
       missing: JSON paths of the questions none of whose answers stands in the context.
     """
 
-    def __init__(self, path, split, with_negative):
+    def __init__(self, path, split, with_negative, bad_lines=None):
         self.path = path
+        self._bad_lines = bad_lines or BadLines()
         self.moved = 0
         self.missing = []
         self._split = split
@@ -99,31 +141,43 @@ class Reader(object):
         """A list of Question; in training without those that `missing` names."""
         questions, paths = [], {}  # {question id: JSON path}
         for paragraph in _paragraphs(self.path):
-            node = paragraph.get("context", "context_text")
-            context = node.text()
-            if not context.strip():
-                raise node.error("a text to read", "an empty text")
-            for record in paragraph.get("qas").nodes():
-                name = record.get("id", "query_id").text()
-                if name in paths:
-                    raise UserError("%s: id %r, which %s has already; every question needs its own"
-                                    % (record.location, name, paths[name]))
-                paths[name] = record.path
-                text = record.get("question", "query_text").text()
-                label = self._label(record, context)
-                if self._split != "train" or not label.texts or label.begin is not None:
-                    questions.append(Question(name, record.location, text, context, label))
+            records = ()
+            with self._bad_lines.allowed():
+                context, records = self._context(paragraph), _questions(paragraph)
+            for record in records:
+                with self._bad_lines.allowed() as line:
+                    question = self._question(record, context, paths)
+                if line.good:
+                    paths[question.id] = record.path
+                    label = question.label
+                    if self._split != "train" or not label.texts or label.begin is not None:
+                        questions.append(question)
         if not questions:
             raise UserError("%s: no questions%s" % (
                 self.path, " whose answer stands in its context" if paths else " in this file"))
         return questions
 
+    @staticmethod
+    def _context(paragraph):
+        node = paragraph.get("context", "context_text")
+        if not node.text().strip():
+            raise node.error("a text to read", "an empty text")
+        return node.text()
+
+    def _question(self, record, context, paths):
+        name = record.get("id", "query_id").text()
+        if name in paths:
+            raise UserError("%s: id %r, which %s has already; every question needs its own"
+                            % (record.location, name, paths[name]))
+        text = record.get("question", "query_text").text()
+        return Question(name, record.location, text, context, self._label(record, context))
+
     def _label(self, record, context):
-        is_impossible = self._with_negative and bool(record.peek("is_impossible"))
+        is_impossible = self._with_negative and _is_impossible(record)
         if is_impossible or (self._split == "test" and not record.has("answers")):
             return Label((), None, None) if is_impossible else None
         node = record.get("answers")
-        answers = [_answer(answer) for answer in node.nodes()]
+        answers = _answers(node)
         if not answers:
             if self._with_negative:
                 return Label((), None, None)
@@ -142,8 +196,16 @@ class Reader(object):
         self.missing.append(node.path)
         return Label(texts, None, None)
 
-    def report(self):
-        """Prints the counts, if any."""
+    def report(self, questions):
+        """Prints how many questions were read, and what is wrong."""
+        self._bad_lines.report(self.path)
+        empty = sum(question.label is not None and not question.label.texts
+                    for question in questions)
+        unknown = sum(question.label is None for question in questions)
+        console.say("%s: %d questions on %d contexts%s%s", self.path, len(questions),
+                    len({question.context for question in questions}),
+                    ", %d of them without answer" % empty if empty else "",
+                    ", %d whose answers are unknown" % unknown if unknown else "")
         if self.moved:
             console.say("%s: %d answers do not stand at their answer_start; the place nearest to "
                         "it is taken", self.path, self.moved)

@@ -14,7 +14,7 @@ import json
 import os
 import re
 
-from util import files
+from util import console, files
 from util.errors import UserError
 
 import numpy as np
@@ -23,7 +23,7 @@ from seqeval import metrics as seqeval_metrics
 from seqeval.metrics import sequence_labeling
 
 import tokenization
-from tasks import base, tag_schemes
+from tasks import base, tag_schemes, targets
 from tasks.tag_schemes import Entity
 from text import sentences
 
@@ -107,8 +107,9 @@ class Tagging(base.Task):
         name: base.Feature((None,), tf.int32)
         for name in ("label_ids", "first_units", "last_units")})
 
-    def __init__(self, name, dataset, data_dir, custom_files=None, scheme=None, dropout=0.1):
-        super().__init__(name, dataset, data_dir, custom_files)
+    def __init__(self, name, dataset, data_dir, custom_files=None, scheme=None, dropout=0.1,
+                 skip_bad_lines=False):
+        super().__init__(name, dataset, data_dir, custom_files, skip_bad_lines)
         self._dropout = dropout
         self.scheme = scheme or dataset.sources["train"].table.scheme
         self.types, self.tags = dataset.labels, None
@@ -119,7 +120,8 @@ class Tagging(base.Task):
             return
         if not (self.scheme and self.types):
             self.scheme, types = self._dataset.sources["train"].table.survey(
-                self.path("train"), self.training_records(), self.scheme)
+                self.path("train"), self.training_records(), self.scheme,
+                self._bad_lines["train"].skip)
             self.types = self.types or types
         self.tags = tag_schemes.tags_of(self.types, self.scheme)
         self._tag_ids = {tag: index for index, tag in enumerate(self.tags)}
@@ -137,15 +139,33 @@ class Tagging(base.Task):
         return self.find(split, self._dataset.sources[split].names)
 
     def read(self, split):
-        return self._dataset.sources[split].table.read(self.path(split), split)
+        return self._dataset.sources[split].table.read(
+            self.path(split), split, self._bad_lines[split])
 
     def examples(self, split):
-        path = self.path(split)
+        path, bad_lines = self.path(split), self._bad_lines[split]
         examples = list(self._dataset.sources[split].table.sentences(
-            path, self.records(split), split, self.scheme, self.types))
+            path, self.records(split), split, self.scheme, self.types, bad_lines))
+        bad_lines.report(path)
         if not examples:
             raise UserError("%s: no sentences in this file" % path)
+        if split == "test" and self.is_labelled(examples) and not any(
+                example.entities for example in examples):
+            console.say("%s: no line has an entity: the file is taken as one without tags", path)
+            examples = [example._replace(entities=None) for example in examples]
+        self._say_types(path, split, examples)
         return examples
+
+    def _say_types(self, path, split, examples):
+        """Prints how many sentences and entities of each type there are."""
+        counts = collections.Counter(
+            entity.type for example in examples for entity in example.entities or ())
+        listed = ", ".join("%s %d" % (name, counts[name]) for name in self.types)
+        console.say("%s: %d sentences; %s", path, len(examples),
+                    "entities: " + listed if self.is_labelled(examples) else "no tags")
+        if split == "train":
+            for sentence in targets.alike(self.types):
+                console.say("warning: %s: %s", path, sentence)
 
     def featurize(self, example, tokenizer, max_seq_length):
         ids, starts, ends = tokenizer.encode_with_offsets(example.text)

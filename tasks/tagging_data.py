@@ -15,6 +15,7 @@ from util import console, files
 from util.errors import UserError
 
 from tasks import base, json_input, names, tag_schemes
+from tasks.bad_lines import BadLines
 from tasks.tables import Source
 from tasks.tag_schemes import Entity
 
@@ -24,6 +25,8 @@ Sentence = collections.namedtuple("Sentence", "id location text starts ends enti
 
 # 科0 (first character of a word), 310 (a "3", the eleventh); a broken character may be several.
 _WITH_POSITION = re.compile(r"(.[^0-9]*)[0-9]+\Z")
+# What is longer than a word of Chinese.
+_TEXT = re.compile("[\u4e00-\u9fff]{7}")
 _LATIN_WORD = re.compile(r"[A-Za-z]{2,}\Z")
 # What an error shows of the form of CLUENER's labels.
 _SPANS = 'an object like {"name": {"叶老桂": [[9, 11]]}}'
@@ -34,7 +37,7 @@ class Conll(collections.namedtuple("Conll", "joiner position_digits")):
 
     Columns are separated by tabs, else by spaces; -DOCSTART- lines are left out. `joiner` stands
     between tokens in the text: None in Chinese, " " between words. `position_digits`: every token
-    is a character and its position in a word, which is left out (Weibo: 科0 技1).
+    is a character and its position in a word, which is left out (Weibo: 科0 技1); None: if all are.
     """
 
     scheme = None  # that of the training file
@@ -42,11 +45,33 @@ class Conll(collections.namedtuple("Conll", "joiner position_digits")):
     def __new__(cls, joiner=None, position_digits=False):
         return super().__new__(cls, joiner, position_digits)
 
-    def read(self, path, split):
-        """Yields a file's sentences, each a list of (line number, token, tag or None)."""
-        return self._blocks(path, split == "test")
+    def read(self, path, split, bad_lines=None):
+        """Yields a file's sentences, each a list of (line number, token, tag or None).
 
-    def survey(self, path, blocks, scheme=None):
+        Args:
+          bad_lines: a BadLines that takes the sentences that cannot be used; None: an error.
+        """
+        lines = self._lines(path, split == "test", bad_lines or BadLines())
+        if self.position_digits is None:
+            lines = list(lines)
+        has_digits = self.position_digits if self.position_digits is not None else (
+            _have_positions([cells[0] for block in lines for _, cells in block]))
+        num_tokens = num_texts = 0
+        for block in lines:
+            with (bad_lines or BadLines()).allowed() as sentence:
+                read = [(number, self._token(path, number, cells[0], has_digits),
+                         cells[-1] if len(cells) > 1 else None) for number, cells in block]
+            if sentence.good:
+                num_tokens += len(read)
+                num_texts += sum(tag is None and bool(_TEXT.search(token))
+                                 for _, token, tag in read)
+                yield read
+        if 2 * num_texts > num_tokens:
+            raise UserError("%s: most lines are texts, expected a character or a word a line; put "
+                            "every character on a line of its own, or write JSON lines, "
+                            '{"text": …}, for --task_name=jsonl' % path)
+
+    def survey(self, path, blocks, scheme=None, skip_bad_lines=False):
         """(scheme, types) of a training file; with `scheme` the file must be in that one.
 
         Args:
@@ -54,72 +79,97 @@ class Conll(collections.namedtuple("Conll", "joiner position_digits")):
         """
         first_tags, types, num_tokens, num_words = {}, set(), 0, 0
         for block in blocks:
-            for number, token, tag in block:
-                num_tokens += 1
-                num_words += bool(_LATIN_WORD.match(token))
-                if tag != "O":
-                    prefix, entity_type = tag_schemes.split_tag(
-                        "%s line %d" % (path, number), tag, scheme)
-                    first_tags.setdefault(prefix, (number, tag))
-                    types.add(entity_type)
+            with BadLines(skip_bad_lines).allowed():
+                for number, token, tag in block:
+                    num_tokens += 1
+                    num_words += bool(_LATIN_WORD.match(token))
+                    if tag != "O":
+                        prefix, entity_type = tag_schemes.split_tag(
+                            "%s line %d" % (path, number), tag, scheme)
+                        first_tags.setdefault(prefix, (number, tag))
+                        types.add(entity_type)
         if not types:
             raise UserError("%s: %d lines and none with an entity; expected tags like B-PER in the "
                             "last column" % (path, num_tokens))
         if self.joiner is None and 2 * num_words > num_tokens:
-            raise UserError("%s: most tokens are Latin words, which would be run together; put a "
-                            "space between them (--joiner=' ')" % path)
+            raise UserError("%s: most tokens are Latin words, which would be run together; files "
+                            "of your own (--task_name=conll) may have a space between them "
+                            "(--joiner=' ')" % path)
         return scheme or tag_schemes.recognize(path, first_tags), tuple(sorted(types))
 
-    def sentences(self, path, blocks, split, scheme, types):
+    def sentences(self, path, blocks, split, scheme, types, bad_lines=None):
         """Yields the Sentences of a file; a UserError for a tag of another scheme or type."""
         for index, block in enumerate(blocks, 1):
-            numbers, tokens, tags = zip(*block)
-            starts, position = [], 0
-            for token in tokens:
-                starts.append(position)
-                position += len(token) + len(self.joiner or "")
-            ends = [start + len(token) for start, token in zip(starts, tokens)]
-            for number, tag in zip(numbers, tags):
-                if tag not in (None, "O"):
-                    location = "%s line %d" % (path, number)
-                    _check_type(location, tag_schemes.split_tag(location, tag, scheme)[1], types)
-            entities = None if tags[0] is None else tag_schemes.decode(list(tags))
-            yield Sentence("%s-%d" % (split, index), "%s line %d" % (path, numbers[0]),
-                           (self.joiner or "").join(tokens), starts, ends, entities)
+            with (bad_lines or BadLines()).allowed() as sentence:
+                read = self._sentence("%s-%d" % (split, index), path, block, scheme, types)
+            if sentence.good:
+                yield read
 
-    def _blocks(self, path, may_lack_tags):
-        """Yields the sentences as lists of (line number, token, tag); the tag None without one."""
-        block, width = [], None
-        for number, line in files.read_lines(path):
-            cells = _columns(line)
-            if not cells or cells[0] == "-DOCSTART-":
-                if block:
-                    yield block
-                block = []
-                continue
-            width = width or len(cells)
-            if len(cells) != width or width == 1 and not may_lack_tags:
-                expected = "at least 2" if width == 1 else "%d as above" % width
-                raise UserError("%s line %d: %d column(s), expected %s, a token first and its tag "
-                                "last, a tab or spaces between" % (
-                                    path, number, len(cells), expected))
-            tag = cells[-1] if width > 1 else None
-            block.append((number, self._token(path, number, cells[0]), tag))
-        if block:
-            yield block
+    def _sentence(self, name, path, block, scheme, types):
+        numbers, tokens, tags = zip(*block)
+        starts, position = [], 0
+        for token in tokens:
+            starts.append(position)
+            position += len(token) + len(self.joiner or "")
+        ends = [start + len(token) for start, token in zip(starts, tokens)]
+        for number, tag in zip(numbers, tags):
+            if tag not in (None, "O"):
+                location = "%s line %d" % (path, number)
+                _check_type(location, tag_schemes.split_tag(location, tag, scheme)[1], types)
+        entities = None if tags[0] is None else tag_schemes.decode(list(tags))
+        return Sentence(name, "%s line %d" % (path, numbers[0]), (self.joiner or "").join(tokens),
+                        starts, ends, entities)
 
-    def _token(self, path, number, cell):
+    def _lines(self, path, may_lack_tags, bad_lines):
+        """Yields the sentences as lists of (line number, cells)."""
+        width = None
+        for block in _blocks(path, bad_lines):
+            if width is None and block[0][1][0].startswith('{"'):
+                raise UserError("%s line %d: it looks like JSON, expected a token and its tag a "
+                                "line; read it with --task_name=jsonl" % (path, block[0][0]))
+            width = width or len(block[0][1])
+            with bad_lines.allowed() as sentence:
+                for number, cells in block:
+                    if len(cells) != width or width == 1 and not may_lack_tags:
+                        expected = "at least 2" if width == 1 else "%d as above" % width
+                        raise UserError("%s line %d: %d column(s), expected %s, a token first and "
+                                        "its tag last, a tab or spaces between"
+                                        % (path, number, len(cells), expected))
+            if sentence.good:
+                yield block
+
+    @staticmethod
+    def _token(path, number, cell, has_digits):
         if not cell:
             raise UserError("%s line %d: an empty token; expected one in the first column"
                             % (path, number))
-        if not self.position_digits:
+        if not has_digits:
             return cell
         match = _WITH_POSITION.match(cell)
         if not match:
             raise UserError("%s line %d: token %r, expected a character and its position in the "
-                            "word, like 科0; take the 2nd edition of the files, or the task conll"
+                            "word, like 科0; the lines of a file are all so, or none is"
                             % (path, number, cell))
         return match.group(1)
+
+
+def _have_positions(tokens):
+    """Whether most tokens are a character and its position in a word."""
+    return 2 * sum(map(bool, map(_WITH_POSITION.match, tokens))) > len(tokens)
+
+
+def _blocks(path, bad_lines):
+    """Yields what stands between blank lines, as lists of (line number, cells)."""
+    block = []
+    for number, line in files.read_lines(path, bad_lines.on_bad_line(path), files.OR_SKIP):
+        cells = _columns(line)
+        if cells and cells[0] != "-DOCSTART-":
+            block.append((number, cells))
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
 
 
 def _columns(line):
@@ -150,39 +200,51 @@ class JsonSpans(collections.namedtuple("JsonSpans", "text label")):
     def __new__(cls, text="text", label="label"):
         return super().__new__(cls, text, label)
 
-    def read(self, path, split):
-        """Yields a file's objects, as json_input.Node."""
+    def read(self, path, split, bad_lines=None):
+        """Yields (number, json_input.Node) of a file's objects."""
         del split
-        return json_input.read_lines(path)
+        return json_input.read_records(path, bad_lines)
 
-    def survey(self, path, records, scheme=None):
+    def survey(self, path, records, scheme=None, skip_bad_lines=False):
         """(scheme, types) of a training file, of a list of what `read` yields."""
-        types = {entity.type for record in records for entity in _without_overlaps(
-            _spans(record.get(self.label), record.get(self.text).text()))}
+        types = set()
+        for _, record in records:
+            with BadLines(skip_bad_lines).allowed():
+                types.update(entity.type for entity in _without_overlaps(
+                    _spans(record.get(self.label), record.get(self.text).text())))
         if not types:
             raise UserError("%s: no entity in this file; expected some under %r"
                             % (path, self.label))
         return scheme or self.scheme, tuple(sorted(types))
 
-    def sentences(self, path, records, split, scheme, types):
+    def sentences(self, path, records, split, scheme, types, bad_lines=None):
         """Yields the Sentences of a file; entities that overlap others are counted and reported."""
         num_left_out = 0
-        for index, record in enumerate(records, 1):
-            text = record.get(self.text).text()
-            if not text:
-                raise record.get(self.text).error("a text that is not empty")
-            entities = None
-            if record.has(self.label) or split != "test":
-                spans = _spans(record.get(self.label), text)
-                entities = _without_overlaps(spans)
-                for entity in entities:
-                    _check_type(spans[entity], entity.type, types)
-                num_left_out += len(spans) - len(entities)
-            yield Sentence(record.peek("id", "%s-%d" % (split, index)), record.location, text,
-                           range(len(text)), range(1, len(text) + 1), entities)
+        for number, record in records:
+            with (bad_lines or BadLines()).allowed() as line:
+                sentence, num_overlaps = self._sentence(number, record, split, types)
+            if line.good:
+                num_left_out += num_overlaps
+                yield sentence
         if num_left_out:
             console.say("%s: %d entities lie in or across longer ones and are left out", path,
                         num_left_out)
+
+    def _sentence(self, number, record, split, types):
+        """(the Sentence of an object, how many of its entities are left out)."""
+        text = record.get(self.text).text()
+        if not text:
+            raise record.get(self.text).error("a text that is not empty")
+        entities = spans = None
+        if split != "test" or record.has(self.label) and record.peek(self.label) is not None:
+            spans = _spans(record.get(self.label), text)
+            entities = _without_overlaps(spans)
+            for entity in entities:
+                _check_type(spans[entity], entity.type, types)
+        sentence = Sentence(
+            record.identifier("%s-%d" % (split, number)), record.location, text,
+            range(len(text)), range(1, len(text) + 1), entities)
+        return sentence, len(spans or ()) - len(entities or ())
 
 
 def _spans(label, text):
@@ -208,7 +270,7 @@ def _entity(span, text, entity_type, name):
         raise UserError("%s: [%d, %d] is outside the text, which has %d characters; the last one "
                         "is number %d" % (
                             span.location, begin, end - 1, len(text), len(text) - 1))
-    if text[begin:end] != json_input.replace_surrogates(name):
+    if text[begin:end] != name:
         raise UserError("%s: the text has %r at [%d, %d], expected %r; both ends count, from 0"
                         % (span.location, text[begin:end], begin, end - 1, name))
     return Entity(entity_type, begin, end)
@@ -241,7 +303,7 @@ DATASETS = {
                 "organization", "position", "scene"),
         submission="cluener_predict.json"),
     "weibo": Dataset(_sources(
-        Conll(position_digits=True), ("train.conll", "weiboNER_2nd_conll.train"),
+        Conll(position_digits=None), ("train.conll", "weiboNER_2nd_conll.train"),
         ("dev.conll", "weiboNER_2nd_conll.dev"), ("test.conll", "weiboNER_2nd_conll.test"))),
     # MSRA comes without a dev part.
     "msra": Dataset(_sources(

@@ -3,8 +3,11 @@
 Dimensions: B batch, N examples, L labels, O outputs of the task's layer.
 """
 
+import collections
 import math
+import unicodedata
 
+from util import files
 from util.errors import UserError
 
 import numpy as np
@@ -13,6 +16,7 @@ import tensorflow.compat.v1 as tf
 from tasks import metrics
 from tasks.base import Feature
 
+SHOWN_LABELS = 30  # of a list of counts
 # The value of --class_weights that stands for the inverse of the labels' frequencies.
 BALANCED = "balanced"
 _REMEDIES = ("try another --learning_rate (often a lower one), train longer "
@@ -46,19 +50,54 @@ class OneLabel(object):
         """The labels' texts in a cell of a file, or a UserError."""
         del separator
         if isinstance(cell, list):
-            raise UserError("%s: the label is a list %r, expected one; pass --multi_label where an "
-                            "example has several" % (location, cell))
+            raise UserError("%s: the label is a list %r, expected one; files of your own whose "
+                            "examples have several are read with --multi_label" % (location, cell))
+        if not cell:
+            raise UserError("%s: an empty label; every line needs one, correct it%s"
+                            % (location, files.OR_SKIP))
         return [cell]
 
     def read(self, cell, location):
         """A cell of a file -> the label, or a UserError."""
         return self._id_of(self.texts(cell, None, location)[0], location)
 
+    def is_known(self, cell):
+        """Whether a cell holds a label."""
+        try:
+            self.read(cell, None)
+        except UserError:
+            return False
+        return True
+
     def _id_of(self, text, location):
         if text not in self._ids:
             raise UserError("%s: unknown label %r, expected one of %s"
-                            % (location, text, _some(self.labels)))
+                            % (location, text, some(self.labels)))
         return self._ids[text]
+
+    def chosen(self, labels):
+        """The indices of the labels that examples have, a set."""
+        return set(labels)
+
+    def counts(self, labels):
+        """How often each label occurs, as text: "labels: no 320, yes 318"."""
+        return "labels: " + self._listed(collections.Counter(labels))
+
+    def _listed(self, counter):
+        shown = sorted(range(self.size), key=lambda label: -counter[label])[:SHOWN_LABELS]
+        texts = ["%s %d" % (self.labels[label], counter[label]) for label in sorted(shown)]
+        return ", ".join(texts) + (
+            "" if len(shown) == self.size else " and %d rarer ones" % (self.size - len(shown)))
+
+    def doubts(self, labels):
+        """Yields sentences on training labels that look like another column, or like misspellings.
+        """
+        counter = collections.Counter(labels)
+        once = [label for label, count in sorted(counter.items()) if count == 1]
+        if 2 * len(once) > len(counter) and len(labels) >= 10:
+            yield ("%d of %d labels occur once, as %s; is it the right column?" % (
+                len(once), len(counter), some([self.labels[label] for label in once[:3]])))
+        yield from alike(self.labels)
 
     def array(self, label):
         """A label, or None for an unknown one, as a feature."""
@@ -144,6 +183,16 @@ class SeveralLabels(OneLabel):
         return tuple(sorted({self._id_of(text, location)
                              for text in self.texts(cell, self._separator, location)}))
 
+    def chosen(self, labels):
+        return {index for label in labels for index in label}
+
+    def counts(self, labels):
+        listed = self._listed(collections.Counter(index for label in labels for index in label))
+        return "labels: %s; %d examples have none" % (listed, labels.count(()))
+
+    def doubts(self, labels):
+        return super().doubts([index for label in labels for index in label])
+
     def array(self, label):
         return self._indicators([label or ()])[0].astype(np.float32)
 
@@ -212,6 +261,20 @@ class Number(OneLabel):
         self.size = 1
         self.feature = Feature((), tf.float32)
 
+    def is_known(self, cell):
+        return cell != "-1" and super().is_known(cell)
+
+    def chosen(self, labels):
+        return set()  # any number may be predicted
+
+    def counts(self, labels):
+        return "labels from %g to %g, %g in the mean" % (
+            min(labels), max(labels), sum(labels) / len(labels))
+
+    def doubts(self, labels):
+        if min(labels) == max(labels):
+            yield "all labels are the number %g; is it the right column?" % labels[0]
+
     def read(self, cell, location):
         try:
             number = float(cell)
@@ -276,7 +339,27 @@ def _ids(dataset, labels):
     return ids
 
 
-def _some(labels):
+def alike(labels):
+    """Yields sentences on labels that differ only in form."""
+    by_form = collections.OrderedDict()
+    for text in labels:
+        by_form.setdefault(_form(text), []).append(text)
+    for texts in by_form.values():
+        if len(texts) > 1:
+            yield ("the labels %s differ only in form and are trained as %d classes; write them "
+                   "alike if they are one" % (some(list(map(repr, texts))), len(texts)))
+
+
+def _form(text):
+    """What labels that differ only in form have in common: " Sport" and "sport", "1.0" and "1"."""
+    plain = unicodedata.normalize("NFKC", text).casefold().strip()
+    try:
+        return float(plain)
+    except ValueError:
+        return plain
+
+
+def some(labels):
     """A list of labels as text, cut where it is very long."""
     shown = ", ".join(labels[:30])
     return shown if len(labels) <= 30 else "%s and %d more" % (shown, len(labels) - 30)

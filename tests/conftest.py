@@ -88,6 +88,18 @@ def optimized_graphs(monkeypatch):
     monkeypatch.setattr(estimators, "session_config", SESSION_CONFIG)
 
 
+@pytest.fixture
+def said(caplog):
+    """said(function, *arguments) -> (its result, the lines that it printed, from the file name on)
+    """
+    def call(function, *arguments):
+        caplog.clear()
+        with caplog.at_level("INFO", "albert"):
+            result = function(*arguments)
+        return result, [message.rsplit("/", 1)[-1] for message in caplog.messages]
+    return call
+
+
 def sample_tokens(text):
     """A small WordPiece vocabulary: specials, digits, latin pieces, every character of `text`."""
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

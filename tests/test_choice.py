@@ -62,7 +62,7 @@ def test_race(tmp_path):
     assert [(example.id, example.label, example.group) for example in examples] == [
         ("middle2.txt-0", 1, "middle"), ("middle2.txt-1", 0, "middle"), ("high1.txt-0", 1, "high"),
         ("high1.txt-1", 0, "high")]
-    assert examples[3].location == "%s questions[1]" % (tmp_path / "dev/high/1.txt")
+    assert examples[3].location == "%s line 1 questions[1]" % (tmp_path / "dev/high/1.txt")
     assert examples[3].passage == ("Tom has a dog.",) and examples[3].choices[3] == "Eve"
     assert task.max_choices(examples) == 4
 
@@ -148,12 +148,12 @@ def test_own_questions(tmp_path):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"answers": ["B", "E"]}, r'1.txt answers\[1\]: found "E", expected one of A B C D$'),
-    ({"answers": ["B"]}, r"1.txt: found 1 answers for 2 questions, expected one for each$"),
-    ({"options": [["a", "b"], ["a"]]}, r"1.txt options\[1\]: found 1 texts, expected 2 or more$"),
-    ({"options": [["a", 3], []]}, r"1.txt options\[0\]\[1\]: found 3, expected a text$"),
-    ({"questions": [None, ""]}, r"1.txt questions\[0\]: found null, expected a text$"),
-    ({"article": ["a"]}, r'1.txt article: found \["a"\], expected a text$'),
+    ({"answers": ["B", "E"]}, r'1.txt line 1 answers\[1\]: found "E", expected one of A B C D$'),
+    ({"answers": ["B"]}, r"1.txt line 1: found 1 answers for 2 questions, expected one for each$"),
+    ({"options": [["a", "b"], ["a"]]}, r"1.txt line 1 options\[1\]: found 1 texts, expected 2"),
+    ({"options": [["a", []], []]}, r"1.txt line 1 options\[0\]\[1\]: found \[\], expected a text$"),
+    ({"questions": [None, ""]}, r"1.txt line 1 questions\[0\]: found null, expected a text$"),
+    ({"article": ["a"]}, r'1.txt line 1 article: found \["a"\], expected a text$'),
     ({"options": [["a"] * 5, ["a"] * 4]}, r"questions\[0\]: 5 choices, race has at most 4"),
 ])
 def test_bad_race_files(tmp_path, changes, message):
@@ -188,11 +188,14 @@ def c3_with(**changes):
     ("chid", {"dev.json": CHID, "dev_answer.json": dict(CHID_ANSWERS, **{"#idiom000001#": 3})},
      "dev_answer.json #idiom000001#: found 3, expected an index from 0 to 2 or one of "),
     ("jsonl", {"dev.jsonl": "{"}, "dev.jsonl line 1 column 2: not JSON"),
-    ("jsonl", {"dev.jsonl": "[]"}, r"line 1: found \[\], expected an object with 'choices'$"),
+    ("jsonl", {"dev.jsonl": "[]"}, r"dev.jsonl: no questions in this file$"),
     ("jsonl", {"dev.jsonl": dict(OWN, answer=True)},
      'answer: found true, expected an index from 0 to 2 or one of \\["红的", "蓝的", "黑的"\\]$'),
     ("jsonl", {"dev.jsonl": dict(OWN, answer=-1)}, "answer: found -1, expected an index from 0 to"),
-    ("jsonl", {"dev.jsonl": dict(OWN, choices=[1, 2])}, r"choices\[0\]: found 1, expected a text$"),
+    ("jsonl", {"dev.jsonl": dict(OWN, choices=[[], 2])}, r"choices\[0\]: found \[\], expected a t"),
+    ("jsonl", {"dev.jsonl": dict(OWN, choices=[1, 2], answer=1)},
+     "answer: found 1, expected the text of a choice in quotes, as the choices are numbers too$"),
+    ("jsonl", {"dev.jsonl": dict(OWN, id=[1])}, r"line 1 id: found \[1\], expected a text$"),
 ])
 def test_bad_files(tmp_path, name, files, message):
     for file_name, value in files.items():
@@ -210,10 +213,57 @@ def test_the_real_c3():
 
 
 def test_the_choice_takes_the_place_of_the_blank():
-    assert choice.join("Tom is _ .", "a boy") == "Tom is a boy ."
-    assert choice.join("小明____了。", r"\1走") == r"小明\1走了。"
-    assert choice.join("Who?", "Tom") == "Who? Tom"
-    assert choice.join("", "一心一意") == "一心一意"
+    assert choice.join("Tom is _ .", "a boy", True) == "Tom is a boy ."
+    assert choice.join("小明____了。", r"\1走", True) == r"小明\1走了。"
+    assert choice.join("Who?", "Tom", True) == "Who? Tom"
+    assert choice.join("", "一心一意", True) == "一心一意"
+
+
+def test_only_race_has_blanks_in_its_questions():
+    assert choice.join("What is foo_bar?", "a name", False) == "What is foo_bar? a name"
+    assert [name for name, dataset in choice_data.DATASETS.items() if dataset.fills_blanks] == [
+        "race"]
+
+
+def test_c3_under_its_authors_names(tmp_path):
+    for part in "md":
+        write(tmp_path / ("c3-%s-dev.json" % part), C3)
+    by_directory = task_of("c3", tmp_path).examples("dev")
+    assert [example.group for example in by_directory] == ["m", "m", "d", "d"]
+    parts = ",".join(str(tmp_path / ("c3-%s-dev.json" % part)) for part in "md")
+    assert task_of("c3", None, custom_files={"dev": parts}).examples("dev") == by_directory
+    with pytest.raises(UserError, match="--dev_file=.*c3-x-dev.json: no such file"):
+        task_of("c3", None, custom_files={"dev": parts + ",c3-x-dev.json"}).path("dev")
+
+
+def test_answers_are_counted_by_position(tmp_path, said):
+    equal = dict(OWN, choices=["a", "a"], answer=0)
+    write(tmp_path / "dev.jsonl", [OWN, dict(OWN, answer=2), equal])
+    assert said(task_of("jsonl", tmp_path).examples, "dev")[1] == [
+        "dev.jsonl: 3 questions; positions of the answers: 0 1, 1 1, 2 1",
+        "dev.jsonl: in 1 questions another choice is the same text as the answer; the first one "
+        "counts"]
+    for answer in (None, "", -1, "-1"):
+        write(tmp_path / "test.jsonl", dict(OWN, answer=answer))
+        examples, messages = said(task_of("jsonl", tmp_path).examples, "test")
+        assert examples[0].label is None and messages == ["test.jsonl: 1 questions; no answers"]
+
+
+def test_bad_questions_are_counted_where_they_may_be_skipped(tmp_path, said, caplog):
+    write(tmp_path / "dev.jsonl", "\n".join(
+        json.dumps(record) for record in (OWN, dict(OWN, answer=7), [1], OWN)) + "\n{")
+    task = choice.Choice("jsonl", choice_data.DATASETS["jsonl"], str(tmp_path),
+                         skip_bad_lines=True)
+    examples, messages = said(task.examples, "dev")
+    assert [example.id for example in examples] == ["dev-1", "dev-4"]
+    assert "dev.jsonl: 3 bad lines are left out; the first: " in caplog.messages[0]
+
+
+def test_questions_of_a_submission_have_ids_of_their_own(tmp_path):
+    record = [["段"], [dict(WHO, id=7), dict(WHEN, id=7)], "1-1"]
+    write(tmp_path / "test1.0.json", [record])
+    with pytest.raises(UserError, match=r"\[0\]\[1\]\[1\]: id 7, which .* has already"):
+        task_of("c3", tmp_path).examples("test")
 
 
 def test_featurize(tokenizer):
@@ -433,7 +483,7 @@ def test_googles_files_of_features_are_ignored(tmp_path, caplog, name, exists):
     flags = tiny.parse(run_race.define_flags, data_dir=tmp_path, train_file=tmp_path / name)
     with caplog.at_level("INFO", "albert"):
         assert len(run_race.create_task(flags).examples("train")) == 4
-    assert caplog.messages == [
+    assert caplog.messages[:1] == [
         "--train_file=%s is ignored: it names a file of features, which are kept in --cache_dir; "
         "the questions are those of --data_dir" % (tmp_path / name)]
 

@@ -265,8 +265,10 @@ def test_unknown_tasks():
     ("afqmc", "dev.json", lines({"sentence1": "a", "label": "0"}), "line 1: no key 'sentence2'"),
     ("afqmc", "dev.json", lines(pair("0", sentence2="")), "line 1: an empty text"),
     ("afqmc", "dev.json", lines(pair()), "dev.json line 1: no key 'label', found sentence1"),
-    ("afqmc", "dev.json", "[]", r"line 1: found \[\], expected an object with '"),
-    ("afqmc", "dev.json", lines(pair(["0"])), "line 1: the label is a list .*pass --multi_label"),
+    ("afqmc", "dev.json", "[]", "dev.json: no examples in this file$"),
+    ("afqmc", "dev.json", "[[]]", r"dev.json \[0\]: found \[\], expected an object with '"),
+    ("afqmc", "dev.json", lines(pair(["0"])), "line 1: the label is a list .*expected one; files "
+                                              "of your own .* with --multi_label"),
     ("afqmc", "dev.json", "", "dev.json: no examples in this file$"),
     ("cmnli", "dev.json", lines(pair("-")), r"no examples in this file \(left out: 1 without a l"),
     ("afqmc", "dev.json", b"\xc4\xe3\xba\xc3", "dev.json line 1: byte 1 is not UTF-8; convert"),
@@ -293,7 +295,7 @@ def test_what_is_left_out_is_counted(tmp_path, caplog):
         assert [example.id for example in task.examples("train")] == ["0", "2"]
     message, = caplog.messages
     assert message.endswith("train.tsv: 2 examples, left out: 2 with another number of columns "
-                            "than the header, 1 with a missing text")
+                            "than the header, 1 with a missing text; labels: 0 0, 1 2")
 
 
 def test_dev_and_test_files_are_read_in_full(tmp_path):

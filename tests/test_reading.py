@@ -14,7 +14,9 @@ import run_squad
 import tiny
 import tokenization
 from tasks import json_input, reading, reading_data
+from tasks.bad_lines import BadLines
 
+CMRC = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data", "cmrc2018")
 CONTEXT = "Super Bowl 50 was won by Denver. Denver is in Colorado."
 
 
@@ -60,6 +62,42 @@ def test_own_form_of_cmrc2018(tmp_path):
     assert first.label == reading_data.Label(("开发", "光荣"), 2, 4)
 
 
+def test_numbers_are_texts(tmp_path):
+    """CMRC2018's dev file has 29 answers that are JSON numbers."""
+    _, (first,) = read(tmp_path, [{"context": "在2008年", "qas": [
+        {"id": 7, "question": 1.50, "answers": [2008, {"text": 2008, "answer_start": 1}]}]}])
+    assert first[2:] == ("1.5", "在2008年", reading_data.Label(("2008", "2008"), 1, 5))
+    assert first.id == "7"
+
+
+@pytest.mark.parametrize("form", ["lines", "array"])
+def test_questions_with_their_context_as_hugging_face_exports_them(tmp_path, form):
+    records = [{"id": name, "context": CONTEXT, "question": "Who?",
+                "answers": {"text": ["Denver"], "answer_start": [25]}} for name in "ab"]
+    text = json.dumps(records) if form == "array" else "\n".join(map(json.dumps, records))
+    _, questions = read(tmp_path, text)
+    assert [row.id for row in questions] == ["a", "b"]
+    assert questions[0].label == reading_data.Label(("Denver",), 25, 31)
+
+
+def test_bad_questions_are_counted_where_they_may_be_skipped(tmp_path):
+    content = document(question("a"), question("a"), question("b", text=None), question("c"))
+    content["data"].append({"context": " ", "qas": []})
+    bad_lines = BadLines(skip=True)
+    path = write(tmp_path / "f.json", content)
+    questions = reading_data.Reader(path, "dev", False, bad_lines).read()
+    assert [row.id for row in questions] == ["a", "c"] and bad_lines.count == 3
+
+
+@pytest.mark.skipif(not os.path.isdir(CMRC), reason="the files of CMRC2018 are not there")
+def test_the_real_cmrc2018(caplog):
+    task = reading.Reading("cmrc2018", reading_data.DATASETS["cmrc2018"], CMRC)
+    with caplog.at_level("INFO", "albert"):
+        questions = task.examples("dev")
+    assert len(questions) == 3219
+    assert caplog.messages[0].endswith("dev.json: 3219 questions on 848 contexts")
+
+
 @pytest.mark.parametrize("context, text, start, found", [
     ("abcabc", "bc", 1, 1), ("abcabc", "bc", 4, 4), ("abcabc", "bc", 3, 4), ("abcabc", "bc", 0, 1),
     ("abcabc", "bc", -1, 1), ("abcabc", "bc", 99, 4), ("abcabc", "bc", None, 1),
@@ -90,9 +128,11 @@ def test_what_is_wrong_with_answers_is_counted_and_said(tmp_path, monkeypatch):
                            {"train": path, "dev": path})
     assert [len(task.examples(split)) for split in ("dev", "train")] == [2, 1]
     assert said == [
+        path + ": 2 questions on 1 contexts",
         path + ": 1 answers do not stand at their answer_start; the place nearest to it is taken",
         path + ": 1 questions have no answer that stands in the context, kept and scored; the "
         "first is data[0].paragraphs[0].qas[1].answers",
+        path + ": 1 questions on 1 contexts",
         path + ": 1 answers do not stand at their answer_start; the place nearest to it is taken",
         path + ": 1 questions have no answer that stands in the context, dropped; the first is "
         "data[0].paragraphs[0].qas[1].answers"]
@@ -151,17 +191,18 @@ QUESTION = PARAGRAPH + ("qas", 1)
     (changed(PARAGRAPH + ("context",), ["x"]), r'context: found \["x"\], expected a text$'),
     (changed(PARAGRAPH + ("qas",), None), r"paragraphs\[0\]: no key 'qas', found context"),
     (changed(QUESTION + ("question",), None), r"qas\[1\]: no key 'question' or 'query_text'"),
-    (changed(QUESTION + ("id",), 7), r"qas\[1\].id: found 7, expected a text$"),
+    (changed(QUESTION + ("id",), True), r"qas\[1\].id: found true, expected a text$"),
     (changed(QUESTION + ("id",), "q"),
      r"qas\[1\]: id 'q', which data\[0\].paragraphs\[0\].qas\[0\] has already"),
     (changed(QUESTION + ("answers",), None), r"f.json data\[0\].paragraphs\[0\].qas\[1\]: no key "
                                              "'answers', found id, question"),
-    (changed(QUESTION + ("answers",), {"text": ["x"]}),
-     r'qas\[1\].answers: found {"text": \["x"\]}, expected a list$'),
+    (changed(QUESTION + ("answers",), {"text": ["x"], "answer_start": []}),
+     r"qas\[1\].answers: found 0 for 1 texts, expected one answer_start for each text$"),
+    (changed(QUESTION + ("answers",), "x"), r'qas\[1\].answers: found "x", expected a list$'),
     (changed(QUESTION + ("answers",), []), r"qas\[1\].answers: no answer, .* needs "
                                            "--version_2_with_negative"),
-    (changed(QUESTION + ("answers",), [3]), r"qas\[1\].answers\[0\]: found 3, expected an "
-                                            "object with 'text'$"),
+    (changed(QUESTION + ("answers",), [None]), r"qas\[1\].answers\[0\]: found null, expected a "
+                                               "text$"),
     (changed(QUESTION + ("answers",), [{"answer_start": 3}]), r"answers\[0\]: no key 'text'"),
     (changed(QUESTION + ("answers", 0, "answer_start"), "3"),
      r'answers\[0\].answer_start: found "3", expected the number of'),

@@ -14,6 +14,7 @@ import run_ner
 import tiny
 import tokenization
 from tasks import tag_schemes, tagging, tagging_data
+from tasks.bad_lines import BadLines
 from tasks.tables import Source
 from tasks.tag_schemes import Entity, decode, encode
 from tasks.tagging import Tagging
@@ -91,7 +92,7 @@ def test_white_space_is_a_token(tmp_path):
 def test_words_are_joined(tmp_path):
     sentence, = read(Conll(joiner=" "), tmp_path / "f", "New B-LOC\nYork I-LOC\nis O\n")
     assert (sentence.text, sentence.starts) == ("New York is", [0, 4, 9])
-    with pytest.raises(UserError, match="Latin words, .* put a space between them .--joiner=' '."):
+    with pytest.raises(UserError, match="Latin words, .* may have a space between .*--joiner=' '."):
         survey(Conll(), str(tmp_path / "f"))
 
 
@@ -104,6 +105,53 @@ def test_position_digits(tmp_path):
 def test_untagged_test_file(tmp_path):
     sentence, = read(Conll(position_digits=True), tmp_path / "f", "科0\n技1\n", split="test")
     assert (sentence.text, sentence.entities) == ("科技", None)
+
+
+def test_position_digits_of_weibo_are_found(tmp_path):
+    table = tagging_data.DATASETS["weibo"].sources["dev"].table
+    for text in ("科0 O\n技1 O\n30 O\n", "科 O\n技 O\n3 O\n"):
+        assert read(table, tmp_path / "f", text)[0].text == "科技3"
+    with pytest.raises(UserError, match="f line 3: token '3', expected a character and its "
+                                        "position in the word, like 科0; the lines of a file are"):
+        read(table, tmp_path / "f", "科0 O\n技1 O\n3 O\n")
+
+
+def test_a_test_file_of_texts_is_none_of_characters(tmp_path):
+    with pytest.raises(UserError, match="f: most lines are texts, expected a character or a word"):
+        read(Conll(), tmp_path / "f", "我在北京见李四了。\n\n浙商银行的叶老桂走了。\n好\n", "test")
+
+
+def in_files(directory, texts, **options):
+    """A Tagging of own files: {split: text}."""
+    for split, text in texts.items():
+        write(directory / (split + ".conll"), text)
+    return set_up(Tagging("conll", tagging_data.custom_dataset("conll"), str(directory), **options))
+
+
+def test_entities_are_counted_by_type(tmp_path, said):
+    task = in_files(tmp_path, {"train": "我 B-Per\n在 O\n\n北 B-PER\n", "test": "我 O\n\n在 O\n"})
+    assert said(task.examples, "train")[1] == [
+        "train.conll: 2 sentences; entities: PER 1, Per 1",
+        "train.conll: the labels 'PER', 'Per' differ only in form and are trained as 2 classes; "
+        "write them alike if they are one"]
+    examples, messages = said(task.examples, "test")
+    assert not task.is_labelled(examples) and messages == [
+        "test.conll: no line has an entity: the file is taken as one without tags",
+        "test.conll: 2 sentences; no tags"]
+
+
+def test_bad_sentences_are_counted_where_they_may_be_skipped(tmp_path, said, caplog):
+    task = in_files(tmp_path, {"train": "我 B-A\n\n在 O x\n\n北 X-A\n\n京 O\n"},
+                    skip_bad_lines=True)
+    examples, messages = said(task.examples, "train")
+    assert [example.text for example in examples] == ["我", "京"] and task.types == ("A",)
+    assert "train.conll: 2 bad lines are left out; the first: " in caplog.messages[0]
+    table, bad_lines = JsonSpans(), BadLines(skip=True)
+    path = write(tmp_path / "f", "\n".join((
+        '{"text": "a", "label": {}}', '{"text": "b"}', '{"text": 3, "label": {}}')))
+    records = list(table.read(path, "train", bad_lines))
+    sentences = list(table.sentences(path, records, "train", "BIO", None, bad_lines))
+    assert [sentence.text for sentence in sentences] == ["a", "3"] and bad_lines.count == 1
 
 
 @pytest.mark.parametrize("tags, scheme", [
@@ -137,10 +185,12 @@ def test_bad_conll_training_files(tmp_path, text, message):
     (Conll(position_digits=True), "字 O\n", "f line 1: token '字', expected a character and its "
                                             "position"),
     (JsonSpans(), "{", "f line 1 column 2: not JSON"),
-    (JsonSpans(), "[]", r"f line 1: found \[\], expected an object with 'text'$"),
+    (JsonSpans(), "[[]]", r"f \[0\]: found \[\], expected an object with 'text'$"),
     (JsonSpans(), '{"text": "", "label": {}}', 'f line 1 text: found "", expected a text that is '
                                                'not empty$'),
-    (JsonSpans(), '{"text": 7, "label": {}}', "f line 1 text: found 7, expected a text$"),
+    (JsonSpans(), '{"text": [], "label": {}}', r"f line 1 text: found \[\], expected a text$"),
+    (JsonSpans(), '{"id": {}, "text": "a", "label": {}}', "f line 1 id: found {}, expected a t"),
+    (Conll(), '{"text": "a"}', "f line 1: it looks like JSON, .*; read it with --task_name=jsonl$"),
     (JsonSpans(), '{"text": "a"}', "f line 1: no key 'label', found text"),
     (JsonSpans(), '\n{"text": "ab", "label": {"ORG": {"a": [[0, 0]]}}}',
      "f line 2 label.ORG: unknown type 'ORG'"),

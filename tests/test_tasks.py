@@ -1,6 +1,7 @@
 """Reading data sets: tables, labels, every bad file; the bundled ones; packing of pairs."""
 
 import collections
+import gzip
 import json
 import os
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import tokenization
-from tasks import base, classification, classification_data
+from tasks import base, classification, classification_data, tables
 from tasks.tables import JsonLines, Tsv
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
@@ -20,7 +21,7 @@ NAMED = {"text_a": "premise", "label": "gold"}
 
 def rows(table, path, text, label_is_optional=False):
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
-    return [row for _, row in table.rows(str(path), label_is_optional)]
+    return [row.cells for row in table.rows(str(path), label_is_optional) if row.cells != {}]
 
 
 @pytest.mark.parametrize("table, text", [
@@ -96,7 +97,14 @@ def test_a_test_file_may_lack_labels(tmp_path, table, text):
     (Tsv(PAIR), b"a\tb\t1\nc\t\xff\t0\n", "f line 2: byte 3 is not UTF-8; convert the file"),
     (JsonLines(NAMED), "{", r"f line 1 column 2: not JSON \(Expecting .*\), expected one object a "
                             "line; the file may be cut off, copy it again$"),
-    (JsonLines(NAMED), "[1]", r"f line 1: found \[1\], expected an object with 'premise'$"),
+    (JsonLines(NAMED), "[1]", r"f \[0\]: found 1, expected an object with 'premise'$"),
+    (JsonLines(NAMED), "a\tb\n", "f line 1 column 1: not JSON .*; a file of another form needs "
+                                 "another --task_name$"),
+    (JsonLines(NAMED), "[" * 100000, r"f line 1: JSON that cannot be read \(lists in lists\)"),
+    (Tsv({"text_a": 0, "label": 1}), "a,1\n", "f line 1: 1 columns, expected 2 .*; a comma-"
+                                              "separated file is read if it is called .csv$"),
+    (Tsv({"text_a": 0, "label": 1}), '{"text": "a"}', "it looks like JSON, which --task_name=jsonl "
+                                                      "reads$"),
     (JsonLines(NAMED), '{"gold": null, "premise": "a"}', "f line 1: no key 'gold', found premise"),
     (JsonLines(NAMED), '{"gold": "1", "premise": ["a"]}',
      r'f line 1 premise: found \["a"\], expected a text or a number$'),
@@ -124,13 +132,14 @@ def lcqmc(tmp_path, text, split="dev"):
 def test_examples(tmp_path):
     first, second = lcqmc(tmp_path, "你好\t您好\t1\n\n再见\t你好\t0\n")
     assert first == ("dev-1", "%s/dev.txt line 1" % tmp_path, "你好", "您好", 1)
-    assert second == ("dev-2", "%s/dev.txt line 3" % tmp_path, "再见", "你好", 0)
+    assert second == ("dev-3", "%s/dev.txt line 3" % tmp_path, "再见", "你好", 0)
     assert lcqmc(tmp_path, "你好\t您好\n", "test")[0].label is None
 
 
 @pytest.mark.parametrize("text, message", [
     ("a\tb\t2\n", "dev.txt line 1: unknown label '2', expected one of 0, 1"),
-    ("a\tb\t1\na\tb\t\n", "dev.txt line 2: unknown label ''"),
+    ("a\tb\t1\na\tb\t\n", "dev.txt line 2: an empty label; every line needs one, correct it or "
+                       "pass --skip_bad_lines$"),
     ("a\t \t1\n", "dev.txt line 1: an empty text; every line needs all its texts"),
     ("", "dev.txt: no examples in this file"),
     ("a\tb\tlabel\n\n", "dev.txt: no examples in this file"),
@@ -226,6 +235,99 @@ def test_own_files_that_do_not_fit(tmp_path):
         custom(tmp_path, "")
 
 
+def test_labels_are_shown_with_their_counts(tmp_path, said):
+    task = custom(tmp_path, "a\tsport\nb\teconomy\nc\tsport\n", labels=["sport", "art", "economy"])
+    assert said(task.examples, "train")[1] == [
+        "train.tsv: 3 examples; labels: sport 2, art 0, economy 1"]
+    (tmp_path / "dev.tsv").write_text("a\tart\nb\tsport\n")
+    assert said(task.examples, "dev")[1] == [
+        "dev.tsv: 2 examples; labels: sport 1, art 1, economy 0",
+        "dev.tsv: art: no training example has this label, so it will hardly be predicted"]
+
+
+def test_a_header_without_its_flag_is_no_example(tmp_path, said):
+    for header in ("text\tlabel", "review\tsentiment", "文本\t标签", "Sentence\tx1"):
+        task, messages = said(custom, tmp_path, header + "\na\tx\nb\ty\n")
+        assert task.labels == ("x", "y") and len(task.examples("train")) == 2
+        assert messages == ["train.tsv line 1 is taken for a header, not for an example: "
+                            + header.replace("\t", ", ")]
+
+
+@pytest.mark.parametrize("rows, doubt", [
+    (["t%d\tlabel %d" % (number, number) for number in range(12)],
+     "12 of 12 labels occur once, as label 0, label 1, label 10; is it the right column?"),
+    (["a\tSport", "b\tsport", "c\tart"], "the labels 'Sport', 'sport' differ only in form and are "
+                                         "trained as 2 classes; write them alike if they are one"),
+    (["a\t1", "b\t１", "c\t1.0", "d\t2"], "the labels '1', '1.0', '１' differ only in form and are "
+                                         "trained as 3 classes; write them alike if they are one"),
+])
+def test_labels_that_look_wrong(tmp_path, said, rows, doubt):
+    task = custom(tmp_path, "\n".join(rows))
+    assert said(task.examples, "train")[1][1] == "train.tsv: " + doubt
+
+
+def test_an_empty_label_is_no_class(tmp_path):
+    with pytest.raises(UserError, match="train.tsv line 2: an empty label; every line needs one"):
+        custom(tmp_path, "a\tx\nb\t\nc\ty\n")
+
+
+def test_bad_lines_are_counted_where_they_may_be_skipped(tmp_path, said, caplog):
+    (tmp_path / "train.tsv").write_bytes(
+        "a\tx\n\ty\nb\t\nc\ty\nd\n".encode("utf-8") + b"\xff\tx\n")
+    dataset = classification_data.custom_dataset("tsv", "0", None, "1", None, False)
+    task = classification.Classification(
+        "tsv", dataset, str(tmp_path), skip_bad_lines=True)
+    task.setup()
+    examples, messages = said(task.examples, "train")
+    assert task.labels == ("x", "y") and [example.text_a for example in examples] == ["a", "c"]
+    assert "train.tsv: 4 bad lines are left out; the first: " in caplog.messages[0]
+    assert messages[1] == "train.tsv: 2 examples; labels: x 1, y 1"
+
+
+def test_ids_name_the_lines_of_a_test_file(tmp_path, said):
+    task = custom(tmp_path, "a\tx\nb\ty\n")
+    (tmp_path / "test.tsv").write_text("好\n\n坏\n\n")
+    examples, messages = said(task.examples, "test")
+    assert [example.id for example in examples] == ["test-1", "test-3"]
+    assert messages == ["test.tsv: 2 examples, left out: 1 blank; no labels"]
+
+
+@pytest.mark.parametrize("text, labels", [
+    ("a\t-1\nb\t-1\n", [None, None]), ("a\t\nb\tx\n", [None, 0]), ("a\tx\nb\ty\n", [0, 1]),
+    ("a\t?\n", [None])])
+def test_labels_of_test_files_may_be_placeholders(tmp_path, said, text, labels):
+    task = custom(tmp_path, "a\tx\nb\ty\n")
+    (tmp_path / "test.tsv").write_text(text)
+    examples, messages = said(task.examples, "test")
+    assert [example.label for example in examples] == labels
+    assert any("is taken as one without labels" in message for message in messages) == (
+        "-" in text or "?" in text)
+    (tmp_path / "test.tsv").write_text("a\t-1\nb\t-2\n")
+    with pytest.raises(UserError, match="test.tsv line 1: unknown label '-1', expected one of x"):
+        task.examples("test")
+
+
+def test_a_test_file_may_lack_a_label_that_is_not_the_last_column(tmp_path):
+    task = custom(tmp_path, "x\ta\tb\ny\tc\td\n", text_b="2", columns=("1", "0"))
+    (tmp_path / "test.tsv").write_text("a\tb\n")
+    assert task.examples("test")[0][2:] == ("a", "b", None)
+
+
+def test_own_files_may_be_compressed_or_comma_separated(tmp_path):
+    with gzip.open(str(tmp_path / "train.tsv.gz"), "wb") as stream:
+        stream.write(b"a\tx\nb\ty\n")
+    (tmp_path / "dev.csv").write_text('text,label\n"a, ""b""\nc",x\n\nd,y\n')
+    dataset = classification_data.custom_dataset("tsv", "0", None, "1", None, False)
+    task = create("tsv", str(tmp_path), dataset)
+    assert [example.text_a for example in task.examples("train")] == ["a", "b"]
+    assert [example[:3] for example in task.examples("dev")] == [
+        ("dev-1", "%s/dev.csv line 2" % tmp_path, 'a, "b"\nc'),
+        ("dev-3", "%s/dev.csv line 5" % tmp_path, "d")]
+    (tmp_path / "dev.csv").write_text('a,x\n"b,y\n')
+    with pytest.raises(UserError, match="dev.csv line 2: not comma-separated .*; correct the quot"):
+        task.examples("dev")
+
+
 class Tokenizer(object):
     cls_id, sep_id = 2, 3
 
@@ -292,3 +394,8 @@ def test_predictions_as_a_table(tmp_path):
     assert (tmp_path / "test_results.tsv").read_text() == (
         "id\tlabel\tprobability_0\tprobability_1\n"
         "test-1\t1\t0.250000\t0.750000\ntest-2\t0\t0.900000\t0.100000\n")
+
+
+def test_cells_of_tables_are_escaped(tmp_path):
+    tables.write(str(tmp_path / "f"), [["id", "label"], ["a\tb", "c\n\u2028d\\"]])
+    assert (tmp_path / "f").read_text(encoding="utf-8") == "id\tlabel\na\\tb\tc\\n\\u2028d\\\n"

@@ -199,6 +199,18 @@ _DECOMPRESSORS = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFil
                   ".zst": _zstandard}
 
 
+def without_compression(path):
+    """A path without the ending of compressed files: "train.tsv.gz" -> "train.tsv"."""
+    root, ending = os.path.splitext(path)
+    return root if ending.lower() in _DECOMPRESSORS else path
+
+
+def compressed_names(name):
+    """The names that a file may have, compressed or not: "a.tsv" -> "a.tsv", "a.tsv.gz" and so on.
+    """
+    return [name] + [name + ending for ending in sorted(_DECOMPRESSORS)]
+
+
 @contextlib.contextmanager
 def _reading(path):
     """Opens a file that may be compressed; yields (stream of its content, stream of its raw bytes).
