@@ -49,8 +49,9 @@ def define_flags():
                        "google_v2's the logit of its classifier. Default: 0; with google_v2, as in "
                        "Google's code, the value with the best F1, which --do_eval prints.")
     flags.DEFINE_enum("evaluation", None, sorted(reading_scores.EVALUATIONS),
-                      "How answers are scored: as SQuAD's (en) or CMRC2018's (zh) script; default: "
-                      "as the data set's own, en for your own files.")
+                      "How answers are scored: as SQuAD's (en) or CMRC2018's (zh) script, or with "
+                      "SQuAD's overlap of characters (drcd); default: zh for CMRC2018 and DRCD, en "
+                      "for SQuAD and your own files.")
     _define_head_flags()
 
 

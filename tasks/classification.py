@@ -174,10 +174,11 @@ class Classification(base.Task):
         if len(labels) < len(examples):
             console.say("%s: %d examples have no label, so there will be no scores of this file",
                         path, len(examples) - len(labels))
-        if split == "train":
-            self._trained_labels = self._target.chosen(labels)
+        if split == "train" or not self._target.has_labels:
             for sentence in self._target.doubts(labels):
                 console.say("warning: %s: %s", path, sentence)
+        if split == "train":
+            self._trained_labels = self._target.chosen(labels)
         elif self._trained_labels is not None:
             new = self._target.chosen(labels) - self._trained_labels
             if new:

@@ -12,13 +12,16 @@ from sklearn import metrics as sklearn_metrics
 SHOWN_LABELS = 20  # of a confusion matrix on a screen
 
 
-def classification(labels, predicted, num_labels):
-    """int [N] twice -> accuracy, macro F1 and the accuracy of always saying the largest class."""
+def classification(labels, predicted):
+    """int [N] twice -> accuracy, macro F1 and the accuracy of always saying the largest class.
+
+    Macro F1 is scikit-learn's: the mean over the classes that occur among labels or predictions.
+    """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     return {
         "accuracy": float(sklearn_metrics.accuracy_score(labels, predicted)),
         "macro_f1": float(sklearn_metrics.f1_score(
-            labels, predicted, labels=list(range(num_labels)), average="macro", zero_division=0)),
+            labels, predicted, average="macro", zero_division=0)),
         "majority_accuracy": float(np.bincount(labels).max() / len(labels)),
     }
 
@@ -44,7 +47,8 @@ def cross_entropy(labels, probabilities):
 def multi_label(labels, predicted, probabilities):
     """0 or 1 [N, L] twice, float [N, L] -> F1 in three averages, subset accuracy and more.
 
-    An example that has no label and is given none counts as right (F1 of samples 1).
+    Macro F1 is scikit-learn's: the mean over all L labels, 0 for those that do not occur. An
+    example that has no label and is given none counts as right (F1 of samples 1).
     """
     def f1(average, zero_division=0):
         return float(sklearn_metrics.f1_score(
@@ -68,9 +72,12 @@ def regression(labels, predicted):
     """
     labels, predicted = np.asarray(labels, np.float64), np.asarray(predicted, np.float64)
     pearson = spearman = 0.0
-    if labels.std() > 0.0 and predicted.std() > 0.0:
+    # Not the deviation, which is 1e-17 for [0.1, 0.1, 0.1].
+    if np.ptp(labels) > 0.0 and 0.0 < np.ptp(predicted) < np.inf:
         pearson = float(stats.pearsonr(labels, predicted)[0])
         spearman = float(stats.spearmanr(labels, predicted)[0])
+    if not np.isfinite(pearson + spearman):  # differences that vanish when they are squared
+        pearson = spearman = 0.0
     return {
         "pearson": pearson,
         "spearman": spearman,

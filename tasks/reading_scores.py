@@ -81,6 +81,11 @@ def chinese_words(text):
     return words
 
 
+def characters(text):
+    """The characters of a normalized text but for white space: "光荣 it's" -> ["光", "荣", "i", …]."""
+    return list("".join(normalize_chinese(text).split()))
+
+
 def common_run(first, second):
     """The length of the longest run of words that stands in both lists."""
     if first == second:
@@ -97,6 +102,8 @@ def common_run(first, second):
 EVALUATIONS = {
     "en": Evaluation(normalize_english, english_words, common_words, False),
     "zh": Evaluation(normalize_chinese, chinese_words, common_run, True),
+    # DRCD's authors ship no script: SQuAD's overlap, of characters.
+    "drcd": Evaluation(normalize_chinese, characters, common_words, False),
 }
 
 

@@ -120,7 +120,7 @@ class OneLabel(object):
         """The labels of N examples, their predictions -> {metric: number}."""
         probabilities = np.asarray(predictions["probabilities"])
         predicted = probabilities.argmax(-1)
-        scores = metrics.classification(labels, predicted, self.size)
+        scores = metrics.classification(labels, predicted)
         scores["loss"] = metrics.cross_entropy(labels, probabilities)
         for extra in self._extra_scores:
             scores.update(extra(labels, predicted))
@@ -273,7 +273,8 @@ class Number(OneLabel):
 
     def doubts(self, labels):
         if min(labels) == max(labels):
-            yield "all labels are the number %g; is it the right column?" % labels[0]
+            yield ("all labels are the number %g, so no correlation is defined; is it the right "
+                   "column?" % labels[0])
 
     def read(self, cell, location):
         try:
@@ -298,7 +299,7 @@ class Number(OneLabel):
         return metrics.regression(labels, predictions["values"])
 
     def warning(self, scores):
-        if scores["label_deviation"] == 0.0:
+        if scores["label_deviation"] < 1e-12:
             return ("all labels are the same number, so no correlation is defined; evaluate on a "
                     "file with different ones")
         if scores["predicted_deviation"] > 0.02 * scores["label_deviation"] and (

@@ -10,13 +10,15 @@ pytestmark = pytest.mark.every_platform
 
 
 def test_classification():
-    scores = metrics.classification([0, 0, 0, 1], [0, 0, 1, 1], 2)
+    scores = metrics.classification([0, 0, 0, 1], [0, 0, 1, 1])
     assert scores["accuracy"] == scores["majority_accuracy"] == 0.75
     assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
 
 
-def test_a_class_that_does_not_occur_counts_in_macro_f1():
-    assert metrics.classification([0, 1], [0, 1], 3)["macro_f1"] == pytest.approx(2 / 3)
+def test_macro_f1_is_the_mean_over_the_classes_that_occur():
+    assert metrics.classification([0, 1], [0, 1])["macro_f1"] == 1.0
+    assert metrics.classification([0, 1, 1], [0, 1, 2])["macro_f1"] == pytest.approx(
+        (1 + 2 / 3 + 0) / 3)
 
 
 def test_cross_entropy():
@@ -57,7 +59,8 @@ def test_regression():
 
 
 @pytest.mark.parametrize("labels, predicted", [
-    ([1, 2, 3], [2, 2, 2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [1, np.nan, 2]), ([1], [1])])
+    ([1, 2, 3], [2, 2, 2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [1, np.nan, 2]), ([1], [1]),
+    ([0.1] * 3, [1, 2, 3]), ([1, 2, 3], [0.1] * 3), ([1, 2], [1, np.inf])])
 def test_undefined_correlations_are_0(labels, predicted):
     scores = metrics.regression(labels, predicted)
     assert (scores["pearson"], scores["spearman"], scores["mean_correlation"]) == (0, 0, 0)

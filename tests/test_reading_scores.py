@@ -80,6 +80,16 @@ def test_chinese(prediction, texts, exact, f1):
     assert reading_scores.judge(prediction, texts, ZH) == pytest.approx((exact, f1))
 
 
+@pytest.mark.parametrize("prediction, texts, exact, f1", [
+    ("是光荣", ["光荣是"], 0, 1),        # wherever the characters stand
+    ("光 荣", ["光荣"], 0, 1),
+    ("80%", ["8"], 0, 2 * 1 / 3 / (1 + 1 / 3)),
+    ("光荣", ["《光荣》"], 1, 1)])
+def test_drcd(prediction, texts, exact, f1):
+    assert reading_scores.judge(prediction, texts, EVALUATIONS["drcd"]) == pytest.approx(
+        (exact, f1))
+
+
 @pytest.mark.parametrize("evaluation", [EN, ZH])
 @pytest.mark.parametrize("prediction, texts, score", [
     ("", [], 1), ("x", [], 0), (None, [], 0), ("", ["x"], 0), ("x", ["x"], 1), (None, ["x"], 0),
