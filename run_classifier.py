@@ -16,7 +16,6 @@ Your own files (train.tsv, dev.tsv, test.tsv in --data_dir, or given by --train_
 """
 
 from util import platforms
-from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
@@ -47,16 +46,32 @@ def define_flags():
     command_line.define_file_flags()
 
 
+def _refuse_dead_flags(flags, name):
+    """Refuses flags of own files for a data set, and of one form of them for the other."""
+    if name not in classification_data.CUSTOM:
+        command_line.refuse(
+            flags, ("text_a_column", "text_b_column", "label_column", "labels", "header",
+                    "multi_label", "label_separator", "regression"),
+            "with --task_name=%s, whose row says it all; it is for your own files "
+            "(--task_name=tsv or jsonl)" % name)
+    if name == "jsonl":
+        command_line.refuse(flags, ("header", "skip_first_line"), "with --task_name=jsonl")
+    if not flags.multi_label:
+        command_line.refuse(flags, ("label_separator",), "without --multi_label")
+    if flags.header:
+        command_line.refuse(flags, ("skip_first_line",), "with --header")
+    if flags.regression:
+        command_line.refuse(flags, ("class_weights",), "with --regression")
+
+
 def create_task(flags):
     """The task that --task_name asks for; a UserError that lists them for an unknown one."""
     name = classification_data.find(flags.task_name)
+    _refuse_dead_flags(flags, name)
     if name in classification_data.CUSTOM:
         dataset = classification_data.custom_dataset(
             name, flags.text_a_column, flags.text_b_column, flags.label_column, flags.labels,
             flags.header, flags.multi_label, flags.regression, flags.label_separator)
-    elif flags.multi_label or flags.regression:
-        raise UserError("--%s with --task_name=%s: only for your own files (--task_name=tsv or "
-                        "jsonl)" % ("multi_label" if flags.multi_label else "regression", name))
     else:
         dataset = classification_data.DATASETS[name]
     if flags.skip_first_line:

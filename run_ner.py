@@ -41,6 +41,10 @@ def define_flags():
 def create_task(flags):
     """The task that --task_name asks for; a UserError that lists them for an unknown one."""
     name = tagging_data.find(flags.task_name)
+    if name != "conll":
+        command_line.refuse(flags, ("joiner", "position_digits"), "with --task_name=%s" % name)
+    if name not in tagging_data.CUSTOM:
+        command_line.refuse(flags, ("labels",), "with --task_name=%s" % name)
     if name in tagging_data.CUSTOM:
         dataset = tagging_data.custom_dataset(
             name, flags.labels, flags.joiner, flags.position_digits)

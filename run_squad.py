@@ -105,15 +105,23 @@ def create_task(flags):
         raise UserError("--max_seq_length=%d leaves no room for a context beside "
                         "--max_query_length=%d and three special tokens; raise the one or lower "
                         "the other" % (flags.max_seq_length, flags.max_query_length))
+    if not dataset.files:
+        command_line.refuse(flags, ("data_dir",), "without --task_name")
     dataset = dataset._replace(
         evaluation=flags.evaluation or dataset.evaluation,
         with_negative=flags.version_2_with_negative or dataset.with_negative)
+    head = squad_head(flags)
+    if head != "google_v2":
+        command_line.refuse(flags, ("start_n_top", "end_n_top"), "with --squad_head=" + head)
+    if not dataset.with_negative:
+        command_line.refuse(flags, ("null_score_diff_threshold",),
+                            "without --version_2_with_negative")
     custom_files = {"train": flags.train_file, "dev": flags.predict_file,
                     "test": flags.predict_file}
     return reading.Reading(
         name, dataset, flags.data_dir, custom_files, flags.doc_stride, flags.max_query_length,
         flags.n_best_size, flags.max_answer_length, flags.null_score_diff_threshold,
-        flags.classifier_dropout, squad_head(flags), flags.start_n_top, flags.end_n_top,
+        flags.classifier_dropout, head, flags.start_n_top, flags.end_n_top,
         flags.skip_bad_lines)
 
 

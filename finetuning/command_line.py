@@ -89,6 +89,20 @@ def _define_output_flags():
                       "last, -2 the one before.")
 
 
+def refuse(flags, names, reason):
+    """A UserError for a flag of these names that is given but has no effect.
+
+    What belongs to training, evaluation or prediction is not among them: people start one command
+    again with another of --do_train, --do_eval and --do_predict.
+
+    Args:
+      reason: when it has none, as "with --task_name=lcqmc".
+    """
+    for name in names:
+        if flags[name].present and flags[name].value != flags[name].default:
+            raise UserError("--%s has no effect %s; leave it out" % (name, reason))
+
+
 def settings(flags):
     """The Settings of the shared flags, which are checked before any data is read.
 
@@ -123,7 +137,26 @@ def _check_flags(flags):
                         "stop; leave it out" % flags.early_stopping)
     if flags.learning_rates or flags.seeds:
         _check_grid_flags(flags)
+    if flags.do_train and not flags.train_step and not flags.num_train_epochs:
+        raise UserError("--num_train_epochs=0 trains nothing; leave --do_train out, or give a "
+                        "number above 0")
+    _refuse_dead_flags(flags)
     command_line.check_flags(flags, [flags.data_dir] if flags.data_dir else [])
+
+
+def _refuse_dead_flags(flags):
+    for names, condition, reason in (
+            (["num_train_epochs"], flags.train_step, "with --train_step"),
+            (["warmup_proportion"], flags.warmup_step is not None, "with --warmup_step"),
+            (["learning_rate"], flags.learning_rates, "with --learning_rates"),
+            (["seed"], flags.seeds, "with --seeds"),
+            (["lamb_exclude"], flags.optimizer != "lamb", "without --optimizer=lamb"),
+            (["save_errors"], not flags.do_eval, "without --do_eval"),
+            (["threshold_to_export"], not flags.export_dir, "without --export_dir"),
+            (["feature_layers"], flags.export_features != "token",
+             "without --export_features=token")):
+        if condition:
+            refuse(flags, names, reason)
 
 
 def _check_grid_flags(flags):

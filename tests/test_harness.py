@@ -215,7 +215,8 @@ def test_schedule(tmp_path, changes, steps, warmup):
 @pytest.mark.parametrize("given, name", [
     ("lcqmc_pair", "lcqmc"), ("LCQMC", "lcqmc"), ("XNLI", "xnli")])
 def test_task_names(here, given, name):
-    assert run_classifier.create_task(flags_of(here, task_name=given)).name == name
+    assert run_classifier.create_task(
+        tiny.parse(run_classifier.define_flags, task_name=given)).name == name
 
 
 @pytest.mark.parametrize("changes, message", [

@@ -582,20 +582,13 @@ def test_refused(tmp_path, changes, message):
     ("squad", {"version_2_with_negative": True}, "en", True)])
 def test_data_sets(tmp_path, name, changes, evaluation, with_negative):
     flags = tiny.parse(run_squad.define_flags, task_name=name, train_file="t", **changes)
-    task = run_squad.create_task(_Namespace(flags))
+    task = run_squad.create_task(flags)
     assert task.identity() == {"task": name.lower() or "reading", "evaluation": evaluation,
                                "version_2_with_negative": with_negative}
 
 
-class _Namespace:
-    """Flags as harness.run hands them on."""
-
-    def __init__(self, flags):
-        self.__dict__.update(flags.flag_values_dict())
-
-
 def test_defaults_of_the_originals():
-    flags = _Namespace(tiny.parse(run_squad.define_flags))
+    flags = tiny.parse(run_squad.define_flags)
     assert (flags.max_seq_length, flags.doc_stride, flags.max_query_length, flags.n_best_size,
             flags.max_answer_length, flags.start_n_top, flags.end_n_top) == (
                 384, 128, 64, 20, 30, 5, 5)
