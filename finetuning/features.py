@@ -18,6 +18,7 @@ from util import console, files, sources, tfrecords
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from finetuning import limits
 from tasks.base import Feature
 from training import input_pipeline
 
@@ -68,22 +69,38 @@ def featurize(task, split, examples, tokenizer, settings):
       (path, number of windows).
     """
     path = cache_path(task, split, examples, tokenizer, settings)
-    if files.is_file(path):
+    limits_path = path + ".json"
+    if files.is_file(path) and files.is_file(limits_path):
         count = input_pipeline.count_records(path)
-        console.say("%s: %d examples, features from %s", split, count, path)
+        console.say("%s: %s, features from %s", split, _sizes(examples, count), path)
+        limits.read(limits_path).say(split)
         return path, count
+    found = limits.Limits()
 
     def serialized():
         window = 0
         bar = console.progress(examples, unit="examples", desc=split)
         for number, example in enumerate(bar):
-            for features in task.featurize(example, tokenizer, settings.max_seq_length):
+            windows = list(task.featurize(example, tokenizer, settings.max_seq_length))
+            found.add(task, example, windows, tokenizer, settings.max_seq_length)
+            for features in windows:
                 arrays = {name: np.ravel(value) for name, value in features.items()}
                 yield tfrecords.serialize(
                     dict(arrays, example=np.array([number]), window=np.array([window])))
                 window += 1
 
-    return path, tfrecords.write(path, serialized())
+    count = tfrecords.write(path, serialized())
+    if count > len(examples):
+        console.say("%s: %s", split, _sizes(examples, count))
+    found.say(split)
+    found.write(limits_path)
+    return path, count
+
+
+def _sizes(examples, num_windows):
+    """How many examples there are, and windows where they are more."""
+    windows = " in %d windows" % num_windows if num_windows > len(examples) else ""
+    return "%d examples%s" % (len(examples), windows)
 
 
 def parser(features):

@@ -162,6 +162,22 @@ class Task(object):
         """Yields {name: array}, shaped as `features` says: one, or one for every window."""
         raise NotImplementedError
 
+    def texts(self, example):
+        """The texts of an example that its features are made of, a list."""
+        raise NotImplementedError
+
+    def limits(self, example, windows, tokenizer, max_seq_length):
+        """Yields what of an example bounds its score from above, whatever the model says.
+
+        Args:
+          windows: what `featurize` gave of it, a list.
+
+        Yields:
+          (of what, which of them as the end of a sentence, how many, of how many), as ("texts",
+          "are longer than --max_seq_length=128 and are cut", 0, 1).
+        """
+        raise NotImplementedError
+
     def build(self, config, model, features, is_training):
         """The task's output layer on an AlbertModel of the B (or B * C) sequences.
 

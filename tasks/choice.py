@@ -99,11 +99,10 @@ class Choice(base.Task):
         The passage gets the rest: its beginning, or what lies around its blank.
         """
         passage, middle = passage_ids(example, tokenizer)
-        limit = min(self._max_qa_length, (max_seq_length - 3) // 2)
+        limit = self._answer_limit(max_seq_length)
         packed = []
         for choice in example.choices:
-            answer = tokenizer.encode(
-                join(example.question, choice, self._dataset.fills_blanks))[-limit:]
+            answer = tokenizer.encode(self._join(example, choice))[-limit:]
             packed.append(tokenization.pack(
                 window(passage, middle, max_seq_length - 3 - len(answer)), answer, tokenizer,
                 max_seq_length))
@@ -114,6 +113,27 @@ class Choice(base.Task):
             for row, choice in zip(features[name], packed):
                 row[:len(choice[name])] = choice[name]
         yield features
+
+    def _answer_limit(self, max_seq_length):
+        return min(self._max_qa_length, (max_seq_length - 3) // 2)
+
+    def _join(self, example, choice):
+        return join(example.question, choice, self._dataset.fills_blanks)
+
+    def texts(self, example):
+        return list(example.passage) + [example.question] + example.choices
+
+    def limits(self, example, windows, tokenizer, max_seq_length):
+        lengths = windows[0]["lengths"]
+        answers = [len(tokenizer.encode(self._join(example, choice))) for choice in example.choices]
+        limit = self._answer_limit(max_seq_length)
+        yield ("questions", "have a choice with which they are longer than %d tokens "
+               "(--max_qa_length, half of --max_seq_length) and lose their beginning" % limit,
+               int(max(answers) > limit), 1)
+        is_cut = max(lengths) == max_seq_length and (
+            len(passage_ids(example, tokenizer)[0]) + min(max(answers), limit) + 3 > max_seq_length)
+        yield ("passages", "are longer than --max_seq_length=%d leaves room for and are cut"
+               % max_seq_length, int(is_cut), 1)
 
     def build(self, config, model, features, is_training):
         logits = base.output_layer(model.get_pooled_output(), 1, config,

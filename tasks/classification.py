@@ -217,6 +217,16 @@ class Classification(base.Task):
         features["label_ids"] = self._target.array(example.label)
         yield features
 
+    def texts(self, example):
+        return [text for text in (example.text_a, example.text_b) if text]
+
+    def limits(self, example, windows, tokenizer, max_seq_length):
+        texts = self.texts(example)
+        is_cut = windows[0]["lengths"][0] == max_seq_length and (
+            sum(len(tokenizer.encode(text)) + 1 for text in texts) + 1 > max_seq_length)
+        yield ("texts", "are longer than --max_seq_length=%d and are cut" % max_seq_length,
+               int(is_cut), 1)
+
     def build(self, config, model, features, is_training):
         logits = base.output_layer(model.get_pooled_output(), self._target.size, config,
                                    self._dropout if is_training else 0.0)  # [B, O]

@@ -83,6 +83,7 @@ class Reading(base.Task):
         self._evaluation = reading_scores.EVALUATIONS[dataset.evaluation]
         self._doc_stride = doc_stride
         self._max_query_length = max_query_length
+        self._max_answer_length = max_answer_length
         self._threshold = null_score_diff_threshold
         self._head_name = head
         self._head = reading_heads.create(head, reading_heads.Settings(
@@ -97,7 +98,9 @@ class Reading(base.Task):
         return values if self._head_name == "bert" else dict(values, squad_head=self._head_name)
 
     def fingerprint(self):
-        return repr((self._doc_stride, self._max_query_length))
+        # The last two decide `limits`, which stand beside the features.
+        return repr((self._doc_stride, self._max_query_length, self._max_answer_length,
+                     self._dataset.evaluation))
 
     def path(self, split):
         if not self._dataset.files:
@@ -138,6 +141,27 @@ class Reading(base.Task):
                 features[name] = np.zeros(len(features["input_ids"]), np.int32)
                 features[name][offset:offset + end - begin] = values
             yield features
+
+    def texts(self, example):
+        return [example.question, example.context]
+
+    def limits(self, example, windows, tokenizer, max_seq_length):
+        question = tokenizer.encode(example.question)
+        yield ("questions", "are longer than --max_query_length=%d and are cut"
+               % self._max_query_length, int(len(question) > self._max_query_length), 1)
+        if example.label is None or not example.label.texts:
+            return
+        _, starts, ends = self._encode(example.context, tokenizer)
+        spans = list(_answer_spans(example, starts, ends))
+        exact = [last - first < self._max_answer_length for first, last, text in spans
+                 if self._is_exact(text, example.label.texts)]
+        yield ("answers", "begin or end inside a token, so no prediction of them is exact",
+               int(bool(spans) and not exact), 1)
+        yield ("answers", "have more tokens than --max_answer_length=%d, so they cannot be "
+               "predicted" % self._max_answer_length, int(bool(exact) and not any(exact)), 1)
+
+    def _is_exact(self, text, golds):
+        return reading_scores.judge(text, golds, self._evaluation)[0] == 1.0
 
     def _encode(self, context, tokenizer):
         """(list of ids, array of starts, array of ends); questions on a context stand together."""
@@ -269,6 +293,18 @@ def _answer_tokens(label, starts, ends):
         return -1, -1
     inside = np.flatnonzero((ends > label.begin) & (starts < label.end))
     return (inside[0], inside[-1]) if len(inside) else (-1, -1)
+
+
+def _answer_spans(question, starts, ends):
+    """Yields (first token, last token, their text) of every place where a gold answer stands."""
+    for text in question.label.texts:
+        begin = question.context.find(text) if text else -1
+        while begin >= 0:
+            first, last = _answer_tokens(
+                question.label._replace(begin=begin, end=begin + len(text)), starts, ends)
+            if first >= 0:
+                yield first, last, question.context[starts[first]:ends[last]]
+            begin = question.context.find(text, begin + 1)
 
 
 def excerpt(question, answer):

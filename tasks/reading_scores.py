@@ -82,7 +82,7 @@ def chinese_words(text):
 
 
 def characters(text):
-    """The characters of a normalized text but for white space: "光荣 it's" -> ["光", "荣", "i", …]."""
+    """A normalized text without white space, as a list: "《光荣 a》" -> ["光", "荣", "a"]."""
     return list("".join(normalize_chinese(text).split()))
 
 

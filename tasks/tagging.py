@@ -183,6 +183,21 @@ class Tagging(base.Task):
                     values[counts_from:counts_until])
             yield features
 
+    def texts(self, example):
+        return [example.text]
+
+    def limits(self, example, windows, tokenizer, max_seq_length):
+        if example.entities is None:
+            return
+        predictions = {name: [window[name] for window in windows]
+                       for name in ("first_units", "last_units")}
+        found, = self.entities([example], dict(
+            predictions, example=[0] * len(windows),
+            tag_ids=[window["label_ids"] for window in windows]))
+        yield ("entities", "begin or end inside a token or in characters that have none, so they "
+               "cannot be predicted", len(set(example.entities) - set(found)),
+               len(example.entities))
+
     def build(self, config, model, features, is_training):
         logits = base.output_layer(
             model.get_sequence_output(), len(self.tags), config,
