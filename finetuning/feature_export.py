@@ -1,12 +1,16 @@
 """Writes a model's vectors of a task's texts to files, as BERT's extract_features.py does.
 
 --export_features=sentence writes OUTPUT_DIR/test_sentence.npy and test_mean.npy, float32 [N, H]:
-the pooled output and the mean over the tokens, one row per example of the test file, in its order.
---export_features=token writes test_tokens.jsonl in the form of BERT's extract_features.py:
+the pooled output and the mean over the tokens, one row per example of the test file, in its order;
+of a text that is read in several windows it is the mean over these. test_ids.txt has the examples'
+ids in the same order. --export_features=token writes test_tokens.jsonl in the form of BERT's
+extract_features.py, a line a window:
 
-    {"linex_index": 0, "features": [{"token": "[CLS]", "layers": [{"index": -1, "values": […]}]}]}
+    {"linex_index": 0, "id": "test-1", "window": 0,
+     "features": [{"token": "[CLS]", "layers": [{"index": -1, "values": […]}]}]}
 """
 
+import collections
 import contextlib
 import json
 import os
@@ -18,6 +22,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import modeling
+from tasks import tables
 from training import restoring
 
 LEVELS = ("sentence", "token")
@@ -47,8 +52,8 @@ def model_fn_builder(config, vectors, initial, checkpoint):
         model = modeling.AlbertModel(config, False, features["input_ids"], mask,
                                      features["segment_ids"], scope="bert")
         restoring.restore_scaffold(config, initial, checkpoint)
-        predictions = {"window": features["window"], "input_ids": features["input_ids"],
-                       "lengths": features["lengths"]}
+        predictions = {name: features[name]
+                       for name in ("example", "window", "input_ids", "lengths")}
         if vectors.level == "sentence":
             weights = tf.cast(mask, tf.float32)[:, :, tf.newaxis]  # [B, S, 1]
             total = tf.reduce_sum(weights * model.get_sequence_output(), 1)
@@ -63,7 +68,7 @@ def model_fn_builder(config, vectors, initial, checkpoint):
 
 
 def export(config, tokenizer, split, settings, checkpoint):
-    """Writes the vectors of a split, in the order of its windows.
+    """Writes the vectors of a split, in the order of its examples.
 
     Args:
       settings: finetuning.settings.Settings.
@@ -79,14 +84,17 @@ def export(config, tokenizer, split, settings, checkpoint):
                                 yield_single_examples=False)
     write = _write_sentences if settings.vectors.level == "sentence" else _write_tokens
     with console.progress(total=split.num_windows, unit="examples", desc="vectors") as bar:
-        paths = write(batches, os.path.join(output_dir, split.name), split.num_windows, tokenizer,
+        paths = write(batches, os.path.join(output_dir, split.name), split.examples, tokenizer,
                       bar)
-    console.say("vectors of %d texts in %s", split.num_windows, ", ".join(paths))
+    windows = "" if split.num_windows == len(split.examples) else (
+        ", read in %d windows" % split.num_windows)
+    console.say("vectors of %d texts%s in %s", len(split.examples), windows, ", ".join(paths))
 
 
-def _write_sentences(batches, prefix, count, tokenizer, bar):
+def _write_sentences(batches, prefix, examples, tokenizer, bar):
     del tokenizer
     paths = {name: "%s_%s.npy" % (prefix, name) for name in ("sentence", "mean")}
+    num_windows = np.zeros([len(examples), 1], np.float32)
     with contextlib.ExitStack() as stack:
         temporary = {name: stack.enter_context(files.replacing(path))
                      for name, path in paths.items()}
@@ -95,35 +103,40 @@ def _write_sentences(batches, prefix, count, tokenizer, bar):
             for name, path in temporary.items():
                 if name not in arrays:
                     arrays[name] = np.lib.format.open_memmap(
-                        path, "w+", np.float32, (count, batch[name].shape[1]))
-                arrays[name][batch["window"]] = batch[name]
+                        path, "w+", np.float32, (len(examples), batch[name].shape[1]))
+                np.add.at(arrays[name], batch["example"], batch[name])
+            np.add.at(num_windows, batch["example"], 1)
             bar.update(len(batch["window"]))
         for array in arrays.values():
+            array /= num_windows
             array.flush()
-    return sorted(paths.values())
+    ids = prefix + "_ids.txt"
+    files.write_lines(ids, (tables.written(str(example.id)) for example in examples))
+    return sorted(paths.values()) + [ids]
 
 
-def _write_tokens(batches, prefix, count, tokenizer, bar):
-    del count
-
+def _write_tokens(batches, prefix, examples, tokenizer, bar):
     def lines():
+        first = {}  # {example: its first window}
         for batch in batches:
             for row in np.argsort(batch["window"]):
-                yield json.dumps(_token_record(batch, row, tokenizer), ensure_ascii=False)
+                example, window = int(batch["example"][row]), int(batch["window"][row])
+                yield json.dumps(collections.OrderedDict([
+                    ("linex_index", example), ("id", examples[example].id),
+                    ("window", window - first.setdefault(example, window)),
+                    ("features", _token_features(batch, row, tokenizer))]), ensure_ascii=False)
             bar.update(len(batch["window"]))
 
     files.write_lines(prefix + "_tokens.jsonl", lines())
     return [prefix + "_tokens.jsonl"]
 
 
-def _token_record(batch, row, tokenizer):
-    """One window of a batch -> the dict that its line holds."""
+def _token_features(batch, row, tokenizer):
+    """One window of a batch -> the list of its tokens and their vectors."""
     tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][row][:batch["lengths"][row]])
     names = sorted((name for name in batch if name.startswith("layer")),
                    key=lambda name: -int(name[len("layer"):]))
-    return {"linex_index": int(batch["window"][row]), "features": [
-        {"token": token, "layers": [
-            {"index": int(name[len("layer"):]),
-             "values": [round(float(value), 6) for value in batch[name][row][position]]}
-            for name in names]}
-        for position, token in enumerate(tokens)]}
+    return [{"token": token, "layers": [
+        {"index": int(name[len("layer"):]),
+         "values": [round(float(value), 6) for value in batch[name][row][position]]}
+        for name in names]} for position, token in enumerate(tokens)]

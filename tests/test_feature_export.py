@@ -1,7 +1,9 @@
 """Exported vectors are those of the model, example by example."""
 
+import collections
 import json
 
+from util import console
 from util.errors import UserError
 
 import numpy as np
@@ -51,13 +53,31 @@ def test_vectors_of_sentences(here, where):
         np.testing.assert_allclose(mean[number], layers[-1][0].mean(0), atol=1e-5)
 
 
+def test_a_text_in_several_windows_has_one_row(tmp_path):
+    """It is the mean over the windows; the others are as they are alone."""
+    batches = [{"example": np.array([1, 0]), "window": np.array([1, 0]),
+                "sentence": np.array([[2.0], [5.0]], np.float32),
+                "mean": np.array([[4.0], [6.0]], np.float32)},
+               {"example": np.array([1]), "window": np.array([2]),
+                "sentence": np.array([[4.0]], np.float32), "mean": np.array([[8.0]], np.float32)}]
+    Example = collections.namedtuple("Example", "id")
+    with console.progress(total=3) as bar:
+        paths = feature_export._write_sentences(
+            batches, str(tmp_path / "test"), [Example("a"), Example(7)], None, bar)
+    assert [path.rsplit("_")[-1] for path in paths] == ["mean.npy", "sentence.npy", "ids.txt"]
+    assert np.load(paths[0]).tolist() == [[6.0], [6.0]]
+    assert np.load(paths[1]).tolist() == [[5.0], [3.0]]
+    assert (tmp_path / "test_ids.txt").read_text() == "a\n7\n"
+
+
 @pytest.mark.slow
 @pytest.mark.one_platform
 def test_vectors_of_tokens(here):
     output = run(here, export_features="token", feature_layers="-1,-2", eval_batch_size=8)
     lines = (output / "test_tokens.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
-    assert [record["linex_index"] for record in records] == list(range(70))
+    assert [(record["linex_index"], record["id"], record["window"]) for record in records] == [
+        (number, "test-%d" % (number + 1), 0) for number in range(70)]
     for number in (0, 11):
         features = records[number]["features"]
         assert [one["token"] for one in features] == (

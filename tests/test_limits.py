@@ -101,7 +101,8 @@ def test_a_vocabulary_that_does_not_fit_is_told(tokenizer, tmp_path, said):
     found = counted(task, [example], tokenizer)
     assert found.tokens == [3, 10]
     sentence = ("warning: dev: 30.0 % of the tokens are [UNK], most often 洪 荒; the vocabulary "
-                "does not fit the text (check --vocab_file or --spm_model_file, and --do_lower_case)")
+                "does not fit the text (check --vocab_file or --spm_model_file, and "
+                "--do_lower_case)")
     assert said(found.say, "dev")[1] == [sentence]
     found.write(str(tmp_path / "limits.json"))
     assert said(limits.read(str(tmp_path / "limits.json")).say, "dev")[1] == [sentence]
