@@ -20,6 +20,7 @@ import tokenization
 from finetuning import export, feature_export, grid_search
 from finetuning.features import INDEX_FEATURES, Split
 from finetuning.features import Settings as FeatureSettings
+from interchange import company
 from training import checkpoints, estimators, hooks, restoring, step
 
 
@@ -228,14 +229,15 @@ def load(inputs):
 
 
 def with_steps(settings, num_examples):
-    """The Settings with training and warmup steps computed from the number of examples.
+    """The Settings with training and warmup steps computed from the number of examples, or of the
+    windows that they are read in.
 
     Raises:
       UserError: there are fewer examples than one step takes.
     """
     batches, duration = settings.run.batches, settings.duration
     if num_examples < batches.step_examples:
-        raise UserError("%d training examples are fewer than one step takes (%d); lower "
+        raise UserError("%d training sequences are fewer than one step takes (%d); lower "
                         "--train_batch_size=%d" % (num_examples, batches.step_examples,
                                                    batches.train_batch_size))
     steps = duration.train_step or max(
@@ -243,7 +245,7 @@ def with_steps(settings, num_examples):
     warmup = duration.warmup_step
     if warmup is None:
         warmup = int(steps * duration.warmup_proportion)
-    console.say("%d examples, %d steps of %d, %d of warmup", num_examples, steps,
+    console.say("%d sequences, %d steps of %d, %d of warmup", num_examples, steps,
                 batches.step_examples, warmup)
     return settings._replace(schedule=settings.schedule._replace(
         num_train_steps=steps, num_warmup_steps=warmup))
@@ -303,10 +305,23 @@ def read_splits(task, config, tokenizer, settings):
     names = [name for split in wanted for name in task.splits(split)]
     for name in names:
         task.path(name)
-    task.setup()
+    task.setup(known_identity(settings))
     estimators.claim_directory(settings.output_dir, dict(config.to_dict(), **task.identity()))
     options = feature_settings(settings)
     return {name: Split(task, name, tokenizer, options) for name in names}
+
+
+def known_identity(settings):
+    """What run.json says of the model that a run without training uses; {} in training."""
+    if settings.do_train:
+        return {}
+    checkpoint = trained_checkpoint(settings) or (
+        settings.run.initial.init_checkpoint
+        and restoring.resolve(settings.run.initial.init_checkpoint))
+    if not checkpoint:
+        return {}
+    directory = company.directory_of(checkpoint)
+    return company.identity(directory) or company.identity(os.path.dirname(directory))  # of best/
 
 
 def feature_settings(settings):

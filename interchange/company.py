@@ -77,5 +77,19 @@ def identity(directory):
 def labels(directory):
     """(labels as run.json says, or [], the scheme of tags or None)."""
     values = identity(directory)
-    return ([label for label in values.get("labels", "").split(",") if label],
-            values.get("scheme"))
+    return split_labels(values.get("labels", "")), values.get("scheme")
+
+
+def join_labels(labels):
+    """A list of labels as run.json has it: "no,yes"; JSON where a comma stands in one of them."""
+    joined = ",".join(labels)
+    return joined if split_labels(joined) == list(labels) else json.dumps(
+        list(labels), ensure_ascii=False)
+
+
+def split_labels(text):
+    """The list of `join_labels`."""
+    if text.startswith('["'):
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+    return [label for label in text.split(",") if label]

@@ -16,6 +16,7 @@ from util.errors import UserError
 import tensorflow.compat.v1 as tf
 
 import layers
+from interchange import company
 from tasks.bad_lines import BadLines
 
 SPLITS = ("train", "dev", "test")
@@ -125,10 +126,14 @@ class Task(object):
         """The file of a split, or a list of them; a UserError if there is none."""
         raise NotImplementedError
 
-    def setup(self):
+    def setup(self, known=None):
         """Reads what the data set's row leaves open, such as the labels of the training file.
 
         Before it only `splits` and `path` may be called. A second call does nothing.
+
+        Args:
+          known: the `identity` of the run whose model is used, as run.json has it; then the
+            training file need not exist. None, or that of another task: it is read.
         """
 
     def examples(self, split):
@@ -214,6 +219,12 @@ class Task(object):
         raise NotImplementedError
 
     # What follows is for subclasses.
+
+    def known_labels(self, known):
+        """The labels that `setup` is given; [] if they are not those of this task."""
+        if not known or known.get("task") != self.name:
+            return []
+        return company.split_labels(known.get("labels", ""))
 
     def file_flag(self, split):
         """The flag that names a custom file of a split."""

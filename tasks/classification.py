@@ -13,6 +13,7 @@ from util import console, files
 from util.errors import UserError
 
 import tokenization
+from interchange import company
 from tasks import base, submissions, tables, targets
 from tasks.bad_lines import BadLines
 
@@ -51,15 +52,15 @@ class Classification(base.Task):
         self._balanced_weights = None  # float [L], once `fit` has seen the labels' counts
         self._trained_labels = None  # those of the training examples, once they are read
 
-    def setup(self):
-        """Finds the labels: in the directory's own list, the row, or the training file.
+    def setup(self, known=None):
+        """Finds the labels: in the directory's own list, the row, the run, or the training file.
 
         Raises:
           UserError: fewer than two labels; class weights that do not fit.
         """
         if self.labels is not None:
             return
-        self.labels = self._find_labels()
+        self.labels = self._find_labels(known)
         self._target = self._dataset.target(self._dataset, self.labels)
         self.features = dict(base.SEQUENCE, label_ids=self._target.feature)
         self._class_weights = targets.class_weights(self._class_weights, self._target)
@@ -72,7 +73,7 @@ class Classification(base.Task):
 
     def identity(self):
         kind = {"kind": self._target.name} if self._target.name else {}
-        return dict(kind, task=self.name, labels=",".join(self.labels))
+        return dict(kind, task=self.name, labels=company.join_labels(self.labels))
 
     def fingerprint(self):
         return repr((self.labels, self._target.name, self._dataset.separator))
@@ -186,7 +187,7 @@ class Classification(base.Task):
                             "hardly be predicted", path, targets.some(sorted(
                                 self.labels[label] for label in new)))
 
-    def _find_labels(self):
+    def _find_labels(self, known):
         dataset = self._dataset
         if not dataset.target.has_labels:
             return ()
@@ -194,7 +195,8 @@ class Classification(base.Task):
             path = os.path.join(self._data_dir, dataset.label_file)
             if files.is_file(path):
                 return _labels_of_file(path)
-        return dataset.labels or self._labels_of_training_file()
+        return (dataset.labels or tuple(self.known_labels(known))
+                or self._labels_of_training_file())
 
     def _labels_of_training_file(self):
         dataset = self._dataset

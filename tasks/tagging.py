@@ -23,6 +23,7 @@ from seqeval import metrics as seqeval_metrics
 from seqeval.metrics import sequence_labeling
 
 import tokenization
+from interchange import company
 from tasks import base, tag_schemes, targets
 from tasks.tag_schemes import Entity
 from text import sentences
@@ -114,10 +115,15 @@ class Tagging(base.Task):
         self.scheme = scheme or dataset.sources["train"].table.scheme
         self.types, self.tags = dataset.labels, None
 
-    def setup(self):
-        """Finds scheme and types in the training file where row and flags leave them open."""
+    def setup(self, known=None):
+        """Finds scheme and types in the run or in the training file where row and flags leave them
+        open."""
         if self.tags is not None:
             return
+        labels = self.known_labels(known)
+        if labels:
+            self.scheme, self.types = (
+                self.scheme or known.get("scheme"), self.types or tuple(labels))
         if not (self.scheme and self.types):
             self.scheme, types = self._dataset.sources["train"].table.survey(
                 self.path("train"), self.training_records(), self.scheme,
@@ -130,7 +136,8 @@ class Tagging(base.Task):
         return all(example.entities is not None for example in examples)
 
     def identity(self):
-        return {"task": self.name, "labels": ",".join(self.types), "scheme": self.scheme}
+        return {"task": self.name, "labels": company.join_labels(self.types),
+                "scheme": self.scheme}
 
     def fingerprint(self):
         return repr(self.tags)

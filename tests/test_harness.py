@@ -88,12 +88,24 @@ def test_predictions(learned):
 def test_prediction_alone_later_reuses_the_features(learned):
     output = learned / "out"
     before = (output / "test_results.tsv").read_bytes()
-    times = {path: path.stat().st_mtime for path in (output / "cache").iterdir()}
+    times = {path: path.stat().st_mtime for path in (output / "cache").glob("*.tfrecord")}
     assert sorted(path.name.split("-")[0] for path in times) == ["dev", "test", "train"]
     (output / "test_results.tsv").unlink()
     run(learned, do_predict=True)
     assert (output / "test_results.tsv").read_bytes() == before
-    assert {path: path.stat().st_mtime for path in (output / "cache").iterdir()} == times
+    assert {path: path.stat().st_mtime for path in times} == times
+
+
+@pytest.mark.slow
+def test_prediction_alone_needs_no_training_file(learned, tmp_path):
+    """The labels are those of the run; those of a file with others are not looked at."""
+    before = (learned / "out" / "test_results.tsv").read_bytes()
+    (tmp_path / "test.tsv").write_bytes((learned / "test.tsv").read_bytes())
+    run(learned, do_predict=True, data_dir=tmp_path)
+    assert (learned / "out" / "test_results.tsv").read_bytes() == before
+    output = run(learned, tmp_path / "empty", do_predict=True, data_dir=tmp_path,
+                 init_checkpoint=checkpoints.best(str(learned / "out"))["checkpoint"])
+    assert (output / "test_results.tsv").read_bytes() == before
 
 
 @pytest.mark.slow
@@ -227,7 +239,7 @@ def test_task_names(here, given, name):
                                          "vocabulary the model was trained with"),
     ({"vocab_file": ""}, "neither --vocab_file nor --spm_model_file is given"),
     ({"max_seq_length": 64}, "--max_seq_length=64 is larger than .* max_position_embeddings 32"),
-    ({"train_batch_size": 1000}, "640 training examples are fewer than one step takes"),
+    ({"train_batch_size": 1000}, "640 training sequences are fewer than one step takes"),
     ({"labels": "yes,maybe"}, "train.tsv line .: unknown label 'no', expected one of yes, maybe"),
     ({"label_column": "topic"}, "no column 'topic' in the header, found text, label"),
     ({"do_eval": True, "dev_file": "/none"}, "--dev_file=/none: no such file"),

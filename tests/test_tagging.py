@@ -128,6 +128,12 @@ def in_files(directory, texts, **options):
     return set_up(Tagging("conll", tagging_data.custom_dataset("conll"), str(directory), **options))
 
 
+def test_scheme_and_types_of_a_run_are_known_without_the_training_file(tmp_path):
+    task = Tagging("conll", tagging_data.custom_dataset("conll"), str(tmp_path))
+    task.setup({"task": "conll", "labels": "LOC,PER", "scheme": "BMES"})
+    assert task.tags == tag_schemes.tags_of(("LOC", "PER"), "BMES")
+
+
 def test_entities_are_counted_by_type(tmp_path, said):
     task = in_files(tmp_path, {"train": "我 B-Per\n在 O\n\n北 B-PER\n", "test": "我 O\n\n在 O\n"})
     assert said(task.examples, "train")[1] == [

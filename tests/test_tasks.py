@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tokenization
+from interchange import company
 from tasks import base, classification, classification_data, tables
 from tasks.tables import JsonLines, Tsv
 
@@ -207,6 +208,17 @@ def test_labels_of_own_files_are_those_of_the_training_file(tmp_path):
     assert [example.label for example in task.examples("train")] == [1, 0, 1]
     assert task.identity() == {"task": "tsv", "labels": "economy,sport"}
     assert custom(tmp_path, "a\tx\n", labels=["y", "x"]).examples("train")[0].label == 1
+
+
+def test_labels_of_a_run_are_known_without_the_training_file():
+    dataset = classification_data.custom_dataset("tsv", "0", None, "1", None, False)
+    for labels in (("x", "y"), ("a,b", "c"), ('["x"', "y")):
+        known = {"task": "tsv", "labels": company.join_labels(labels), "hidden_size": 8}
+        task = classification.Classification("tsv", dataset, None)
+        task.setup(known)
+        assert task.labels == labels and task.identity()["labels"] == known["labels"]
+    with pytest.raises(UserError, match="--data_dir is missing"):
+        classification.Classification("tsv", dataset, None).setup(dict(known, task="other"))
 
 
 @pytest.mark.parametrize("options, text", [
