@@ -168,8 +168,8 @@ def _parse_vocabulary(path, content):
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UserError("%s line %d: not UTF-8, expected one token per line; convert the file "
-                        "(iconv -t utf-8)" % (path, line)) from None
+        raise UserError("%s line %d: not UTF-8, expected one token per line; %s"
+                        % (path, line, files.way_to_utf8(content))) from None
     # Not splitlines and not strip: U+2028 is a token of the released vocabulary.
     tokens = [line.strip(" \t\r") for line in text.rstrip("\r\n").split("\n")]
     first = {}

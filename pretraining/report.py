@@ -132,8 +132,9 @@ def _instance_warnings(statistics, settings):
                 round(settings.max_seq_length * settings.masked_lm_prob)))
     lines = counts["lines"] + counts["bad lines"]
     if counts["bad lines"] > BAD_LINE_SHARE * lines:
-        sentences.append("%d of %d lines are not UTF-8 and were left out; convert the text (iconv "
-                         "-t utf-8)" % (counts["bad lines"], lines))
+        sentences.append("%d of %d lines are not UTF-8 and were left out; without "
+                         "--skip_bad_lines an error says how to convert the text"
+                         % (counts["bad lines"], lines))
     return sentences
 
 

@@ -200,8 +200,8 @@ def test_bad_line_is_one_sentence_and_nothing_is_left(tmp_path, sample_vocab, in
     assert status == 1
     line = bad.read_bytes().count(b"\n")
     assert output.strip().split("\n")[1:] == [
-        "error: %s line %d: byte 1 is not UTF-8; convert the file (iconv -t utf-8) or pass "
-        "--skip_bad_lines" % (bad, line)]
+        "error: %s line %d: byte 1 is not UTF-8; it looks like GBK: convert the file (iconv -f "
+        "gb18030 -t utf-8) or pass --skip_bad_lines" % (bad, line)]
     assert os.listdir(str(tmp_path / "out")) == []
     assert not (tmp_path / "out.json").exists()
     skipping = on_beam(tmp_path, sample_vocab, inputs, "skipping", skip_bad_lines=True)

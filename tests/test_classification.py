@@ -271,7 +271,8 @@ def test_unknown_tasks():
                                               "of your own .* with --multi_label"),
     ("afqmc", "dev.json", "", "dev.json: no examples in this file$"),
     ("cmnli", "dev.json", lines(pair("-")), r"no examples in this file \(left out: 1 without a l"),
-    ("afqmc", "dev.json", b"\xc4\xe3\xba\xc3", "dev.json line 1: byte 1 is not UTF-8; convert"),
+    ("afqmc", "dev.json", b"\xc4\xe3\xba\xc3", "line 1: byte 1 is not UTF-8; it looks like "
+                                                "GBK: convert"),
     ("sts-b", "dev.tsv", lines(STS_HEADER + ("score",), STS_ROW + ("high",)),
      "dev.tsv line 2: label 'high', expected a number; is it the right column?"),
     ("sts-b", "dev.tsv", lines(STS_HEADER + ("score",), STS_ROW + ("nan",)), "label 'nan', expec"),

@@ -669,7 +669,8 @@ BAD_LINE = TEXT.encode("utf-8") + "中文编码\n".encode("gbk") + TEXT.encode("
     ({"text": ""}, "in.txt: empty; expected one sentence a line"),
     ({"text": "\n \n"}, "0 instances for 1 output files"),
     ({"text": "一句。\n\n又一句。\n"}, "the input needs documents of two or more sentences"),
-    ({"text": BAD_LINE}, "in.txt line 9: byte 1 is not UTF-8; convert the file (iconv -t utf-8) or "
+    ({"text": BAD_LINE}, "in.txt line 9: byte 1 is not UTF-8; it looks like GBK: convert the file "
+                         "(iconv -f gb18030 -t utf-8) or "
                          "pass --skip_bad_lines"),
 ])
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, sample_vocab, changes, message):

@@ -92,13 +92,25 @@ def test_lines(tmp_path, content, lines):
 
 def test_line_that_is_not_utf8(tmp_path):
     root = write(tmp_path, a="长江\n".encode("utf-8") + "abc河\n".encode("gbk") + b"end\n")
-    with pytest.raises(UserError, match=r"a\.txt line 2: byte 4 is not UTF-8.*iconv -t utf-8\)$"):
+    with pytest.raises(UserError, match=r"a\.txt line 2: byte 4 is not UTF-8; it looks like GBK: "
+                                        r"convert the file \(iconv -f gb18030 -t utf-8\)$"):
         list(files.read_lines(root + "a.txt"))
-    with pytest.raises(UserError, match=r"\(iconv -t utf-8\) or pass --skip_bad_lines$"):
+    with pytest.raises(UserError, match=r"utf-8\) or pass --skip_bad_lines$"):
         list(files.read_lines(root + "a.txt", or_else=files.OR_SKIP))
     bad = []
     assert list(files.read_lines(root + "a.txt", bad.append)) == [(1, "长江"), (3, "end")]
     assert bad == [2]
+
+
+@pytest.mark.parametrize("content, way", [
+    ("今天天气不错".encode("gbk"), "GBK: convert the file (iconv -f gb18030 -t utf-8)"),
+    ("今天天氣不錯，我們".encode("big5"), "Big5: convert the file (iconv -f big5 -t utf-8)"),
+    ("今天\n".encode("utf-16"), "UTF-16: convert the file (iconv -f utf-16 -t utf-8)"),
+    ("今天天".encode("utf-8")[:-1], "broken bytes (iconv -c -f utf-8 -t utf-8)"),
+    ("今天".encode("utf-8") + b"\xff" + "气".encode("utf-8"), "(iconv -c -f utf-8 -t utf-8)"),
+    ("caf\xe9s".encode("latin-1"), "convert the file (iconv -f ITS_ENCODING -t utf-8)")])
+def test_the_likely_encoding_is_named(content, way):
+    assert files.way_to_utf8(content).endswith(way)
 
 
 # ---- long lines ----

@@ -141,8 +141,8 @@ def test_healthy_corpus_has_no_warning():
                                "pass --split_sentences"),
     ({"masked tokens": 2225}, "10.5 % of the tokens are masked, --masked_lm_prob=0.15 asks for "
                               "more; raise --max_predictions_per_seq=10 to about 10"),
-    ({"lines": 989, "bad lines": 11}, "11 of 1000 lines are not UTF-8 and were left out; convert "
-                                      "the text (iconv -t utf-8)"),
+    ({"lines": 989, "bad lines": 11}, "11 of 1000 lines are not UTF-8 and were left out; without "
+                                      "--skip_bad_lines an error says how to convert the text"),
 ])
 def test_each_warning_comes_alone(changes, warning):
     text, = warnings(**changes)

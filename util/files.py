@@ -271,14 +271,42 @@ def read_lines(path, on_bad_line=None, or_else="", max_bytes=None, on_bytes=None
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 if on_bad_line is None:
-                    raise UserError(
-                        "%s line %d: byte %d is not UTF-8; convert the file (iconv -t utf-8)%s"
-                        % (path, number, error.start + 1, or_else)) from None
+                    raise UserError("%s line %d: byte %d is not UTF-8; %s%s" % (
+                        path, number, error.start + 1, way_to_utf8(line), or_else)) from None
                 on_bad_line(number)
                 continue
             yield number, text.rstrip("\r\n")
         if on_bytes:
             on_bytes(raw.tell() - reported)
+
+
+def way_to_utf8(content):
+    """How to convert a file, of which these bytes are a part that is not UTF-8, as a clause."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return _conversion("UTF-16", "utf-16")
+    intact = sum(char > "\x7f" for char in content.decode("utf-8", "ignore"))
+    if intact > sum(char == "\ufffd" for char in content.decode("utf-8", "replace")):
+        return "most of it is: leave out the broken bytes (iconv -c -f utf-8 -t utf-8)"
+    # Other bytes make characters of GBK too, but hardly those of the older standard; of Big5 one
+    # accented letter and what follows it make one.
+    for name, encoding, usual, at_least in (
+            ("GBK", "gb18030", "gb2312", 1), ("Big5", "big5", "big5", 2)):
+        foreign = [char for char in content.decode(encoding, "replace") if char > "\x7f"]
+        if len(foreign) >= at_least and all(_is_in(char, usual) for char in foreign):
+            return _conversion(name, encoding)
+    return "convert the file (iconv -f ITS_ENCODING -t utf-8)"
+
+
+def _conversion(name, encoding):
+    return "it looks like %s: convert the file (iconv -f %s -t utf-8)" % (name, encoding)
+
+
+def _is_in(char, encoding):
+    try:
+        char.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _raw_lines(stream, max_bytes):
