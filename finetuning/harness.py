@@ -233,7 +233,7 @@ def with_steps(settings, num_examples):
     windows that they are read in.
 
     Raises:
-      UserError: there are fewer examples than one step takes.
+      UserError: there are fewer examples than one step takes, or steps than warmup.
     """
     batches, duration = settings.run.batches, settings.duration
     if num_examples < batches.step_examples:
@@ -245,6 +245,10 @@ def with_steps(settings, num_examples):
     warmup = duration.warmup_step
     if warmup is None:
         warmup = int(steps * duration.warmup_proportion)
+    if warmup > steps:
+        raise UserError("--warmup_step=%d is beyond the %d steps of this training; warm up for "
+                        "fewer, or train for more (--train_step, --num_train_epochs)"
+                        % (warmup, steps))
     console.say("%d sequences, %d steps of %d, %d of warmup", num_examples, steps,
                 batches.step_examples, warmup)
     return settings._replace(schedule=settings.schedule._replace(

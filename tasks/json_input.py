@@ -222,7 +222,7 @@ def _parsed(text, path, first_line, expected):
 def _remedy(text):
     if text.lstrip()[:1] in ("{", "["):
         return "the file may be cut off, copy it again"
-    return "a file of another form needs another --task_name"
+    return "check that it is the right file, and of the form that the command reads"
 
 
 def _without_surrogates(value):

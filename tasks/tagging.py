@@ -12,7 +12,6 @@ import bisect
 import collections
 import json
 import os
-import re
 
 from util import console, files
 from util.errors import UserError
@@ -24,7 +23,7 @@ from seqeval.metrics import sequence_labeling
 
 import tokenization
 from interchange import company
-from tasks import base, tag_schemes, targets
+from tasks import base, tables, tag_schemes, targets
 from tasks.tag_schemes import Entity
 from text import sentences
 
@@ -309,7 +308,7 @@ class Tagging(base.Task):
         for example, tags in zip(examples, zip(*columns)):
             tokens = [example.text[start:end] for start, end in zip(example.starts, example.ends)]
             for cells in zip(tokens, *tags):
-                yield "\t".join((re.sub(r"[\t\n\r]", " ", cells[0]),) + cells[1:])
+                yield "\t".join(map(tables.written, cells))
             yield ""
 
 

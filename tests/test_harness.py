@@ -244,7 +244,7 @@ def test_task_names(here, given, name):
     ({"label_column": "topic"}, "no column 'topic' in the header, found text, label"),
     ({"do_eval": True, "dev_file": "/none"}, "--dev_file=/none: no such file"),
     ({"init_checkpoint": "/none"}, "/none: no such checkpoint"),
-    ({"train_step": 4, "warmup_step": 5}, "expected at most num_train_steps=4"),
+    ({"train_step": 4, "warmup_step": 5}, "--warmup_step=5 is beyond the 4 steps of this training"),
 ])
 def test_refused(here, changes, message):
     tiny.write_vocab(here / "small.txt", tiny.CHARACTERS[:5])

@@ -99,8 +99,8 @@ def test_a_test_file_may_lack_labels(tmp_path, table, text):
     (JsonLines(NAMED), "{", r"f line 1 column 2: not JSON \(Expecting .*\), expected one object a "
                             "line; the file may be cut off, copy it again$"),
     (JsonLines(NAMED), "[1]", r"f \[0\]: found 1, expected an object with 'premise'$"),
-    (JsonLines(NAMED), "a\tb\n", "f line 1 column 1: not JSON .*; a file of another form needs "
-                                 "another --task_name$"),
+    (JsonLines(NAMED), "a\tb\n", "f line 1 column 1: not JSON .*; check that it is the right "
+                                 "file, and of the form that the command reads$"),
     (JsonLines(NAMED), "[" * 100000, r"f line 1: JSON that cannot be read \(lists in lists\)"),
     (Tsv({"text_a": 0, "label": 1}), "a,1\n", "f line 1: 1 columns, expected 2 .*; a comma-"
                                               "separated file is read if it is called .csv$"),
