@@ -161,7 +161,7 @@ class Reading(base.Task):
                "predicted" % self._max_answer_length, int(bool(exact) and not any(exact)), 1)
 
     def _is_exact(self, text, golds):
-        return reading_scores.judge(text, golds, self._evaluation)[0] == 1.0
+        return any(reading_scores.exact_match(text, gold, self._evaluation) for gold in golds)
 
     def _encode(self, context, tokenizer):
         """(list of ids, array of starts, array of ends); questions on a context stand together."""

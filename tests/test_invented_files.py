@@ -1,6 +1,7 @@
 """Invented files of every form are read as what was written, or end in one sentence."""
 
 import csv
+import functools
 import io
 import json
 
@@ -10,6 +11,8 @@ from util.errors import UserError
 import numpy as np
 
 import invented
+import tokenization
+from finetuning import limits
 from invented import st
 from tasks import (
     choice,
@@ -320,3 +323,33 @@ def test_questions_with_choices(records, by_text, as_array):
         lines = write_and_count(task, path + ".out", examples, {
             "probabilities": [np.ones(len(example.choices)) for example in examples]})
     assert len(lines["test_predictions.json"]) == len(records)
+
+
+# ---- what is read becomes features ----
+
+@functools.lru_cache(None)
+def small_tokenizer():
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ab", "##c", "x", "01", "##2", ","]
+    with invented.file("vocab.txt", "\n".join(tokens + list("天地玄黄"))) as path:
+        return tokenization.load_tokenizer(path)
+
+
+@invented.inputs(name=st.sampled_from(["afqmc", "cluener", "squad", "jsonl of choices"]),
+                 text=TEXTS.filter(lambda text: text.strip()), length=st.integers(8, 20),
+                 other=TEXTS.filter(lambda text: text.strip()), repeated=st.integers(1, 9))
+def test_features_and_their_limits(name, text, length, other, repeated):
+    whole = json.dumps(record_of(name, text * repeated, other))
+    with file_of(name, whole) as path:
+        task = OBJECTS[name](path, "dev")
+        if name == "squad":
+            task = reading.Reading(name, reading_data.DATASETS[name], None, {"dev": path},
+                                   max_query_length=3, doc_stride=2)
+        task.setup()
+        example, = task.examples("dev")
+    windows = list(task.featurize(example, small_tokenizer(), length))
+    for window in windows:
+        assert window["input_ids"].shape == window["segment_ids"].shape
+        assert window["input_ids"].shape[-1] == window["lengths"].max() <= length
+    found = limits.Limits()
+    found.add(task, example, windows, small_tokenizer(), length)
+    assert all(0 <= some <= of for some, of in list(found.counts.values()) + [found.tokens])
