@@ -79,7 +79,7 @@ def main(flags):
         vocab_file=flags.vocab_file, spm_model_file=flags.spm_model_file,
         do_lower_case=flags.do_lower_case, bert_config_file=flags.bert_config_file,
         max_seq_length=flags.max_seq_length)
-    made.predict(["[MASK]"])  # engines prepare at the first run
+    made.warm_up()
     console.say("%s, model %s, %s, loaded in %.1f s", flags.model, made.package.fingerprint,
                 made.engine.name, time.time() - began)
     if flags.input_file:

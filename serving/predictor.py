@@ -1,9 +1,15 @@
-"""A predictor that stays loaded: raw texts in, labelled probabilities out.
+"""A predictor that stays loaded: raw texts in, answers out.
 
     made = predictor.load("exported/lcqmc")
     made.predict([("我喜欢妈妈做的汤", "妈妈做的汤我很喜欢喝")])
     # [{"label": "1", "probabilities": {"0": 0.03, "1": 0.97}, "tokens_cut": 0}]
     predictor.load("albert_tiny_zh").predict(["长江是中国最[MASK]的河流"])   # ranks words for it
+
+`predict` is made of three pieces, for who batches the rows of several callers:
+
+    rows = made.rows(item)                    # of one item, most often one
+    outputs = made.compute(rows)              # of any rows, one output a row
+    made.answer(item, rows, outputs)
 """
 
 import threading
@@ -14,9 +20,8 @@ import numpy as np
 
 import tokenization
 from interchange.tables import POSITIONS
-from serving import engines, package
+from serving import answers, engines, items, package
 
-MASK = "[MASK]"
 BATCH_TOKENS = 4096  # padded, of one run
 
 
@@ -53,113 +58,97 @@ def _of_checkpoint(path, **company):
 
 
 class Predictor(object):
-    """Answers of a fine-tuned classification or regression, or of a pre-trained model.
+    """Answers of a fine-tuned or pre-trained model, to items in the forms of serving/items.py.
 
-    Items are texts, or pairs of texts. Answers are dicts:
+    Answers are dicts that JSON can hold:
       one label: "label", "probabilities" {label: number};
       several labels: "labels", "probabilities"; regression: "value";
       a pre-trained model: "masks", for every [MASK] a list of (word, probability), the best first;
-    and "tokens_cut", how many tokens did not fit. Calls from several threads are answered one after
-    the other. Items are grouped by length, and answers do not depend on what they were grouped with
-    but for rounding.
+    and "tokens_cut", how many tokens did not fit. They do not depend on what was computed together
+    with them but for rounding. All methods may be called from several threads; the engine computes
+    for one after the other.
 
     Args:
       found: serving.package.Package.
       engine: of engines.create.
       top: how many words for a [MASK].
+
+    Attributes:
+      package: the Package, without weights; `package.fingerprint` tells models apart.
+      engine: what computes.
     """
 
     def __init__(self, found, engine, top=5):
         self.package = found._replace(weights=None)  # the engine has them
         self.engine = engine
-        self._top = top
+        self._family = answers.create(self.package, top)
+        self._output = "masked_lm_logits" if found.head is None else "logits"
         self._lock = threading.Lock()
 
-    def predict(self, items):
-        """A list of texts or pairs of texts -> a list of answers.
+    def rows(self, item):
+        """An item -> the sequences of tokens that the model computes for it, a list of rows.
+
+        A row is {feature: array}; len(row["input_ids"]) is its length.
 
         Raises:
-          UserError: an item is neither, or has no [MASK] for a pre-trained model.
+          UserError: the item is none, with what was expected.
         """
-        features = [self._featurize(index, item) for index, item in enumerate(items)]
-        order = sorted(range(len(features)), key=lambda index: len(features[index]["input_ids"]))
-        answers = [None] * len(features)
-        for batch in _batches(order, features):
-            rows = [features[index] for index in batch]
+        return self._family.rows(items.fields(item, self.package.head))
+
+    def compute(self, rows):
+        """Rows of any items -> a list of outputs, one a row, in their order.
+
+        They are grouped by length and padded in batches of BATCH_TOKENS.
+        """
+        outputs = [None] * len(rows)
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]["input_ids"]))
+        for batch in _batches(order, rows):
+            features = _padded([rows[index] for index in batch])
             with self._lock:
-                outputs = self.engine.run(_padded(rows))
-            found = self._answers(rows, outputs)
-            for index, answer in zip(batch, found):
-                answers[index] = dict(answer, tokens_cut=features[index]["cut"])
-        return answers
+                computed = self.engine.run(features)[self._output]
+            for index, output in zip(batch, computed):
+                outputs[index] = self._without_padding(rows[index], output)
+        return outputs
 
-    def _featurize(self, index, item):
-        texts = [item] if isinstance(item, str) else item
-        if not isinstance(texts, (list, tuple)) or not 1 <= len(texts) <= 2 or not all(
-                isinstance(text, str) for text in texts):
-            raise UserError("item %d: expected a text or a pair of texts, found %s"
-                            % (index + 1, repr(item)[:80]))
-        ids = [self._encode(text) for text in texts]
-        second = ids[1] if len(ids) > 1 and len(ids[1]) else None
-        features = tokenization.pack(ids[0], second, self.package.tokenizer,
-                                     self.package.max_seq_length)
-        whole = len(ids[0]) + (len(second) + 3 if second is not None else 2)
-        features = dict(features, cut=whole - len(features["input_ids"]))
+    def _without_padding(self, row, output):
         if self.package.head is None:
-            features[POSITIONS] = np.flatnonzero(
-                features["input_ids"] == self.package.tokenizer.mask_id)
-            if not len(features[POSITIONS]):
-                raise UserError("item %d: no %s among the tokens that fit; a pre-trained model "
-                                "fills %s" % (index + 1, MASK, MASK))
-        return features
+            return output[:len(row[POSITIONS])]
+        return output[:len(row["input_ids"])] if output.ndim == 2 else output
 
-    def _encode(self, text):
-        """Token ids; a pre-trained model's text may hold [MASK]."""
-        tokenizer = self.package.tokenizer
-        if self.package.head is not None:
-            return list(tokenizer.encode(text))
-        ids = []
-        for number, part in enumerate(text.split(MASK)):
-            ids += ([tokenizer.mask_id] if number else []) + list(tokenizer.encode(part))
-        return ids
+    def answer(self, item, rows, outputs):
+        """The answer to an item, of its `rows` and what `compute` gave for them."""
+        found = self._family.answer(items.fields(item, self.package.head), rows, outputs)
+        return dict(found, tokens_cut=max(int(row["cut"]) for row in rows))
 
-    def _answers(self, rows, outputs):
-        """Yields the answer of every row of a batch."""
-        if self.package.head is None:
-            for row, logits in zip(rows, outputs["masked_lm_logits"]):
-                yield {"masks": [self._words(one) for one in logits[:len(row[POSITIONS])]]}
-            return
-        for logits in outputs["logits"].astype(np.float64):
-            if self.package.kind == "regression":
-                yield {"value": float(logits[0])}
-            elif self.package.kind == "multi_label":
-                shares = 1.0 / (1.0 + np.exp(-logits))
-                yield {"labels": [label for label, share in zip(self.package.labels, shares)
-                                  if share > 0.5], "probabilities": self._named(shares)}
-            else:
-                shares = _softmax(logits)
-                yield {"label": self.package.labels[int(np.argmax(shares))],
-                       "probabilities": self._named(shares)}
+    def predict(self, all_items):
+        """A list of items -> a list of answers.
 
-    def _named(self, shares):
-        return {label: float(share) for label, share in zip(self.package.labels, shares)}
+        Raises:
+          UserError: an item is none, with its number from 1.
+        """
+        all_rows = [self._numbered_rows(number, item) for number, item in enumerate(all_items, 1)]
+        outputs = iter(self.compute([row for rows in all_rows for row in rows]))
+        return [self.answer(item, rows, [next(outputs) for _ in rows])
+                for item, rows in zip(all_items, all_rows)]
 
-    def _words(self, logits):
-        shares = _softmax(logits.astype(np.float64))
-        best = np.argsort(-shares, kind="stable")[:self._top]
-        return [(self.package.tokenizer.tokens[index], float(shares[index])) for index in best]
+    def _numbered_rows(self, number, item):
+        try:
+            return self.rows(item)
+        except UserError as error:
+            raise UserError("item %d: %s" % (number, error)) from None
+
+    def warm_up(self):
+        """Computes once: engines prepare at the first run."""
+        row = tokenization.pack([self.package.tokenizer.mask_id], None, self.package.tokenizer, 8)
+        self.compute([dict(row, **{POSITIONS: np.array([1])})
+                      if self.package.head is None else row])
 
 
-def _softmax(logits):
-    shares = np.exp(logits - logits.max())
-    return shares / shares.sum()
-
-
-def _batches(order, features):
+def _batches(order, rows):
     """Indices in groups of at most BATCH_TOKENS padded tokens, from the shortest to the longest."""
     batch = []
     for index in order:
-        longest = len(features[index]["input_ids"])
+        longest = len(rows[index]["input_ids"])
         if batch and longest * (len(batch) + 1) > BATCH_TOKENS:
             yield batch
             batch = []
@@ -169,7 +158,7 @@ def _batches(order, features):
 
 
 def _padded(rows):
-    """The features of some items as int32 [B, S]; the mask is 1 for tokens."""
+    """The features of some rows as int32 [B, S]; the mask is 1 for tokens."""
     arrays = tokenization.pad(rows)
     if POSITIONS in rows[0]:
         widest = max(len(row[POSITIONS]) for row in rows)

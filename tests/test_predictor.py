@@ -16,7 +16,7 @@ import similarity
 import tiny
 import tuning
 from interchange import tensorflow_files
-from serving import checkpoint_package, engines, exporting, package, predictor
+from serving import checkpoint_package, engines, exporting, predictor
 from test_conversion import random_weights
 
 HAS_ONNX = engines.available()[0] == "onnxruntime"
@@ -91,12 +91,25 @@ def test_threads_get_their_own_answers(trained):
 def test_items(trained):
     made = load(trained, max_seq_length=8)
     text = "".join(tiny.CHARACTERS[:9])
-    cut, pair, empty = made.predict([text, (text[:4], text[4:]), ""])
-    assert (cut["tokens_cut"], pair["tokens_cut"], empty["tokens_cut"]) == (3, 4, 0)
-    for item in (3, ("a", "b", "c"), ["a", 1], ()):
-        with pytest.raises(UserError, match="item 2: expected a text or a pair of texts, found"):
-            made.predict(["a", item])
+    cut, pair, whole = made.predict([text, (text[:4], text[4:]), "a"])
+    assert (cut["tokens_cut"], pair["tokens_cut"], whole["tokens_cut"]) == (3, 4, 0)
+    with pytest.raises(UserError, match="item 2: expected a text or a pair of texts .*, found 3"):
+        made.predict(["a", 3])
     assert made.predict([]) == []
+
+
+def test_pieces_of_predict(trained):
+    """Rows of several callers are computed together; each gets its own answer."""
+    made, texts = load(trained), test_texts(trained)[:5]
+    all_rows = [made.rows(text) for text in texts]
+    outputs = made.compute([row for rows in all_rows for row in rows])
+    for text, rows, output, answer in zip(texts, all_rows, outputs, made.predict(texts)):
+        found = json.loads(json.dumps(made.answer(text, rows, [output])))
+        assert found["label"] == answer["label"] and len(rows) == 1
+        assert found["probabilities"]["no"] == pytest.approx(
+            answer["probabilities"]["no"], abs=1e-6)
+    with pytest.raises(UserError, match="^expected a text"):
+        made.rows(3)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -112,32 +125,16 @@ def test_words_for_a_mask(tmp_path, engine):
     for words in first["masks"]:
         assert words == sorted(words, key=lambda word: -word[1])
         assert 0 < sum(share for _, share in words) <= 1
-    made._top = 100
+    made._family._top = 100
     assert sum(share for _, share in made.predict(["[MASK]"])[0]["masks"][0]) == pytest.approx(1)
     with pytest.raises(UserError, match=r"item 1: no \[MASK\] among the tokens that fit"):
         made.predict(["一丁"])
 
 
-def test_kinds_of_targets():
-    """Numbers, and several labels."""
-    class Engine(object):
-        def run(self, features):
-            return {"logits": np.array([[0.0, 3.0]] * len(features["input_ids"]), np.float32)}
-
-    class Tokenizer(object):
-        cls_id, sep_id, mask_id = 2, 3, 4
-
-        def encode(self, text):
-            return [7] * len(text)
-
-    found = package.Package("classification", "multi_label", ["a", "b"], 16, Tokenizer(), None,
-                            None, "", "x")
-    answer = predictor.Predictor(found, Engine()).predict(["xy"])[0]
-    assert answer["labels"] == ["b"] and answer["probabilities"]["a"] == 0.5
-    number = found._replace(kind="regression", labels=[])
-    assert predictor.Predictor(number, Engine()).predict(["xy"])[0]["value"] == 0.0
+def test_columns():
     assert similarity.columns({"value": 1.5}) == ["1.500000"]
-    assert similarity.columns(answer) == ["b", "a:0.500000", "b:0.952574"]
+    assert similarity.columns({"labels": ["b"], "probabilities": {"a": 0.5, "b": 1.0}}) == [
+        "b", "a:0.500000", "b:1.000000"]
 
 
 # ---- exports ----
