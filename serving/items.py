@@ -21,8 +21,7 @@ FORMS = {
     "choice": ('a context, a question and two choices or more (a list, or an object with '
                '"context", "question" and a list "choices")', ("context", "question", "choices")),
 }
-_MAY_LACK = ("text_b",)
-_MAY_BE_EMPTY = ("question",)  # of a choice: the choices complete the context
+_MAY_LACK = {"classification": ("text_b",), None: ("text_b",), "choice": ("context", "question")}
 
 
 def fields(item, head):
@@ -30,7 +29,8 @@ def fields(item, head):
 
     Halves of surrogate pairs become U+FFFD, as in files of JSON; characters that the tokenizer
     drops, such as NUL, stay, so that offsets are those of the text that was given. Other keys of an
-    object are ignored.
+    object are ignored. What is missing and need not be there is None; a choice's context and
+    question may be empty too.
 
     Args:
       item: a text, a list or tuple of texts, or a dict.
@@ -45,11 +45,11 @@ def fields(item, head):
     if isinstance(item, (list, tuple)):
         item = _by_name(item, names)
     if not isinstance(item, dict) or not all(
-            _is_of_type(name, item.get(name)) for name in names):
+            _is_of_type(name, item.get(name), _MAY_LACK.get(head, ())) for name in names):
         raise UserError("expected %s, found %s" % (expected, _shown(item)))
     cleaned = {name: _clean(item.get(name)) for name in names}
     for name, value in cleaned.items():
-        may_be_empty = name in _MAY_BE_EMPTY and head == "choice"
+        may_be_empty = head == "choice" and name in _MAY_LACK[head]
         for text in value if isinstance(value, list) else [value]:
             if text is not None and not text.strip() and not may_be_empty:
                 raise UserError("%s is empty; expected %s" % (name, expected))
@@ -63,11 +63,11 @@ def _by_name(texts, names):
     return dict(zip(names, texts)) if 0 < len(texts) <= len(names) else texts
 
 
-def _is_of_type(name, value):
+def _is_of_type(name, value, may_lack):
     if name == "choices":
         return isinstance(value, (list, tuple)) and len(value) > 1 and all(
             isinstance(choice, str) for choice in value)
-    return isinstance(value, str) or (value is None and name in _MAY_LACK)
+    return isinstance(value, str) or (value is None and name in may_lack)
 
 
 def _clean(value):

@@ -25,7 +25,7 @@ from serving import answers, engines, items, package
 BATCH_TOKENS = 4096  # padded, of one run
 
 
-def load(path, engine="auto", num_threads=None, top=5, **company):
+def load(path, engine="auto", num_threads=None, top=5, options=None, **company):
     """The Predictor of a directory or checkpoint.
 
     Args:
@@ -33,16 +33,17 @@ def load(path, engine="auto", num_threads=None, top=5, **company):
       engine: of engines.NAMES, or "auto".
       num_threads: processors to use; None: all.
       top: how many words for a [MASK].
+      options: {name: value} of package.OPTIONS, in place of the model's own.
       **company: as of `checkpoint_package.load`; an export has it all.
 
     Raises:
-      UserError: something is missing, or the model is of another task.
+      UserError: something is missing, or the model has no head.
     """
-    found = package.load(path) if package.is_export(path) else _of_checkpoint(path, **company)
-    if found.head not in ("classification", None):
-        raise UserError("%s is a model of %s; similarity.py answers for classification, regression "
-                        "and pre-trained models; use --do_predict of its command"
-                        % (path, found.head))
+    if package.is_export(path):
+        found = package.load(path)
+        found = found._replace(options=package.options_of(found.head, options or {}, found.options))
+    else:
+        found = _of_checkpoint(path, options=options, **company)
     made = engines.create(engine, found.weights, found.head, num_threads, found.onnx)
     if found.head is None and "masked_lm_logits" not in made.outputs:
         raise UserError("%s has neither a fine-tuned head nor the masked-LM head" % path)
@@ -63,6 +64,11 @@ class Predictor(object):
     Answers are dicts that JSON can hold:
       one label: "label", "probabilities" {label: number};
       several labels: "labels", "probabilities"; regression: "value";
+      tagging: "entities", a list of "type", "start", "end" (characters, excluded), "text";
+      reading: "answer", "start", "end", "probability" among the n best, "score"; where the model
+        knows questions without an answer it may be "", start and end None, and there is
+        "no_answer_odds";
+      choice: "choice", its index, "text", "probabilities" in the order of the choices;
       a pre-trained model: "masks", for every [MASK] a list of (word, probability), the best first;
     and "tokens_cut", how many tokens did not fit. They do not depend on what was computed together
     with them but for rounding. All methods may be called from several threads; the engine computes

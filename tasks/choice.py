@@ -6,7 +6,6 @@ Dimensions: B batch, C choices of an example, S sequence, H hidden.
 import collections
 import json
 import os
-import re
 
 from util import console, files
 from util.errors import UserError
@@ -15,11 +14,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import layers
-import tokenization
-from tasks import base
+from tasks import base, choice_windows
 
-# The [MASK]s of the blanks that are not in question (as CLUE's baseline: four characters).
-MASKS_OF_OTHER_BLANKS = 4
 EXCERPT = 100  # characters of a passage in a list of errors
 
 
@@ -93,19 +89,9 @@ class Choice(base.Task):
                                 question.location, len(question.choices), self.name, limit))
 
     def featurize(self, example, tokenizer, max_seq_length):
-        """[CLS] passage [SEP] question and choice [SEP], for every choice (as Google's RACE).
-
-        Question and choice keep their last `max_qa_length` tokens, half of the sequence at most.
-        The passage gets the rest: its beginning, or what lies around its blank.
-        """
-        passage, middle = passage_ids(example, tokenizer)
-        limit = self._answer_limit(max_seq_length)
-        packed = []
-        for choice in example.choices:
-            answer = tokenizer.encode(self._join(example, choice))[-limit:]
-            packed.append(tokenization.pack(
-                window(passage, middle, max_seq_length - 3 - len(answer)), answer, tokenizer,
-                max_seq_length))
+        """The sequences of all choices side by side, see `choice_windows.sequences`."""
+        packed = choice_windows.sequences(example, tokenizer, max_seq_length, self._max_qa_length,
+                                          self._dataset.fills_blanks)
         lengths = np.concatenate([features["lengths"] for features in packed])
         features = {"lengths": lengths, "label_ids": np.array([example.label or 0], np.int32)}
         for name in ("input_ids", "segment_ids"):
@@ -114,24 +100,20 @@ class Choice(base.Task):
                 row[:len(choice[name])] = choice[name]
         yield features
 
-    def _answer_limit(self, max_seq_length):
-        return min(self._max_qa_length, (max_seq_length - 3) // 2)
-
-    def _join(self, example, choice):
-        return join(example.question, choice, self._dataset.fills_blanks)
-
     def texts(self, example):
         return list(example.passage) + [example.question] + example.choices
 
     def limits(self, example, windows, tokenizer, max_seq_length):
         lengths = windows[0]["lengths"]
-        answers = [len(tokenizer.encode(self._join(example, choice))) for choice in example.choices]
-        limit = self._answer_limit(max_seq_length)
+        answers = [len(tokenizer.encode(choice_windows.join(
+            example.question, choice, self._dataset.fills_blanks))) for choice in example.choices]
+        limit = choice_windows.answer_limit(max_seq_length, self._max_qa_length)
         yield ("questions", "have a choice with which they are longer than %d tokens "
                "(--max_qa_length, half of --max_seq_length) and lose their beginning" % limit,
                int(max(answers) > limit), 1)
+        passage = len(choice_windows.passage_ids(example, tokenizer)[0])
         is_cut = max(lengths) == max_seq_length and (
-            len(passage_ids(example, tokenizer)[0]) + min(max(answers), limit) + 3 > max_seq_length)
+            passage + min(max(answers), limit) + 3 > max_seq_length)
         yield ("passages", "are longer than --max_seq_length=%d leaves room for and are cut"
                % max_seq_length, int(is_cut), 1)
 
@@ -232,44 +214,6 @@ def _say_answers(place, questions):
                     "one counts", place, twice)
 
 
-def join(question, choice, fills_blanks):
-    """The choice behind the question, or in place of its blank (as Google's RACE).
-
-    join("Tom is _ .", "a boy", True) -> "Tom is a boy ."; join("Who?", "Tom", True) -> "Who? Tom"
-    A blank of several underscores is one; Google's code puts the choice there for each.
-    """
-    if fills_blanks and "_" in question:
-        return re.sub("_+", lambda match: choice, question)
-    return ("%s %s" % (question, choice)).strip()
-
-
-def passage_ids(example, tokenizer):
-    """(token ids of a question's passage, the position of the blank in question or None).
-
-    That blank is [unused1], as CLUE's baseline has it, or one [MASK] where the vocabulary has
-    no such token; the others are four [MASK].
-    """
-    ids, middle = [], None
-    for index, text in enumerate(example.passage):
-        ids += tokenizer.encode(text)
-        if index == example.blank:
-            middle = len(ids)
-            ids.append(tokenizer.vocab.get("[unused1]", tokenizer.mask_id))
-        elif index < len(example.passage) - 1:
-            ids += [tokenizer.mask_id] * MASKS_OF_OTHER_BLANKS
-    return ids, middle
-
-
-def window(ids, middle, room):
-    """The first `room` ids, or with a `middle` those around it, as many before it as after it.
-
-    Near an end of the passage the window moves inwards, so that it is always full:
-    window([0, 1, 2, 3, 4], 3, 3) -> [2, 3, 4]; window([0, 1, 2, 3, 4], 4, 3) -> [2, 3, 4]
-    """
-    begin = 0 if middle is None else max(0, min(middle - room // 2, len(ids) - room))
-    return ids[begin:begin + room]
-
-
 def excerpt(example):
     """A question's passage for people: its beginning, or what lies around its blank."""
     text, middle = "", None
@@ -280,5 +224,5 @@ def excerpt(example):
             text += "____"
         elif index < len(example.passage) - 1:
             text += "…"
-    part = window(text, middle, EXCERPT)
+    part = choice_windows.window(text, middle, EXCERPT)
     return part if part == text else part + "…"

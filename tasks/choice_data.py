@@ -15,7 +15,7 @@ from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
-from tasks import base, json_input, names
+from tasks import base, choice_windows, json_input, names
 from tasks.bad_lines import BadLines
 
 # One question as read. location: "file line n" and the like, for errors; passage: texts that stand
@@ -172,8 +172,6 @@ class Chid(Reader):
     Every blank is a question of its own.
     """
 
-    tag = re.compile(r"#idiom\d+#")
-
     def find(self, data_dir, split):
         candidates = CLUE_TEST_FILES if split == "test" else [split + ".json"]
         return self.beside([base.find_file(data_dir, candidates, split)], split)
@@ -203,8 +201,8 @@ class Chid(Reader):
     def _questions(self, record, answers):
         choices = record.get("candidates").texts(at_least=2)
         for content in record.get("content").nodes():
-            passage = tuple(self.tag.split(content.text()))
-            for blank, name in enumerate(self.tag.findall(content.text())):
+            passage = tuple(choice_windows.BLANK.split(content.text()))
+            for blank, name in enumerate(choice_windows.BLANK.findall(content.text())):
                 location = "%s %s" % (content.location, name)
                 label = None
                 if answers is not None:

@@ -1,47 +1,26 @@
 """Reading for an answer that is a piece of the text.
 
 Its data sets are in tasks/reading_data.py, its output layers in tasks/reading_heads.py.
-
-Dimensions: W windows of a question, T tokens of a context.
 """
 
 import collections
 import os
 
 from util import files
-from util.errors import UserError
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import tokenization
-from tasks import base, reading_data, reading_heads, reading_scores
+from tasks import (
+    base,
+    reading_answers,
+    reading_data,
+    reading_heads,
+    reading_scores,
+    reading_windows,
+)
 
 EXCERPT = 60  # characters on both sides of an answer in a list of errors
-
-
-def windows(num_tokens, room, stride):
-    """[(begin, end)] of windows of `room` tokens, every `stride` tokens, to the last token.
-
-    windows(10, 6, 3) -> [(0, 6), (3, 9), (6, 10)]
-    """
-    spans = [(0, min(room, num_tokens))]
-    while spans[-1][1] < num_tokens:
-        begin = spans[-1][0] + min(stride, room)
-        spans.append((begin, min(begin + room, num_tokens)))
-    return spans
-
-
-def best_windows(spans, num_tokens):
-    """[(begin, end)] of W windows -> int [T], in which one a token has the most context.
-
-    That is the smaller of its two sides' numbers of tokens, and a little for long windows (as
-    BERT).
-    """
-    tokens = np.arange(num_tokens)
-    begins, ends = np.array(spans).T[:, :, np.newaxis]  # [W, 1] twice
-    context = np.minimum(tokens - begins, ends - 1 - tokens) + 0.01 * (ends - begins)
-    return np.where((tokens >= begins) & (tokens < ends), context, -1.0).argmax(0)
 
 
 # What predictions say: {id: best text, perhaps ""}, {id: odds of "no answer"}, {id: n-best list},
@@ -86,7 +65,7 @@ class Reading(base.Task):
         self._max_answer_length = max_answer_length
         self._threshold = null_score_diff_threshold
         self._head_name = head
-        self._head = reading_heads.create(head, reading_heads.Settings(
+        self._head = reading_heads.create(head, reading_answers.Settings(
             n_best_size, max_answer_length, dataset.with_negative, start_n_top, end_n_top, dropout))
         self._encoded = (None, None)  # the last context, and what it was encoded to
         self._extracted = (None, None, None)  # the last examples and predictions, and their answers
@@ -119,27 +98,15 @@ class Reading(base.Task):
 
     def featurize(self, example, tokenizer, max_seq_length):
         """[CLS] question [SEP] context [SEP], for every window of the context."""
-        question = tokenizer.encode(example.question)[:self._max_query_length]
-        room = max_seq_length - len(question) - 3
-        if room < 1:
-            raise UserError("--max_seq_length=%d leaves no room for a context beside a question of "
-                            "%d tokens; raise it or lower --max_query_length=%d" % (
-                                max_seq_length, len(question), self._max_query_length))
-        ids, char_starts, char_ends = self._encode(example.context, tokenizer)
-        first, last = _answer_tokens(example.label, char_starts, char_ends)
-        spans = windows(len(ids), room, self._doc_stride)
-        best = best_windows(spans, len(ids))
-        offset = len(question) + 2
-        for number, (begin, end) in enumerate(spans):
-            features = tokenization.pack(question, ids[begin:end], tokenizer, max_seq_length)
-            shift = offset - begin if begin <= first and last < end else None
-            features["start_positions"] = np.array([0 if shift is None else first + shift])
-            features["end_positions"] = np.array([0 if shift is None else last + shift])
-            for name, values in (("context_mask", 1 + (best[begin:end] == number)),
-                                 ("char_starts", char_starts[begin:end]),
-                                 ("char_ends", char_ends[begin:end])):
-                features[name] = np.zeros(len(features["input_ids"]), np.int32)
-                features[name][offset:offset + end - begin] = values
+        context = self._encode(example.context, tokenizer)
+        first, last = _answer_tokens(example.label, *context[1:])
+        for (begin, end), features in reading_windows.sequences(
+                example.question, context, tokenizer, max_seq_length, self._doc_stride,
+                self._max_query_length):
+            shift = len(features["input_ids"]) - 1 - end  # from tokens of the context
+            inside = begin <= first and last < end
+            features["start_positions"] = np.array([first + shift if inside else 0])
+            features["end_positions"] = np.array([last + shift if inside else 0])
             yield features
 
     def texts(self, example):
@@ -167,8 +134,7 @@ class Reading(base.Task):
         """(list of ids, array of starts, array of ends); questions on a context stand together."""
         key = (context, tokenizer)
         if self._encoded[0] != key:
-            ids, starts, ends = tokenizer.encode_with_offsets(context)
-            self._encoded = key, (ids, np.array(starts, np.int32), np.array(ends, np.int32))
+            self._encoded = key, reading_windows.encode(context, tokenizer)
         return self._encoded[1]
 
     def build(self, config, model, features, is_training):

@@ -3,7 +3,7 @@
 BERT's asks for start and end alone; that of Google's ALBERT for SQuAD 2.0 asks for the end given
 the start, and whether there is an answer at all.
 
-    head = reading_heads.create("google_v2", reading_heads.Settings(with_negative=True))
+    head = reading_heads.create("google_v2", reading_answers.Settings(with_negative=True))
     loss, predictions = head.build(config, model.get_sequence_output(), features, is_training)
 
 Dimensions: B batch, S sequence, H hidden, K best starts of a window, E best ends of a window or of
@@ -11,59 +11,18 @@ a start, N starts, W windows of a question.
 """
 
 import collections
-import typing
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 import layers
-from tasks import base
+from tasks import base, reading_answers
+from tasks.reading_answers import MASKED, Side, Span, best_spans
 
-# What a logit that cannot be chosen is lowered by: BERT's as attention's mask, Google's as there.
-_MASKED = -10000.0
+# What a logit that cannot be chosen is lowered by, in Google's code.
 _GOOGLE_MASKED = -1e30
 # The logits of a question without any candidate in Google's n-best lists.
 _NOTHING = -1e6
-
-
-class Settings(typing.NamedTuple):
-    """What heads are made of; each reads what it needs."""
-
-    n_best_size: int = 20
-    max_answer_length: int = 30                # tokens
-    with_negative: bool = False                # whether questions may have no answer
-    start_n_top: int = 5                       # K, of google_v2
-    end_n_top: int = 5                         # E of each of them
-    dropout: typing.Optional[float] = None     # None: as the head's original code
-
-
-# The candidates of a question's windows at one end of the answer, [W, K, 1], [W, 1, E] or
-# [W, K, E]. tokens: positions, -1 where there is no candidate; characters: in the context.
-Side = collections.namedtuple("Side", "logits tokens characters")
-
-
-def best_spans(context, starts, ends, settings, keep_empty=False):
-    """The best [(text, start logit, end logit)] of the windows of a question, no text twice.
-
-    Args:
-      starts, ends: a Side each.
-      settings: Settings.
-      keep_empty: whether white space is an answer too, the empty one.
-    """
-    is_span = ((starts.tokens >= 0) & (ends.tokens >= starts.tokens)
-               & (ends.tokens < starts.tokens + settings.max_answer_length))
-    starts, ends = (Side(*(np.broadcast_to(values, is_span.shape) for values in side))
-                    for side in (starts, ends))
-    scores = starts.logits + ends.logits
-    order = np.argsort(-scores[is_span], kind="stable")
-    answers = collections.OrderedDict()
-    for span in map(tuple, np.argwhere(is_span)[order]):
-        text = context[starts.characters[span]:ends.characters[span]].strip()
-        if (text or keep_empty) and text not in answers:
-            answers[text] = (float(starts.logits[span]), float(ends.logits[span]))
-            if len(answers) == settings.n_best_size:
-                break
-    return [(text,) + logits for text, logits in answers.items()]
 
 
 class Head(object):
@@ -107,15 +66,13 @@ class Head(object):
         """The highest odds of "no answer" with which an answer is still given."""
         raise NotImplementedError
 
-    def _listed(self, answers):
-        """[(text, start logit, end logit)], best first -> an n-best list."""
-        scores = np.array([start + end for _, start, end in answers])
-        probabilities = np.exp(scores - scores.max())
-        probabilities /= probabilities.sum()
+    def _listed(self, spans):
+        """Spans, the best first -> an n-best list."""
         start_key, end_key = self.logit_keys
-        return [collections.OrderedDict([("text", text), ("probability", float(probability)),
-                                         (start_key, start), (end_key, end)])
-                for (text, start, end), probability in zip(answers, probabilities)]
+        return [collections.OrderedDict([
+            ("text", span.text), ("probability", float(probability)),
+            (start_key, span.start_logit), (end_key, span.end_logit)])
+            for span, probability in zip(spans, reading_answers.probabilities(spans))]
 
 
 def _is_allowed(context_mask):
@@ -135,7 +92,7 @@ class Bert(Head):
             hidden, 2, config, self._dropout if is_training else 0.0, scope="squad/")  # [B, S, 2]
         mask = features["context_mask"]  # [B, S]
         is_allowed = tf.cast(_is_allowed(mask), logits.dtype)
-        logits += _MASKED * (1.0 - is_allowed)[:, :, tf.newaxis]
+        logits += MASKED * (1.0 - is_allowed)[:, :, tf.newaxis]
         start_logits, end_logits = tf.unstack(logits, axis=-1)  # [B, S] twice
         loss = tf.add_n([
             tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -150,21 +107,9 @@ class Bert(Head):
         return loss / 2.0, predictions
 
     def n_best(self, context, rows):
-        """The first answer without text is "no answer", which stands among the others where
-        questions may have none and where no other was found. The odds are the difference in score
-        between it and the best other one.
-        """
-        starts, ends = (Side(*(np.expand_dims(rows[side + name], axis)
-                               for name in ("_logits", "_tokens", "_chars")))
-                        for side, axis in (("start", 2), ("end", 1)))
-        answers = best_spans(context, starts, ends, self._settings)
-        # The least likely one of the windows: the answer may stand in another window.
-        null = min(rows["null_logits"].tolist(), key=sum)
-        odds = sum(null) - (sum(answers[0][1:]) if answers else _MASKED)
-        if self._settings.with_negative or not answers:
-            answers.append(("", null[0], null[1]))
-            answers.sort(key=lambda answer: -sum(answer[1:]))
-        return self._listed(answers), odds
+        """See reading_answers.bert_spans."""
+        spans, odds = reading_answers.bert_spans(context, rows, self._settings)
+        return self._listed(spans), odds
 
     def best(self, likeliest):
         return next((answer["text"] for answer in likeliest if answer["text"]), "")
@@ -185,8 +130,8 @@ def top_tokens(logits, is_candidate, characters, k):
       (float [B, K], their logits; int [B, K], their positions, -1 for no candidate; int
       [B, K], their characters).
     """
-    masked = tf.where(is_candidate, logits, tf.fill(layers.shape_list(logits), _MASKED))
-    values, tokens = top_k(masked, k, _MASKED)
+    masked = tf.where(is_candidate, logits, tf.fill(layers.shape_list(logits), MASKED))
+    values, tokens = top_k(masked, k, MASKED)
     characters = tf.gather(characters, tokens, batch_dims=1)
     is_candidate = tf.gather(is_candidate, tokens, batch_dims=1)
     return values, tf.where(is_candidate, tokens, -tf.ones_like(tokens)), characters
@@ -303,7 +248,7 @@ class GoogleV2(Head):
             rows[side + "_top_chars"]) for side in ("start", "end"))
         starts = Side(*(values[:, :, np.newaxis] for values in starts))
         answers = best_spans(context, starts, ends, self._settings, keep_empty=True)
-        return (self._listed(answers or [("", _NOTHING, _NOTHING)]),
+        return (self._listed(answers or [Span("", 0, 0, _NOTHING, _NOTHING)]),
                 float(np.min(rows["cls_logits"])))
 
     def best(self, likeliest):

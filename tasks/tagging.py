@@ -8,7 +8,6 @@ on the tokens the model saw, nor on the windows a long text was cut into.
 Dimensions: B batch, S sequence, H hidden, T tags.
 """
 
-import bisect
 import collections
 import json
 import os
@@ -21,66 +20,8 @@ import tensorflow.compat.v1 as tf
 from seqeval import metrics as seqeval_metrics
 from seqeval.metrics import sequence_labeling
 
-import tokenization
 from interchange import company
-from tasks import base, tables, tag_schemes, targets
-from tasks.tag_schemes import Entity
-from text import sentences
-
-
-def units_of_tokens(unit_ends, starts, ends):
-    """The units that each token labels.
-
-    A token labels the unit in which it starts, unless an earlier token starts there too. It may
-    reach over further units: single Latin letters on lines of their own are units of one token.
-
-    Args:
-      unit_ends: where each unit ends in the text; starts, ends: of each token.
-
-    Returns:
-      (first, last), int [tokens]: 1 + the unit that a token labels, and 1 + the last unit that the
-      tokens which start there reach; 0 for a token that labels none.
-    """
-    first, last = np.zeros(len(starts), np.int32), np.zeros(len(starts), np.int32)
-    owner, unit = None, None
-    for index, (start, end) in enumerate(zip(starts, ends)):
-        if start == end:
-            continue
-        begins_in = bisect.bisect_right(unit_ends, start)
-        if begins_in != unit:
-            owner, unit = index, begins_in
-            first[owner] = 1 + unit
-        last[owner] = max(last[owner], 1 + bisect.bisect_right(unit_ends, end - 1))
-    return first, last
-
-
-def cut_windows(num_tokens, room, stops):
-    """Windows of at most `room` tokens: [(begin, end, first token that counts, end of those)].
-
-    A window ends behind a sentence (`stops`: numbers of tokens) if one ends in its latter half.
-    Else the next window begins a quarter of a window earlier, and each token of that quarter counts
-    in the window where it has more context; so every token counts once.
-    """
-    windows, begin, counted = [], 0, 0
-    while num_tokens - begin > room:
-        end = begin + room
-        inside = [stop for stop in stops if begin + room // 2 < stop <= end]
-        if inside:
-            end = begin_next = counts_until = inside[-1]
-        else:
-            begin_next, counts_until = end - room // 4, end - room // 8
-        windows.append((begin, end, counted, counts_until))
-        begin, counted = begin_next, counts_until
-    return windows + [(begin, num_tokens, counted, num_tokens)]
-
-
-def _sentence_stops(text, starts):
-    """How many tokens come before the end of each sentence of a text."""
-    stops, position = [], 0
-    for sentence in sentences.split_sentences(text):
-        position = text.index(sentence, position) + len(sentence)
-        stops.append(bisect.bisect_left(starts, position))
-    return stops
+from tasks import base, tables, tag_schemes, tagging_windows, targets
 
 
 class Tagging(base.Task):
@@ -135,8 +76,11 @@ class Tagging(base.Task):
         return all(example.entities is not None for example in examples)
 
     def identity(self):
-        return {"task": self.name, "labels": company.join_labels(self.types),
-                "scheme": self.scheme}
+        values = {"task": self.name, "labels": company.join_labels(self.types),
+                  "scheme": self.scheme}
+        # Said for who tags other texts; without it units are characters.
+        joiner = getattr(self._dataset.sources["train"].table, "joiner", None)
+        return dict(values, units="words") if joiner else values
 
     def fingerprint(self):
         return repr(self.tags)
@@ -174,19 +118,11 @@ class Tagging(base.Task):
                 console.say("warning: %s: %s", path, sentence)
 
     def featurize(self, example, tokenizer, max_seq_length):
-        ids, starts, ends = tokenizer.encode_with_offsets(example.text)
-        first, last = units_of_tokens(example.ends, starts, ends)
         tags = tag_schemes.encode(example.entities or [], len(example.ends), self.scheme)
-        labels = [self._tag_ids[tags[unit - 1]] if unit else 0 for unit in first]
-        room = max_seq_length - 2
-        stops = _sentence_stops(example.text, starts) if len(ids) > room else []
-        for begin, end, counts_from, counts_until in cut_windows(len(ids), room, stops):
-            features = tokenization.pack(ids[begin:end], None, tokenizer, max_seq_length)
-            for name, values in (("label_ids", labels), ("first_units", first),
-                                 ("last_units", last)):
-                features[name] = np.zeros_like(features["input_ids"])
-                features[name][1 + counts_from - begin:1 + counts_until - begin] = (
-                    values[counts_from:counts_until])
+        labels = np.array([0] + [self._tag_ids[tag] for tag in tags], np.int32)  # of 1 + unit
+        for features in tagging_windows.windows(
+                example.text, example.ends, tokenizer, max_seq_length):
+            features["label_ids"] = labels[features["first_units"]]
             yield features
 
     def texts(self, example):
@@ -218,25 +154,12 @@ class Tagging(base.Task):
 
     def entities(self, examples, predictions):
         """The predicted entities of every example, in order: a list of lists of Entity."""
-        tokens = [[] for _ in examples]  # of each example: (first unit, last unit, tag id)
+        tokens = [[] for _ in examples]  # of each example
         for number, first, last, tag_ids in zip(
                 predictions["example"], predictions["first_units"], predictions["last_units"],
                 predictions["tag_ids"]):
-            counts = np.asarray(first) > 0
-            tokens[int(number)] += zip(np.asarray(first)[counts].tolist(),
-                                       np.asarray(last)[counts].tolist(),
-                                       np.asarray(tag_ids)[counts].tolist())
-        return [self._entities_of(sorted(of_example)) for of_example in tokens]
-
-    def _entities_of(self, tokens):
-        entities = []
-        for entity_type, begin, end in tag_schemes.decode(
-                [self.tags[tag_id] for _, _, tag_id in tokens]):
-            last = tokens[end - 1][1]
-            if end < len(tokens):
-                last = min(last, tokens[end][0] - 1)
-            entities.append(Entity(entity_type, tokens[begin][0] - 1, last))
-        return entities
+            tokens[int(number)] += tagging_windows.labelled_tokens(first, last, tag_ids)
+        return [tagging_windows.entities(of_example, self.tags) for of_example in tokens]
 
     def _tags_of(self, examples, entities, scheme):
         """The tags of every example's units; entities are the predicted ones, or None: the gold."""

@@ -1,8 +1,15 @@
 """What a model's outputs say, by the family of the task."""
 
-import numpy as np
+import json
 
-from serving import answers, package
+import numpy as np
+import pytest
+
+import run_ner
+import run_race
+import run_squad
+import tiny
+from serving import answers, package, predictor
 
 
 class Tokenizer(object):
@@ -27,3 +34,129 @@ def test_several_labels_and_a_number():
     assert answer["labels"] == ["b"] and answer["probabilities"]["a"] == 0.5
     number = answers.create(package_of("classification", "regression"), 5)
     assert number.answer(fields, rows, [np.array([1.5])]) == {"value": 1.5}
+
+
+# ---- the same as --do_predict ----
+
+CHARACTERS = tiny.CHARACTERS
+# Texts of up to four windows.
+RANDOM = np.random.RandomState(5)
+
+
+def text(length):
+    """Characters, a sentence's end now and then, and what tokenizers drop or skip."""
+    return "".join(RANDOM.choice(CHARACTERS + [" ", "。", "\u200b"] * 3) for _ in range(length))
+
+
+def texts(count):
+    return [CHARACTERS[0] + text(RANDOM.randint(3, 45)) for _ in range(count)]
+
+
+def tagging_files(here):
+    found = texts(25)
+    for split in ("train", "test"):
+        (here / (split + ".jsonl")).write_text("".join(json.dumps(
+            {"text": one, "label": {"PER": {one[:2]: [[0, 1]]}, "LOC": {one[2]: [[2, 2]]}}}) + "\n"
+            for one in found), encoding="utf-8")
+    return found
+
+
+def word_files(here):
+    found = [" ".join("".join(RANDOM.choice(CHARACTERS[:20], 3)) for _ in range(9))
+             for _ in range(25)]
+    for split in ("train", "test"):
+        (here / (split + ".conll")).write_text("\n".join("".join(
+            "%s %s\n" % (word, RANDOM.choice(["O", "B-PER", "I-PER"]))
+            for word in ["一"] + one.split()) for one in found), encoding="utf-8")
+    return ["一 " + one for one in found]
+
+
+def reading_files(here):
+    found = [(one, text(3) + CHARACTERS[3]) for one in texts(20)]
+    (here / "squad.json").write_text(json.dumps({"data": [{"paragraphs": [
+        {"context": context, "qas": [{"id": str(number), "question": question, "answers": [
+            {"text": context[:2], "answer_start": 0}]}]}
+        for number, (context, question) in enumerate(found)]}]}), encoding="utf-8")
+    return found
+
+
+def choice_files(here):
+    found = [{"context": one, "question": text(5), "choices": [
+        CHARACTERS[number] + text(9) for number in range(2 + index % 3)]}
+        for index, one in enumerate(texts(20))]
+    for split in ("train", "test"):
+        (here / (split + ".jsonl")).write_text("".join(
+            json.dumps(dict(item, answer=1)) + "\n" for item in found), encoding="utf-8")
+    return found
+
+
+def predicted(command, here, **changes):
+    """Trains two steps and predicts; returns the output directory's Predictor."""
+    tiny.write_config(here / "config.json")
+    tiny.write_vocab(here / "vocab.txt")
+    command.main(tiny.parse(command.define_flags, **dict({
+        "data_dir": here, "vocab_file": here / "vocab.txt", "output_dir": here / "out",
+        "bert_config_file": here / "config.json", "max_seq_length": 16, "train_batch_size": 8,
+        "train_step": 2, "do_train": True, "do_predict": True}, **changes)))
+
+
+def made(here, **options):
+    return predictor.load(str(here / "out"), vocab_file=str(here / "vocab.txt"), max_seq_length=16,
+                          options=options)
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("files, flags", [
+    (tagging_files, {"task_name": "jsonl", "scheme": "BIOES"}),
+    (word_files, {"task_name": "conll", "joiner": " "})])
+def test_entities_are_those_of_the_command(tmp_path, files, flags):
+    items = files(tmp_path)
+    predicted(run_ner, tmp_path, **flags)
+    expected = [line["entities"] for line in lines_of(tmp_path / "out" / "test_predictions.json")]
+    found = made(tmp_path).predict(items)
+    assert [answer["entities"] for answer in found] == expected
+    assert len({entity["type"] for entities in expected for entity in entities}) > 0
+    assert all(entity["text"] == item[entity["start"]:entity["end"]]
+               for item, answer in zip(items, found) for entity in answer["entities"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threshold", [None, -1.0])
+def test_answers_are_those_of_the_command(tmp_path, threshold):
+    """Without and with questions that have none."""
+    items = reading_files(tmp_path)
+    settings = {"doc_stride": 4, "max_query_length": 3, "max_answer_length": 6, "n_best_size": 5}
+    flags = {} if threshold is None else {
+        "version_2_with_negative": True, "null_score_diff_threshold": threshold}
+    predicted(run_squad, tmp_path, train_file=tmp_path / "squad.json",
+              predict_file=tmp_path / "squad.json", **dict(settings, **flags))
+    options = dict(settings) if threshold is None else dict(
+        settings, null_score_diff_threshold=threshold)
+    found = made(tmp_path, **options).predict(items)
+    texts, n_best = (json.loads((tmp_path / "out" / name).read_text(encoding="utf-8")) for name in (
+        "predictions.json", "nbest_predictions.json"))
+    assert [answer["answer"] for answer in found] == [texts[str(n)] for n in range(len(items))]
+    assert {bool(answer["answer"]) for answer in found} == (
+        {True} if threshold is None else {True, False})
+    for number, ((context, _), answer) in enumerate(zip(items, found)):
+        listed = {one["text"]: one["probability"] for one in n_best[str(number)]}
+        assert answer["probability"] == pytest.approx(listed[answer["answer"]], abs=1e-5)
+        if answer["answer"]:
+            assert context[answer["start"]:answer["end"]] == answer["answer"]
+        else:
+            assert answer["no_answer_odds"] > threshold and answer["start"] is None
+
+
+@pytest.mark.slow
+def test_choices_are_those_of_the_command(tmp_path):
+    items = choice_files(tmp_path)
+    predicted(run_race, tmp_path, task_name="jsonl", max_qa_length=4)
+    found = made(tmp_path, max_qa_length=4).predict(items)
+    for answer, line in zip(found, lines_of(tmp_path / "out" / "test_predictions.json")):
+        assert (answer["choice"], answer["text"]) == (line["answer"], line["text"])
+        assert answer["probabilities"] == pytest.approx(line["probabilities"], abs=1e-5)
+    assert found[0]["tokens_cut"] > 0

@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 import run_race
 import tiny
 import tokenization
-from tasks import choice, choice_data
+from tasks import choice, choice_data, choice_windows
 
 C3_DATA = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data", "c3")
 RACE = {"article": "Tom has a dog.", "questions": ["Tom has a _ .", "Who has it?"],
@@ -213,14 +213,14 @@ def test_the_real_c3():
 
 
 def test_the_choice_takes_the_place_of_the_blank():
-    assert choice.join("Tom is _ .", "a boy", True) == "Tom is a boy ."
-    assert choice.join("小明____了。", r"\1走", True) == r"小明\1走了。"
-    assert choice.join("Who?", "Tom", True) == "Who? Tom"
-    assert choice.join("", "一心一意", True) == "一心一意"
+    assert choice_windows.join("Tom is _ .", "a boy", True) == "Tom is a boy ."
+    assert choice_windows.join("小明____了。", r"\1走", True) == r"小明\1走了。"
+    assert choice_windows.join("Who?", "Tom", True) == "Who? Tom"
+    assert choice_windows.join("", "一心一意", True) == "一心一意"
 
 
 def test_only_race_has_blanks_in_its_questions():
-    assert choice.join("What is foo_bar?", "a name", False) == "What is foo_bar? a name"
+    assert choice_windows.join("What is foo_bar?", "a name", False) == "What is foo_bar? a name"
     assert [name for name, dataset in choice_data.DATASETS.items() if dataset.fills_blanks] == [
         "race"]
 
@@ -301,24 +301,24 @@ def test_featurize_leaves_at_least_half_to_the_passage(tokenizer):
 def test_blanks_and_the_window_around_the_asked_one(tmp_path, tokenizer):
     parts = ["".join(tiny.CHARACTERS[begin:begin + 10]) for begin in (0, 10, 20)]
     example = base_question(passage=tuple(parts), blank=1, choices=[parts[0][:4], parts[1][:4]])
-    ids, middle = choice.passage_ids(example, tokenizer)
+    ids, middle = choice_windows.passage_ids(example, tokenizer)
     assert (len(ids), middle, ids[middle]) == (35, 24, tokenizer.mask_id)
     assert ids[10:14] == [tokenizer.mask_id] * 4
     features, = task_of("chid", "").featurize(example, tokenizer, 16)
     assert text_of(tokenizer, features["input_ids"][0]) == "[CLS]%s[MASK]%s[SEP]%s[SEP]" % (
         parts[1][-4:], parts[2][:4], parts[0][:4])
     own = tiny.write_vocab(tmp_path / "unused.txt", ["[unused1]"] + tiny.CHARACTERS)
-    ids, middle = choice.passage_ids(example, tokenization.load_tokenizer(own))
+    ids, middle = choice_windows.passage_ids(example, tokenization.load_tokenizer(own))
     assert ids[middle] == 5
 
 
 def test_window():
     ids = list(range(10))
-    assert choice.window(ids, None, 3) == [0, 1, 2]
-    assert choice.window(ids, 5, 4) == [3, 4, 5, 6]
-    assert choice.window(ids, 0, 4) == [0, 1, 2, 3]
-    assert choice.window(ids, 9, 4) == [6, 7, 8, 9]
-    assert choice.window(ids, 5, 20) == ids
+    assert choice_windows.window(ids, None, 3) == [0, 1, 2]
+    assert choice_windows.window(ids, 5, 4) == [3, 4, 5, 6]
+    assert choice_windows.window(ids, 0, 4) == [0, 1, 2, 3]
+    assert choice_windows.window(ids, 9, 4) == [6, 7, 8, 9]
+    assert choice_windows.window(ids, 5, 20) == ids
     assert choice.excerpt(base_question(passage=("a", "b", "c"), blank=1)) == "a…b____c"
 
 

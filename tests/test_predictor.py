@@ -8,7 +8,6 @@ import threading
 
 from util.errors import UserError
 
-import numpy as np
 import pytest
 
 import export_model

@@ -13,7 +13,7 @@ import modeling
 import run_squad
 import tiny
 import tokenization
-from tasks import json_input, reading, reading_data
+from tasks import json_input, reading, reading_data, reading_windows
 from tasks.bad_lines import BadLines
 
 CMRC = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data", "cmrc2018")
@@ -230,14 +230,14 @@ def test_half_a_surrogate_pair_becomes_one_other_character(tmp_path):
     ((10, 6, 3), [(0, 6), (3, 9), (6, 10)]), ((6, 6, 3), [(0, 6)]), ((7, 6, 3), [(0, 6), (3, 7)]),
     ((5, 2, 9), [(0, 2), (2, 4), (4, 5)]), ((0, 6, 3), [(0, 0)])])
 def test_windows(arguments, spans):
-    assert reading.windows(*arguments) == spans
+    assert reading_windows.windows(*arguments) == spans
 
 
 def test_best_windows():
     # Token 3 has 2 tokens after it in the first window and none before it in the second; of equal
     # ones the first counts. The last window is shorter: less by 0.01 a token.
     spans = [(0, 6), (3, 9), (6, 10)]
-    assert reading.best_windows(spans, 10).tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 2, 2]
+    assert reading_windows.best_windows(spans, 10).tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 2, 2]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import modeling
 import run_squad
 import tiny
 import tokenization
-from tasks import reading, reading_data, reading_heads
+from tasks import reading, reading_answers, reading_data, reading_heads
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
 # The variables of Google's create_v2_model, for hidden_size 24.
@@ -212,7 +212,7 @@ def rows(*windows):
 
 
 def google_n_best(context, windows, **settings):
-    answers, odds = reading_heads.create("google_v2", reading_heads.Settings(**settings)).n_best(
+    answers, odds = reading_heads.create("google_v2", reading_answers.Settings(**settings)).n_best(
         context, rows(*windows))
     return [(answer["text"], answer["start_log_prob"], answer["end_log_prob"])
             for answer in answers], odds
@@ -241,7 +241,7 @@ def test_question_without_candidates():
 
 
 def test_the_threshold_itself_is_no_answer():
-    google, bert = (reading_heads.create(name, reading_heads.Settings()) for name in (
+    google, bert = (reading_heads.create(name, reading_answers.Settings()) for name in (
         "google_v2", "bert"))
     assert google.highest_odds(0.25) < 0.25 and bert.highest_odds(0.25) == 0.25
     assert google.highest_odds(0.25) > np.float32(0.25) - np.float32(2e-8)
@@ -278,7 +278,7 @@ def test_more_candidates_than_tokens(golden, features):
 @pytest.mark.parametrize("head, given, rate", [
     ("bert", None, 0.0), ("google_v2", None, 0.1), ("bert", 0.2, 0.2), ("google_v2", 0.0, 0.0)])
 def test_dropout_of_the_original_codes(head, given, rate):
-    assert reading_heads.create(head, reading_heads.Settings(dropout=given))._dropout == rate
+    assert reading_heads.create(head, reading_answers.Settings(dropout=given))._dropout == rate
 
 
 @pytest.mark.parametrize("names, head", [

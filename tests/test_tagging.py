@@ -13,7 +13,7 @@ from seqeval.metrics import sequence_labeling
 import run_ner
 import tiny
 import tokenization
-from tasks import tag_schemes, tagging, tagging_data
+from tasks import tag_schemes, tagging_data, tagging_windows
 from tasks.bad_lines import BadLines
 from tasks.tables import Source
 from tasks.tag_schemes import Entity, decode, encode
@@ -229,7 +229,7 @@ def test_json_spans(tmp_path):
 
 def test_units_of_tokens():
     # a bc|d e: tokens "a", "bcd" over two units, "##e" in a unit told already, none of no length
-    first, last = tagging.units_of_tokens(
+    first, last = tagging_windows.units_of_tokens(
         [1, 4, 5, 7], [0, 2, 2, 5, 6, 6], [1, 5, 2, 6, 7, 6])
     assert first.tolist() == [1, 2, 0, 4, 0, 0]
     assert last.tolist() == [1, 3, 0, 4, 0, 0]
@@ -240,7 +240,7 @@ def test_units_of_tokens():
     ([3], [(0, 8, 0, 7), (6, 14, 7, 13), (12, 20, 13, 20)]),
     ([6, 8, 13, 16], [(0, 8, 0, 8), (8, 16, 8, 16), (16, 20, 16, 20)])])
 def test_windows(stops, windows):
-    assert tagging.cut_windows(20, 8, stops) == windows
+    assert tagging_windows.cut_windows(20, 8, stops) == windows
 
 
 def test_windows_count_every_token_once():
@@ -248,7 +248,7 @@ def test_windows_count_every_token_once():
     for _ in range(300):
         num_tokens, room = rng.randint(0, 200), rng.randint(6, 40)
         stops = sorted(rng.randint(0, 200, 5).tolist())
-        windows = tagging.cut_windows(num_tokens, room, stops)
+        windows = tagging_windows.cut_windows(num_tokens, room, stops)
         counted = [token for _, _, begin, end in windows for token in range(begin, end)]
         assert counted == list(range(num_tokens))
         assert all(begin <= first <= last <= end <= begin + room
