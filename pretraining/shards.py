@@ -7,15 +7,12 @@ command finds under that name is what it would have made.
 """
 
 import collections
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import time
 
 from util import console, external_sort, files, sources, tfrecords, workers
-from util.errors import UserError
+from util.work_directory import clear, work_directory
 
 from pretraining import record_maker, report, shard_files
 from text import corpus
@@ -24,8 +21,6 @@ from text import corpus
 MIN_CHUNK, MAX_CHUNK = 1 << 14, 1 << 21
 # Records that a worker holds before it writes them.
 RUN_BYTES = 1 << 26
-# The workers of a killed process hold its lock for a moment longer.
-LOCK_SECONDS = 10
 
 
 def make_data(inputs, outputs, maker, num_workers=None, work_dir=None):
@@ -64,53 +59,6 @@ def make_data(inputs, outputs, maker, num_workers=None, work_dir=None):
         shards = write_shards(directory, runs, len(outputs), num_workers)
         shard_files.publish(shards, outputs, maker.description(statistics.counts))
     return statistics
-
-
-@contextlib.contextmanager
-def work_directory(path):
-    """Makes and locks a directory for unfinished work; removes it unless there is an error.
-
-    Raises:
-      UserError: another process is at work there.
-    """
-    with _locked(path):
-        try:
-            yield
-        except BaseException:
-            if set(os.listdir(path)) <= {"lock"}:
-                _remove(path)
-            else:
-                console.say("what is done is kept in %s; the same command goes on from there (if "
-                            "you do not want it, delete that directory)", path)
-            raise
-        _remove(path)
-
-
-def _locked(path):
-    """Makes a directory and opens a file in it that is locked against other processes."""
-    end = time.time() + LOCK_SECONDS
-    while True:
-        files.make_directory(path)
-        with contextlib.suppress(BlockingIOError, FileNotFoundError), \
-                contextlib.ExitStack() as stack:
-            lock = stack.enter_context(open(os.path.join(path, "lock"), "w"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The process that had the lock may have removed its file.
-            if os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name)):
-                stack.pop_all()
-                return lock
-        if time.time() > end:
-            raise UserError("%s: another process is making the same output; wait for it, or name "
-                            "another --output_file" % path)
-        time.sleep(0.1)
-
-
-def _remove(path):
-    """Removes a work directory, the lock last: another process may be waiting for it."""
-    clear(path)
-    os.remove(os.path.join(path, "lock"))
-    with contextlib.suppress(OSError):  # the other process has begun
-        os.rmdir(path)
 
 
 def fingerprint(*parts):
@@ -231,10 +179,3 @@ def write_shards(directory, runs, num_shards, num_workers):
             if not writer.on_record:  # in another process
                 bar.update(writer.count(shard))
     return shards
-
-
-def clear(directory):
-    """Removes all pieces from a work directory."""
-    for name in sorted(os.listdir(directory)):  # chunk-* before the run-* that they name
-        if name != "lock":
-            os.remove(os.path.join(directory, name))

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 
-from util import external_sort, files, sources, tfrecords
+from util import external_sort, files, sources, tfrecords, work_directory
 from util.errors import UserError
 
 import pytest
@@ -146,7 +146,7 @@ def test_error_of_the_body_is_not_taken_for_one_of_the_lock(tmp_path):
 # ---- two commands for the same output ----
 
 def test_second_command_is_refused(tmp_path, sample_vocab, monkeypatch):
-    monkeypatch.setattr(shards, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(work_directory, "LOCK_SECONDS", 0.2)
     work = str(tmp_path / "out" / ".t.tfrecord.work")
     with shards.work_directory(work):
         inode = os.stat(os.path.join(work, "lock")).st_ino
@@ -162,7 +162,7 @@ def test_second_command_is_refused(tmp_path, sample_vocab, monkeypatch):
 
 
 def test_output_of_another_name_is_not_waited_for(tmp_path, sample_vocab, monkeypatch):
-    monkeypatch.setattr(shards, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(work_directory, "LOCK_SECONDS", 0)
     with shards.work_directory(str(tmp_path / "out" / ".t.tfrecord.work")):
         make(tmp_path, sample_vocab, TEXT,
              **outputs(tmp_path, output_file=tmp_path / "out" / "u@3"))
@@ -203,7 +203,7 @@ def test_lock_that_was_removed_is_none(tmp_path, monkeypatch):
     with shards.work_directory(path):
         assert fcntl.flock is original
         assert os.listdir(path) == ["lock"]
-        monkeypatch.setattr(shards, "LOCK_SECONDS", 0)
+        monkeypatch.setattr(work_directory, "LOCK_SECONDS", 0)
         with pytest.raises(UserError, match="another process"), \
                 shards.work_directory(path):
             pass
@@ -225,7 +225,7 @@ def test_second_command_begins_while_the_first_one_cleans_up(tmp_path, monkeypat
     assert others
     with shards.work_directory(path):
         assert os.listdir(path) == ["lock"]
-        monkeypatch.setattr(shards, "LOCK_SECONDS", 0)
+        monkeypatch.setattr(work_directory, "LOCK_SECONDS", 0)
         with pytest.raises(UserError, match="another process"), \
                 shards.work_directory(path):
             pass

@@ -182,3 +182,16 @@ def test_ctrl_c_is_left_to_the_parent():
 
 def test_default_number():
     assert workers.default_number() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("contents, number", [
+    ({"cpu.max": "100000 100000"}, 1), ({"cpu.max": "150000 100000"}, 2),
+    ({"cpu.max": "max 100000"}, 8), ({}, 8), ({"quota": "-1", "period": "100000"}, 8),
+    ({"quota": "50000", "period": "100000"}, 1), ({"cpu.max": "9900000 100000"}, 8)])
+def test_processors_of_a_container(tmp_path, monkeypatch, contents, number):
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content + "\n")
+    monkeypatch.setattr(workers, "CPU_QUOTA_FILES", [
+        [str(tmp_path / name) for name in names] for names in (["cpu.max"], ["quota", "period"])])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    assert workers.processors() == workers.default_number() == number

@@ -1,6 +1,8 @@
 """Work in several processes; an error or a dead process in any of them is reported."""
 
 import concurrent.futures
+import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -9,16 +11,36 @@ from concurrent.futures.process import BrokenProcessPool
 
 from util.errors import UserError
 
+# Of control groups, version 2 and 1: quota and period in microseconds.
+CPU_QUOTA_FILES = (("/sys/fs/cgroup/cpu.max",), (
+    "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"))
 _work = None  # the callable of this worker process, set by _start
 
 
 def default_number():
-    """The number of processors that this process may use; 1 where processes cannot fork."""
-    if "fork" not in multiprocessing.get_all_start_methods():
-        return 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """`processors`; 1 where processes cannot fork."""
+    return processors() if "fork" in multiprocessing.get_all_start_methods() else 1
+
+
+def processors():
+    """How many processors this process may use: of its affinity, and of its container's quota."""
+    count = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
+             else os.cpu_count() or 1)
+    quota = _quota()
+    return max(1, min(count, math.ceil(quota))) if quota else count
+
+
+def _quota():
+    """The processors that a control group allows, a number; None: no limit, or no such thing."""
+    for names in CPU_QUOTA_FILES:
+        with contextlib.suppress(OSError, ValueError):  # not Linux, no limit ("max", "-1")
+            words = []
+            for name in names:
+                with open(name) as stream:
+                    words += stream.read().split()
+            quota, period = map(int, words)
+            return quota / period if quota > 0 else None
+    return None
 
 
 def in_parallel(work, items, num_workers):
