@@ -30,6 +30,7 @@ from interchange import (
     tensorflow_files,
     tokenizer_files,
 )
+from interchange.command_line import define_company_flags
 from tasks import tag_schemes
 from training import checkpoints, restoring
 
@@ -41,13 +42,7 @@ def define_flags():
     flags.DEFINE_string("input", None, "A checkpoint, its directory, or a directory of "
                         "transformers; for --average a directory or a comma list.")
     flags.DEFINE_string("output", None, "The directory to make; it must not exist.")
-    flags.DEFINE_string("bert_config_file", None, "Config of a TensorFlow checkpoint; default: the "
-                        "config beside it.")
-    flags.DEFINE_alias("albert_config_file", "bert_config_file")
-    flags.DEFINE_string("vocab_file", None, "Vocabulary; default: the one beside --input.")
-    flags.DEFINE_string("spm_model_file", None, "SentencePiece model; default: the one beside "
-                        "--input.")
-    flags.DEFINE_bool("do_lower_case", True, "Whether the model's text is lower-cased.")
+    define_company_flags("--input")
     flags.DEFINE_enum("head", None, sorted(tables.HEADS), "What a fine-tuned head is of, where its "
                       "name leaves it open: one output may be a choice's score or a number.")
     flags.DEFINE_list("labels", None, "Names of a fine-tuned head's labels, in order; default: "

@@ -15,28 +15,18 @@ from util.errors import UserError
 from absl import flags as absl_flags
 
 from interchange import tokenizer_files
-from serving import checkpoint_package, exporting, package
+from serving import command_line, decisions, exporting, package
 
 
 def define_flags():
     flags = absl_flags
-    flags.DEFINE_string("model", None, "An --output_dir, a checkpoint, or a directory of "
-                        "transformers.")
+    command_line.define_model_flags()
     flags.DEFINE_string("output", None, "The directory to make; it must not exist.")
-    flags.DEFINE_string("vocab_file", None, "Vocabulary, where --model has none beside it.")
-    flags.DEFINE_string("spm_model_file", None, "SentencePiece model, where there is none beside.")
-    flags.DEFINE_bool("do_lower_case", True, "Whether the model's text is lower-cased.")
-    flags.DEFINE_string("bert_config_file", None, "Config, where --model has none beside it.")
-    flags.DEFINE_alias("albert_config_file", "bert_config_file")
-    flags.DEFINE_integer("max_seq_length", 512, "Longest sequence of texts.", lower_bound=8)
     flags.DEFINE_bool("int8", False, "Products of 8-bit integers: smaller and faster, with other "
                       "numbers; see --max_flips.")
     flags.DEFINE_bool("optimize", False, "Use ONNX Runtime's own operators: faster, and no other "
                       "runtime reads the file.")
-    flags.DEFINE_string("eval_file", None, "With --int8: texts and labels, as dev.tsv of LCQMC, to "
-                        "compare decisions on.")
-    flags.DEFINE_float("max_flips", 0.005, "Share of decisions that --int8 may change.",
-                       lower_bound=0.0, upper_bound=1.0)
+    command_line.define_decision_flags()
 
 
 def main(flags):
@@ -51,9 +41,7 @@ def main(flags):
         files.require_file(flags.eval_file, "eval_file")
     if package.is_export(flags.model):
         raise UserError("%s is an export already; give what it was made of" % flags.model)
-    found = checkpoint_package.load(
-        flags.model, flags.vocab_file, flags.spm_model_file, flags.do_lower_case,
-        flags.bert_config_file, flags.max_seq_length)
+    found = command_line.load_package(flags)
     if flags.int8 and (found.head != "classification" or found.kind):
         raise UserError("--int8 is for a classification with one label, whose decisions can be "
                         "compared; leave it out")
@@ -83,12 +71,8 @@ def _problem(flags, found, path, report):
                     "would saturate")
     lines = (line for _, line in files.read_lines(flags.eval_file))
     counted = exporting.decisions(found, path, lines)
-    console.say("of %d decisions %.2f %% flipped; right %.4f, before %.4f", counted.count,
-                100 * counted.flips, counted.after, counted.before)
-    if counted.flips > flags.max_flips:
-        return "%.2f %% of the decisions flipped, more than --max_flips=%g" % (
-            100 * counted.flips, flags.max_flips)
-    return None
+    console.say("%s", decisions.describe(counted))
+    return decisions.problem(counted, flags.max_flips)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ class Session(object):
 
     name = "tensorflow"
 
-    def __init__(self, weights, head):
-        """As `build`; weights: layouts.Weights of either layout."""
+    def __init__(self, weights, head, num_threads=None):
+        """As `build`; weights: layouts.Weights of either layout; num_threads: None for all."""
         with tf.Graph().as_default():
             self._inputs, self._outputs = build(weights.config, head, weights.arrays)
-            self._session = tf.Session()
+            self._session = tf.Session(config=tf.ConfigProto(
+                intra_op_parallelism_threads=num_threads or 0, inter_op_parallelism_threads=1))
             for variable in tf.global_variables():
                 name = variable.name.split(":")[0]
                 if name in weights.arrays:  # a pooler that no output reads may be missing

@@ -13,16 +13,14 @@ import numpy as np
 
 from interchange import inference_graph, proof
 from interchange.tables import POSITIONS
-from serving import engines, onnx_graph, predictor
+from serving import decisions as decisions_of
+from serving import engines, onnx_graph
 
 LIMIT = 1e-4  # of float32, as a share of the largest value
 
 # difference: the largest of any output, as a share of the largest value; bytes: of the file;
 # milliseconds: of one sentence, by ONNX Runtime.
 Report = collections.namedtuple("Report", "difference bytes milliseconds")
-# Of labelled texts. count: how many; flips: share of decisions that differ from the checkpoint's;
-# before, after: the share that is right, of the checkpoint and of the file.
-Decisions = collections.namedtuple("Decisions", "count flips before after")
 
 
 def export(package, path, int8=False, fused=False):
@@ -128,22 +126,6 @@ def decisions(package, path, lines):
     Raises:
       UserError: a line has another number of cells, or a label that is none.
     """
-    items, labels = [], []
-    for number, line in enumerate(lines, 1):
-        cells = line.split("\t")
-        if len(cells) not in (2, 3) or cells[-1] not in package.labels:
-            raise UserError("--eval_file line %d: expected a text or two and one of the labels %s, "
-                            "with tabs between" % (number, ",".join(package.labels)))
-        items.append(tuple(cells[:-1]))
-        labels.append(cells[-1])
-    if not items:
-        raise UserError("--eval_file has no lines")
-    found = []
-    for engine in (inference_graph.Session(package.weights, package.head),
-                   engines.create("onnxruntime", None, package.head, path=path)):
-        answers = predictor.Predictor(package, engine).predict(items)
-        found.append(np.array([answer["label"] for answer in answers]))
-    before, after = found
-    labels = np.array(labels)
-    return Decisions(len(labels), float((before != after).mean()),
-                     float((before == labels).mean()), float((after == labels).mean()))
+    return decisions_of.compare(
+        package, inference_graph.Session(package.weights, package.head),
+        engines.create("onnxruntime", None, package.head, path=path), lines)

@@ -25,37 +25,52 @@ from serving import answers, engines, items, package
 BATCH_TOKENS = 4096  # padded, of one run
 
 
-def load(path, engine="auto", num_threads=None, top=5, options=None, **company):
+def load(path, engine="auto", num_threads=None, top=5, bfloat16=False, **company):
     """The Predictor of a directory or checkpoint.
 
     Args:
-      path: a directory of export_model.py, a training's --output_dir, or a checkpoint.
-      engine: of engines.NAMES, or "auto".
-      num_threads: processors to use; None: all.
+      path, **company: as of `load_package`.
+      engine, num_threads, bfloat16: as of engines.create.
       top: how many words for a [MASK].
-      options: {name: value} of package.OPTIONS, in place of the model's own.
-      **company: as of `checkpoint_package.load`; an export has it all.
 
     Raises:
       UserError: something is missing, or the model has no head.
     """
+    return make(load_package(path, **company), engine, num_threads, top, bfloat16)
+
+
+def load_package(path, options=None, **company):
+    """The Package of a directory or checkpoint.
+
+    Args:
+      path: a directory of export_model.py, a training's --output_dir, or a checkpoint.
+      options: {name: value} of package.OPTIONS, in place of the model's own.
+      **company: as of checkpoint_package.load; an export has it all, and max_seq_length shortens
+        its own.
+
+    Raises:
+      UserError: something is missing.
+    """
     if package.is_export(path):
         found = package.load(path)
-        found = found._replace(options=package.options_of(found.head, options or {}, found.options))
-    else:
-        found = _of_checkpoint(path, options=options, **company)
-    made = engines.create(engine, found.weights, found.head, num_threads, found.onnx)
-    if found.head is None and "masked_lm_logits" not in made.outputs:
-        raise UserError("%s has neither a fine-tuned head nor the masked-LM head" % path)
-    return Predictor(found, made, top)
-
-
-def _of_checkpoint(path, **company):
+        length = min(company.get("max_seq_length") or found.max_seq_length, found.max_seq_length)
+        return found._replace(max_seq_length=length, options=package.options_of(
+            found.head, options or {}, found.options))
     from util import platforms  # loads TensorFlow, which an export does not need
 
     from serving import checkpoint_package
     platforms.start()
-    return checkpoint_package.load(path, **company)
+    return checkpoint_package.load(path, options=options, **company)
+
+
+def make(found, engine="auto", num_threads=None, top=5, bfloat16=False):
+    """The Predictor of a Package; arguments as of `load`."""
+    made = engines.create(engine, found.weights, found.head, num_threads, found.onnx,
+                          bfloat16=bfloat16)
+    if found.head is None and "masked_lm_logits" not in made.outputs:
+        raise UserError("%s model has neither a fine-tuned head nor the masked-LM head"
+                        % ("the exported" if found.onnx else "the"))
+    return Predictor(found, made, top)
 
 
 class Predictor(object):

@@ -376,3 +376,21 @@ def test_move_that_fails_leaves_the_file(tmp_path, other_place):
     assert (tmp_path / "a").read_bytes() == b"content"
     (other_place / "b").rmdir()
     assert os.listdir(str(other_place)) == []
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".bz2", ".xz", ".zst"])
+def test_parts_that_are_compressed_make_a_file(tmp_path, ending):
+    if ending == ".zst":
+        pytest.importorskip("zstandard")
+    path = str(tmp_path / ("a.txt" + ending))
+    parts = [files.compressed(content, path) for content in (b"one\n", b"", b"two\n")]
+    assert parts == [files.compressed(content, path) for content in (b"one\n", b"", b"two\n")]
+    with open(path, "wb") as stream:
+        stream.writelines(parts)
+    assert list(files.read_lines(path)) == [(1, "one"), (2, "two")]
+
+
+def test_zst_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(UserError, match="a.zst: writing .zst needs the package zstandard"):
+        files.compressed(b"", "a.zst")

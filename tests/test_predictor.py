@@ -1,11 +1,10 @@
 """The predictor that stays loaded, what it is made of, and the commands around it."""
 
-import io
 import json
 import os
-import sys
 import threading
 
+from util import files
 from util.errors import UserError
 
 import pytest
@@ -15,12 +14,12 @@ import similarity
 import tiny
 import tuning
 from interchange import tensorflow_files
-from serving import checkpoint_package, engines, exporting, predictor
+from serving import batch, checkpoint_package, decisions, engines, exporting, predictor
 from test_conversion import random_weights
 
 HAS_ONNX = engines.available()[0] == "onnxruntime"
 needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason=engines.REQUIREMENTS)
-ENGINES = ["tensorflow"] + ["onnxruntime"] * HAS_ONNX
+ENGINES = engines.available()
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +129,6 @@ def test_words_for_a_mask(tmp_path, engine):
         made.predict(["一丁"])
 
 
-def test_columns():
-    assert similarity.columns({"value": 1.5}) == ["1.500000"]
-    assert similarity.columns({"labels": ["b"], "probabilities": {"a": 0.5, "b": 1.0}}) == [
-        "b", "a:0.500000", "b:1.000000"]
-
-
 # ---- exports ----
 
 def export(here, name, **flags):
@@ -169,7 +162,7 @@ def test_int8_is_kept_by_its_decisions(trained, monkeypatch):
     operators = [node.op_type for node in pytest.importorskip("onnx").load(
         export(trained, "int8", max_flips=0.05, **options) + "/model.onnx").graph.node]
     assert operators.count("MatMulInteger") >= 6 and "LayerNormalization" in operators
-    counted = exporting.Decisions(90, 0.5, 0.9, 0.5)
+    counted = decisions.Decisions(90, 0.5, 0.9, 0.5)
     monkeypatch.setattr(exporting, "decisions", lambda *arguments: counted)
     with pytest.raises(UserError, match="50.00 % of the decisions flipped, more than --max_flips="
                                         "0.005; the export is kept as .*bad.unequal for a look"):
@@ -185,14 +178,6 @@ def test_export_that_differs_is_kept_aside(trained, monkeypatch):
     assert not (trained / "far").exists() and (trained / "far.unequal").exists()
 
 
-@needs_onnx
-def test_lines_to_decide_on(trained):
-    found = checkpoint_package.load(str(trained / "out"), str(trained / "vocab.txt"))
-    for line in ("text", "text\tmaybe", "a\tb\tc\tyes"):
-        with pytest.raises(UserError, match="--eval_file line 1: expected a text or two and one"):
-            exporting.decisions(found, "", [line])
-
-
 @pytest.mark.parametrize("values, message", [
     ({}, "--model is missing"), ({"model": "x"}, "--output is missing"),
     ({"model": "x", "output": "y", "int8": True}, "--eval_file is missing"),
@@ -203,14 +188,6 @@ def test_export_flags_that_cannot_run(values, message):
         export_model.main(tiny.parse(export_model.define_flags, **values))
 
 
-def test_engines_that_are_not_there(trained, monkeypatch):
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(UserError, match="--engine=openvino: .*; pip install -r requirements-serv"):
-        load(trained, engine="openvino")
-    with pytest.raises(UserError, match="TensorFlow does not run ONNX"):
-        engines.create("tensorflow", None, None, path="a.onnx")
-
-
 # ---- similarity.py ----
 
 def flags(here, **changes):
@@ -218,13 +195,17 @@ def flags(here, **changes):
         "model": here / "out", "vocab_file": here / "vocab.txt", "max_seq_length": 16}, **changes))
 
 
-def test_file_of_texts(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(similarity, "CHUNK", 16)
+@pytest.mark.parametrize("output, count", [(None, 0), ("out.tsv.gz", 1), ("out@3.tsv", 3)])
+def test_file_of_texts(trained, tmp_path, monkeypatch, capsysbinary, output, count):
+    """To standard output and to files, the same lines."""
+    monkeypatch.setattr(batch, "CHUNK", 16)
     (tmp_path / "in.tsv").write_text("\n".join(test_texts(trained)) + "\n", encoding="utf-8")
-    similarity.main(flags(trained, input_file=tmp_path / "in.tsv",
-                          output_file=tmp_path / "out.tsv"))
-    lines = (tmp_path / "out.tsv").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 70
+    options = {"output_file": tmp_path / output} if output else {}
+    similarity.main(flags(trained, input_file=tmp_path / "in.tsv", **options))
+    lines = [line for path in sorted(tmp_path.glob("out*"))
+             for _, line in files.read_lines(str(path))]
+    lines = lines or capsysbinary.readouterr().out.decode("utf-8").splitlines()
+    assert len(lines) == 70 and len(os.listdir(str(tmp_path))) == 1 + count
     for line, text, (label, shares) in zip(lines, test_texts(trained), expected(trained)):
         cells = line.split("\t")
         assert cells[:2] == [text, label]
@@ -233,17 +214,14 @@ def test_file_of_texts(trained, tmp_path, monkeypatch):
 
 def test_bad_line_leaves_no_file(trained, tmp_path):
     (tmp_path / "in.tsv").write_text("a\nb\tc\td\n", encoding="utf-8")
-    with pytest.raises(UserError, match="line 2: 2 tabs, expected a text, or two with a tab"):
+    with pytest.raises(UserError, match="in.tsv line 2: expected a text or a pair of texts .* or "
+                                        "pass --skip_bad_lines"):
         similarity.main(flags(trained, input_file=tmp_path / "in.tsv",
                               output_file=tmp_path / "out.tsv"))
     assert os.listdir(str(tmp_path)) == ["in.tsv"]
 
 
-def test_pipe_and_class_of_albert_zh(trained, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(test_texts(trained)[:3]) + "\n"))
-    similarity.main(flags(trained))
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split("\t")[1] for line in lines] == [label for label, _ in expected(trained)[:3]]
+def test_class_of_albert_zh(trained):
     sim = similarity.BertSim(str(trained / "out"), vocab_file=str(trained / "vocab.txt"))
     sim.start_model()
     assert sim.predict_sentences([("我", "你")])[0]["label"] in ("no", "yes")

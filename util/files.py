@@ -411,6 +411,27 @@ def write_lines(path, lines):
             stream.write(line + "\n")
 
 
+def compressed(content, path):
+    """Bytes as a file with the ending of `path` holds them: .gz, .bz2, .xz, .zst, or as they are.
+
+    What was compressed in parts may be put together to a file.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".gz":
+        stream = io.BytesIO()
+        with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as writer:
+            writer.write(content)
+        return stream.getvalue()
+    if suffix == ".zst":
+        try:
+            import zstandard  # an optional package
+        except ImportError:
+            raise UserError("%s: writing .zst needs the package zstandard (pip install zstandard); "
+                            "name a .gz file" % path) from None
+        return zstandard.ZstdCompressor().compress(content)
+    return {".bz2": bz2.compress, ".xz": lzma.compress}.get(suffix, bytes)(content)
+
+
 def keep_aside(directory, output):
     """Renames what `making_directory` yielded to `output`.unequal; returns that name."""
     aside = output.rstrip("/") + ".unequal"

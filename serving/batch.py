@@ -1,0 +1,325 @@
+"""Files of items answered line by line, into files that are complete or absent.
+
+    batch.run(package, ["a.tsv.gz", "b.tsv.gz"], "out@16.tsv", Settings(num_workers=8))
+
+The lines of all inputs, in order, are divided into as many parts as there are outputs, and these
+into chunks of CHUNK lines, which processes answer. What is done of a chunk is a piece, a file in a
+work directory beside the output; the pieces of an output, one after the other, become that output.
+So a run that was killed goes on with the chunks that are missing, and ends with the same bytes.
+"""
+
+import collections
+import functools
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+import typing
+
+from util import console, files, shard_names, work_directory, workers
+from util.errors import UserError
+
+from serving import engines, items, lines, predictor
+
+CHUNK = 1024  # lines; what they are computed with decides their last digits
+PLAN = "plan.json"
+# Below so many lines trying the engines takes longer than the slowest one.
+FEWEST_TO_MEASURE = 20 * CHUNK
+# Names say what is in a file: number of the output, of its chunk; items that did not fit whole, bad
+# lines. An output's holds its size.
+_PIECE = re.compile(r"piece-(\d+)-(\d+)-(\d+)-(\d+)\Z")
+_OUTPUT = re.compile(r"output-(\d+)-(\d+)-(\d+)\Z")
+
+# part: the number of the output; number: in the part; entries: [(path, line number, text)].
+Chunk = collections.namedtuple("Chunk", "part number entries")
+
+
+class Settings(typing.NamedTuple):
+    """How the lines are answered."""
+
+    engine: str = "auto"
+    num_threads: typing.Optional[int] = None  # of a process; None: its share of the processors
+    num_workers: int = 1                      # processes
+    top: int = 5                              # words for a [MASK]
+    bfloat16: bool = False
+    skip_bad_lines: bool = False
+
+
+def run(package, inputs, output_file, settings):
+    """Answers the lines of all inputs; says how many there were.
+
+    Args:
+      package: serving.package.Package.
+      inputs: paths, may be compressed.
+      output_file: a path, or NAME@N.EXT of N of them; compressed by its ending.
+      settings: Settings.
+
+    Raises:
+      UserError: a line is no item, with file and line, before anything is computed where that can
+        be seen; the work directory holds work of another model, other files or flags.
+    """
+    began = time.time()
+    outputs = _checked_outputs(inputs, output_file)
+    directory = _work_path(output_file)
+    with work_directory.work_directory(directory):
+        plan = _plan(directory, package, inputs, outputs, settings)
+        work = Work(directory, outputs, sum(plan["lines"]))
+        maker = PieceMaker(directory, outputs[0], functools.partial(
+            predictor.make, package, plan["engine"], _threads(settings), settings.top,
+            settings.bfloat16), settings.skip_bad_lines)
+        done = work.num_lines - work.num_missing
+        console.say("%d lines, %d done; %s, %d worker(s), %d thread(s) each", work.num_lines, done,
+                    plan["engine"], settings.num_workers, _threads(settings))
+        with console.progress(total=work.num_missing, unit="lines", desc="answering") as bar:
+            for chunk, counts in workers.in_parallel(
+                    maker, work.missing(inputs), settings.num_workers):
+                work.add(chunk.part, chunk.number, counts)
+                bar.update(len(chunk.entries))
+    seconds = time.time() - began
+    console.say("%s: %d lines of %d file(s) in %d; %.0f s, %.0f lines a second; %d did not fit "
+                "whole, %d bad", output_file, work.num_lines, len(inputs), len(outputs), seconds,
+                work.num_missing / seconds, *work.totals())
+
+
+def _threads(settings):
+    return settings.num_threads or max(1, workers.processors() // settings.num_workers)
+
+
+def _checked_outputs(inputs, output_file):
+    """The paths to write.
+
+    Raises:
+      UserError: one is an input or a directory, or cannot be compressed.
+    """
+    outputs = shard_names.paths_of(output_file)
+    files.compressed(b"", outputs[0])
+    taken = set(map(os.path.realpath, inputs))
+    for path in outputs:
+        if os.path.realpath(path) in taken:
+            raise UserError("--output_file=%s is one of the input files; name another" % path)
+        if not os.path.basename(path) or files.is_directory(path):
+            raise UserError("%s: a directory, expected the name of a file to write" % path)
+    return outputs
+
+
+def _work_path(output_file):
+    """Where unfinished work lies: hidden, beside the output unless that is remote."""
+    directory, name = os.path.split(output_file)
+    if files.is_remote(output_file):
+        name += "." + hashlib.sha256(output_file.encode("utf-8")).hexdigest()[:8]
+        directory = tempfile.gettempdir()
+    return os.path.join(directory, ".%s.work" % name)
+
+
+# ---- what is to be done ----
+
+def _plan(directory, package, inputs, outputs, settings):
+    """What decides the bytes of the output, with "engine" and the "lines" of every input.
+
+    That of a run that was stopped is taken as it is.
+
+    Raises:
+      UserError: it is of another model, other files or flags; a line is no item.
+    """
+    wanted = {
+        "model": package.fingerprint, "vocabulary": package.tokenizer.fingerprint,
+        "options": dict(package.options, max_seq_length=package.max_seq_length, top=settings.top,
+                        bfloat16=settings.bfloat16, chunk=CHUNK),
+        "threads": _threads(settings), "inputs": list(map(_identity, inputs)),
+        "outputs": list(map(os.path.basename, outputs))}
+    path = os.path.join(directory, PLAN)
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as stream:
+            plan = json.load(stream)
+        engine = plan["engine"] if settings.engine == "auto" else settings.engine
+        other = [name for name, value in dict(wanted, engine=engine).items() if plan[name] != value]
+        if other:
+            raise UserError("%s holds unfinished work of a run with other %s; repeat that run's "
+                            "command, delete that directory to start anew, or name another "
+                            "--output_file" % (directory, ", ".join(other)))
+        return plan
+    work_directory.clear(directory)
+    wanted["lines"] = [_count(path, package.head, settings.skip_bad_lines) for path in inputs]
+    total = sum(wanted["lines"])
+    if total < len(outputs):
+        raise UserError("%d lines for %d output files; give a lower number behind the @ of "
+                        "--output_file, or more lines" % (total, len(outputs)))
+    wanted["engine"] = _engine(package, settings, total)
+    files.write_json(path, wanted)
+    return wanted
+
+
+def _identity(path):
+    """[path, size, time of the last change] of an input."""
+    return [path, files.size(path), None if files.is_remote(path) else os.stat(path).st_mtime_ns]
+
+
+def _count(path, head, skip_bad_lines):
+    """The number of lines of a file, each an item as far as can be seen without a tokenizer."""
+    count = 0
+    with console.progress(unit="lines", desc="checking " + os.path.basename(path)) as bar:
+        for count, text in lines.numbered(path):
+            try:
+                items.fields(lines.parse(text)[1], head)
+            except UserError as error:
+                if not skip_bad_lines:
+                    raise UserError("%s line %d: %s%s" % (
+                        path, count, error, files.OR_SKIP)) from None
+            bar.update()
+    return count
+
+
+def _engine(package, settings, num_lines):
+    """The name of the engine; the fastest one where there is enough to do and it is not said."""
+    if settings.engine != "auto" or settings.bfloat16 or num_lines < FEWEST_TO_MEASURE:
+        return engines.choose(settings.engine, package.weights is not None, settings.bfloat16)
+    return apart(functools.partial(engines.fastest, package, _threads(settings)),
+                 settings.num_workers)
+
+
+def apart(function, num_workers):
+    """function(), in a process of its own if others are to be forked from this one: the threads
+    that engines start do not survive a fork."""
+    return next(workers.in_parallel(lambda _: function(), [None], min(2, num_workers)))[1]
+
+
+class PieceMaker(object):
+    """Answers a Chunk and writes its piece, in whatever process it is called.
+
+    Args:
+      directory: of the pieces.
+      output: a path that says how they are compressed.
+      make_predictor: called once in every process.
+      skip_bad_lines: as of lines.answer.
+    """
+
+    def __init__(self, directory, output, make_predictor, skip_bad_lines):
+        self._directory, self._output = directory, output
+        self._make_predictor, self._skip_bad_lines = make_predictor, skip_bad_lines
+        self._made = None
+
+    def __call__(self, chunk):
+        """Returns (items that did not fit whole, bad lines)."""
+        self._made = self._made or self._make_predictor()
+        answered = lines.answer(
+            self._made, [text for _, _, text in chunk.entries],
+            ["%s line %d" % (path, number) for path, number, _ in chunk.entries],
+            self._skip_bad_lines)
+        content = "".join(line + "\n" for line in answered.lines).encode("utf-8")
+        counts = answered.num_cut, answered.num_bad
+        path = os.path.join(self._directory, _piece_name(chunk.part, chunk.number, counts))
+        with files.replacing(path) as temporary, open(temporary, "wb") as stream:
+            stream.write(files.compressed(content, self._output))
+        return counts
+
+
+class Work(object):
+    """What is done and what is missing, and the outputs of what is done.
+
+    Args:
+      directory: of the pieces.
+      outputs: paths.
+      num_lines: of all inputs.
+
+    Attributes:
+      num_lines, num_missing: how many lines there are, and were to be answered at the beginning.
+    """
+
+    def __init__(self, directory, outputs, num_lines):
+        self._directory, self._outputs, self.num_lines = directory, outputs, num_lines
+        self._bounds = [num_lines * part // len(outputs) for part in range(len(outputs) + 1)]
+        self._pieces = [{} for _ in outputs]  # of each output: {number: (items cut, bad lines)}
+        self._finished = {}  # {number of an output: (items cut, bad lines)}
+        files.remove_abandoned(outputs)
+        for name in os.listdir(directory):
+            self._find(name)
+        self.num_missing = sum(end - first for part, number, first, end in self._all_chunks()
+                               if not self._is_done(part, number))
+        for part in range(len(outputs)):
+            self._publish_if_complete(part)
+
+    def _find(self, name):
+        """Takes note of what a stopped run left under a name."""
+        piece, output = _PIECE.match(name), _OUTPUT.match(name)
+        if piece:
+            part, number, cut, bad = map(int, piece.groups())
+            self._pieces[part][number] = cut, bad
+        elif output:
+            part, cut, bad = map(int, output.groups())
+            with open(self._path(name)) as stream:
+                size = int(stream.read())
+            path = self._outputs[part]
+            if files.exists(path) and files.size(path) == size:
+                self._finished[part] = cut, bad
+            else:  # its output was taken away
+                os.remove(self._path(name))
+        elif name.endswith(".tmp"):
+            os.remove(self._path(name))
+
+    def _path(self, name):
+        return os.path.join(self._directory, name)
+
+    def totals(self):
+        """(items that did not fit whole, bad lines) of all that is done."""
+        counts = list(self._finished.values()) + [
+            count for part, pieces in enumerate(self._pieces) if part not in self._finished
+            for count in pieces.values()]
+        return tuple(map(sum, zip(*counts))) or (0, 0)
+
+    def _all_chunks(self):
+        """Yields (part, number, first line, end) of every chunk, in the order of the lines."""
+        for part, (begin, end) in enumerate(zip(self._bounds, self._bounds[1:])):
+            for number, first in enumerate(range(begin, end, CHUNK)):
+                yield part, number, first, min(first + CHUNK, end)
+
+    def _is_done(self, part, number):
+        return part in self._finished or number in self._pieces[part]
+
+    def missing(self, inputs):
+        """Yields the Chunks that are to be answered.
+
+        Raises:
+          UserError: an input has become shorter.
+        """
+        entries = ((path, number, text) for path in inputs for number, text in lines.numbered(path))
+        for part, number, first, end in self._all_chunks():
+            of_chunk = itertools.islice(entries, end - first)
+            if self._is_done(part, number):
+                collections.deque(of_chunk, maxlen=0)
+                continue
+            chunk = Chunk(part, number, list(of_chunk))
+            if len(chunk.entries) != end - first:
+                raise UserError("%s: fewer lines than a moment ago; do not change input files "
+                                "while they are read" % inputs[-1])
+            yield chunk
+
+    def add(self, part, number, counts):
+        """Takes note of a piece that is done; its output may be complete with it."""
+        self._pieces[part][number] = counts
+        self._publish_if_complete(part)
+
+    def _publish_if_complete(self, part):
+        """Puts the pieces of an output together under its name, once all are there."""
+        pieces, length = self._pieces[part], self._bounds[part + 1] - self._bounds[part]
+        if part not in self._finished and len(pieces) * CHUNK >= length:
+            paths = [self._path(_piece_name(part, number, counts))
+                     for number, counts in sorted(pieces.items())]
+            with files.replacing(self._outputs[part]) as temporary, \
+                    files.open_file(temporary, "wb") as stream:
+                for path in paths:
+                    with open(path, "rb") as piece:
+                        shutil.copyfileobj(piece, stream)
+            totals = tuple(map(sum, zip(*pieces.values())))
+            files.write_lines(self._path("output-%d-%d-%d" % ((part,) + totals)),
+                              [str(files.size(self._outputs[part]))])
+            self._finished[part] = totals
+            for path in paths:
+                os.remove(path)
+
+
+def _piece_name(part, number, counts):
+    return "piece-%d-%d-%d-%d" % ((part, number) + tuple(counts))
