@@ -66,7 +66,8 @@ def score_files(flags):
     """--input_file to --output_file."""
     inputs = files.expand(flags.input_file)
     found = command_line.load_package(flags)
-    batch.apart(lambda: command_line.check_decisions(flags, found), flags.num_workers)
+    batch.apart(lambda: command_line.check_decisions(flags, found),
+                flags.num_workers if flags.eval_file else 1)
     batch.run(found, inputs, flags.output_file, batch.Settings(
         flags.engine, flags.num_threads, flags.num_workers, flags.top, flags.bfloat16,
         flags.skip_bad_lines))

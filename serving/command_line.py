@@ -106,7 +106,7 @@ def check_decisions(flags, found):
             raise UserError("--eval_file is for --bfloat16, whose decisions it compares with those "
                             "of float32; leave it out")
     elif not flags.eval_file:
-        console.say("bfloat16: probabilities differ in the second digit from those of float32; "
+        console.say("bfloat16: probabilities differ in the third digit from those of float32; "
                     "--eval_file=dev.tsv compares the decisions")
     else:
         path = files.require_file(flags.eval_file, "eval_file")
