@@ -5,7 +5,8 @@
 The lines of all inputs, in order, are divided into as many parts as there are outputs, and these
 into chunks of CHUNK lines, which processes answer. What is done of a chunk is a piece, a file in a
 work directory beside the output; the pieces of an output, one after the other, become that output.
-So a run that was killed goes on with the chunks that are missing, and ends with the same bytes.
+So a run that was killed goes on with the chunks that are missing, and ends with the same bytes;
+with another number of workers, too, as far as the engine rounds the same in other threads.
 """
 
 import collections
@@ -129,7 +130,7 @@ def _plan(directory, package, inputs, outputs, settings):
         "model": package.fingerprint, "vocabulary": package.tokenizer.fingerprint,
         "options": dict(package.options, max_seq_length=package.max_seq_length, top=settings.top,
                         bfloat16=settings.bfloat16, chunk=CHUNK),
-        "threads": _threads(settings), "inputs": list(map(_identity, inputs)),
+        "inputs": list(map(_identity, inputs)),
         "outputs": list(map(os.path.basename, outputs))}
     path = os.path.join(directory, PLAN)
     if os.path.exists(path):

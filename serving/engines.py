@@ -117,7 +117,7 @@ def fastest(package, num_threads=None):
     chosen = min(milliseconds, key=milliseconds.get)
     console.say("--engine=%s, the fastest on %d x %d tokens: %s", chosen,
                 *batch["input_ids"].shape, ", ".join(
-                    "%s %.0f ms" % item for item in milliseconds.items()))
+                    "%s %.3g ms" % item for item in milliseconds.items()))
     return chosen
 
 

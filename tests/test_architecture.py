@@ -146,6 +146,16 @@ def test_data_is_made_without_tensorflow(command):
     assert found == []
 
 
+def test_an_export_is_answered_without_tensorflow():
+    """What similarity.py and its modules load at their top; tagging's is loaded when needed."""
+    found = [path for path in sources.closure(
+                 "similarity.py", "tasks/tagging_windows.py",
+                 imports_of=lambda path: sources.imports(path, at_top=True))
+             if any(name.split(".")[0] == "tensorflow"
+                    for name in sources.imported_names(path, at_top=True))]
+    assert found == []
+
+
 def test_every_module_is_imported_by_a_test():
     imported = {path for test in test_files() for path in sources.imports(test)}
     modules = {path for path in project_files() if not path.endswith("__init__.py")}

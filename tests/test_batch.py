@@ -107,7 +107,7 @@ def stopped(tmp_path, model, stop_at=3):
 
 @pytest.mark.parametrize("change, name", [
     ({"fingerprint": "g"}, "model"), ({"max_seq_length": 8}, "options"), ("inputs", "inputs"),
-    ("content", "inputs"), ("engine", "engine"), ("output", "outputs"), ("threads", "threads")])
+    ("content", "inputs"), ("engine", "engine"), ("output", "outputs")])
 def test_work_of_another_run_is_refused(tmp_path, model, change, name):
     paths, output = stopped(tmp_path, model)
     settings = batch.Settings()
@@ -118,9 +118,8 @@ def test_work_of_another_run_is_refused(tmp_path, model, change, name):
     elif change == "output":
         os.rename(str(tmp_path / ".out@3.tsv.work"), str(tmp_path / ".other@3.tsv.work"))
         output = str(tmp_path / "other@3.tsv")
-    elif change in ("engine", "threads"):
-        settings = settings._replace(**{"engine": {"engine": "openvino"},
-                                        "threads": {"num_threads": 99}}[change])
+    elif change == "engine":
+        settings = settings._replace(engine="openvino")
     else:
         vars(model).update(change)
     with pytest.raises(UserError, match="holds unfinished work of a run with other %s; repeat that "

@@ -1,0 +1,71 @@
+"""The flags that the commands of trained models share."""
+
+import io
+import logging
+
+from util.errors import UserError
+
+import pytest
+
+import convert_checkpoint
+import export_model
+import similarity
+import tiny
+from interchange import command_line as company_flags
+from serving import command_line, decisions, predictor
+from test_engines import has_bfloat16
+from test_predictor import trained  # noqa: F401 - a fixture
+
+
+@pytest.mark.parametrize("command", [convert_checkpoint, export_model, similarity])
+def test_both_names_of_the_config(command):
+    flags = tiny.parse(command.define_flags, albert_config_file="a.json")
+    assert flags.bert_config_file == "a.json"
+    assert set(tiny.parse(lambda: company_flags.define_company_flags("--x"))) <= set(flags)
+
+
+def test_arguments_of_a_model():
+    flags = tiny.parse(similarity.define_flags, model="m", vocab_file="v", doc_stride=7,
+                       null_score_diff_threshold=-1.5)
+    assert command_line.model_arguments(flags) == {
+        "vocab_file": "v", "spm_model_file": None, "do_lower_case": True,
+        "bert_config_file": None, "max_seq_length": None,
+        "options": {"doc_stride": 7, "null_score_diff_threshold": -1.5}}
+    with pytest.raises(UserError, match="--model is missing; name a directory"):
+        similarity.main(tiny.parse(similarity.define_flags))
+
+
+def flags_of(here, **changes):
+    return tiny.parse(similarity.define_flags, model=here / "out", vocab_file=here / "vocab.txt",
+                      max_seq_length=16, **changes)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"doc_stride": 7}, "--doc_stride is for a model of reading, this one is of classification"),
+    ({"eval_file": "dev.tsv"}, "--eval_file is for --bfloat16"),
+    ({"bfloat16": True, "engine": "tensorflow"}, "only OpenVINO computes in it"),
+    ({"output_file": "out@2.tsv"}, "of standard input: several files need --input_file")])
+def test_flags_that_do_not_fit(trained, monkeypatch, changes, message):  # noqa: F811
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(UserError, match=message):
+        similarity.main(flags_of(trained, **changes))
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="a processor with bfloat16")
+def test_bfloat16_is_judged_by_its_decisions(trained, monkeypatch, caplog):  # noqa: F811
+    caplog.set_level(logging.INFO, "albert")
+    made = command_line.load(flags_of(trained, bfloat16=True))
+    assert made.engine.name == "openvino in bfloat16"
+    assert "--eval_file=dev.tsv compares the decisions" in caplog.text
+    lines = (trained / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    (trained / "eval.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    flags = flags_of(trained, bfloat16=True, eval_file=trained / "eval.tsv", max_flips=0.1)
+    found = command_line.load_package(flags)
+    command_line.check_decisions(flags, found)
+    assert "bfloat16: of 90 decisions" in caplog.text
+    exact = predictor.make(found, "openvino").predict(["一丁"])[0]["probabilities"]["no"]
+    assert made.predict(["一丁"])[0]["probabilities"]["no"] == pytest.approx(exact, abs=0.05)
+    monkeypatch.setattr(decisions, "compare", lambda *arguments: decisions.Decisions(
+        90, 0.5, 0.9, 0.5))
+    with pytest.raises(UserError, match="--bfloat16: 50.00 % of the decisions flipped, more than"):
+        command_line.check_decisions(flags, found)
