@@ -15,8 +15,6 @@ from test_conversion import random_weights
 
 platforms.start()
 ENGINES = engines.available()
-has = {name: pytest.mark.skipif(name not in ENGINES, reason=engines.REQUIREMENTS)
-       for name in engines.NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +51,7 @@ def test_bfloat16_is_near_and_not_equal(weights):
     assert 1e-5 < np.abs(exact - found).max() < 0.1
 
 
-@has["openvino"]
+@pytest.mark.skipif("openvino" not in ENGINES, reason=engines.REQUIREMENTS)
 def test_a_processor_without_bfloat16(weights, monkeypatch):
     import openvino
     monkeypatch.setattr(openvino.Core, "get_property", lambda *arguments: ["FP32"])
