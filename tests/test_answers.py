@@ -124,31 +124,36 @@ def test_entities_are_those_of_the_command(tmp_path, files, flags):
                for item, answer in zip(items, found) for entity in answer["entities"])
 
 
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("threshold", [None, -1.0])
-def test_answers_are_those_of_the_command(tmp_path, threshold):
-    """Without and with questions that have none."""
-    items = reading_files(tmp_path)
-    settings = {"doc_stride": 4, "max_query_length": 3, "max_answer_length": 6, "n_best_size": 5}
-    flags = {} if threshold is None else {
-        "version_2_with_negative": True, "null_score_diff_threshold": threshold}
-    predicted(run_squad, tmp_path, train_file=tmp_path / "squad.json",
-              predict_file=tmp_path / "squad.json", **dict(settings, **flags))
-    options = dict(settings) if threshold is None else dict(
-        settings, null_score_diff_threshold=threshold)
+@pytest.mark.parametrize("with_negative", [False, True])
+def test_answers_are_those_of_the_command(tmp_path, with_negative):
+    """Without and with questions that have none; a threshold that half of them exceed."""
+    items, out = reading_files(tmp_path), tmp_path / "out"
+    options = {"doc_stride": 4, "max_query_length": 3, "max_answer_length": 6, "n_best_size": 5}
+    flags = dict(options, train_file=tmp_path / "squad.json", predict_file=tmp_path / "squad.json",
+                 version_2_with_negative=with_negative)
+    predicted(run_squad, tmp_path, **flags)
+    if with_negative:
+        options["null_score_diff_threshold"] = float(np.median(
+            list(read_json(out / "null_odds.json").values())))
+        predicted(run_squad, tmp_path, do_train=False, **dict(flags, **options))
     found = made(tmp_path, **options).predict(items)
-    texts, n_best = (json.loads((tmp_path / "out" / name).read_text(encoding="utf-8")) for name in (
+    texts, n_best = (read_json(out / name) for name in (
         "predictions.json", "nbest_predictions.json"))
     assert [answer["answer"] for answer in found] == [texts[str(n)] for n in range(len(items))]
-    assert {bool(answer["answer"]) for answer in found} == (
-        {True} if threshold is None else {True, False})
+    assert {bool(answer["answer"]) for answer in found} == {True, not with_negative}
     for number, ((context, _), answer) in enumerate(zip(items, found)):
         listed = {one["text"]: one["probability"] for one in n_best[str(number)]}
         assert answer["probability"] == pytest.approx(listed[answer["answer"]], abs=1e-5)
         if answer["answer"]:
             assert context[answer["start"]:answer["end"]] == answer["answer"]
         else:
-            assert answer["no_answer_odds"] > threshold and answer["start"] is None
+            assert answer["no_answer_odds"] > options["null_score_diff_threshold"]
+            assert answer["start"] is None
 
 
 @pytest.mark.slow
