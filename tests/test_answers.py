@@ -165,3 +165,41 @@ def test_choices_are_those_of_the_command(tmp_path):
         assert (answer["choice"], answer["text"]) == (line["answer"], line["text"])
         assert answer["probabilities"] == pytest.approx(line["probabilities"], abs=1e-5)
     assert found[0]["tokens_cut"] > 0
+
+
+# ---- by hand ----
+
+def test_texts_without_a_token():
+    """Every family answers; there is nothing to find."""
+    class NoTokens(Tokenizer):
+        def encode(self, text):
+            return []
+
+        def encode_with_offsets(self, text):
+            return [], [], []
+
+    for head, fields, outputs, expected in (
+            ("tagging", {"text": "\0"}, np.zeros([2, 3]), {"entities": []}),
+            ("reading", {"context": "\0", "question": "\0"}, np.zeros([2, 2]),
+             {"answer": "", "start": None, "end": None, "probability": 1.0, "score": 0.0})):
+        found = package_of(head, labels=["O", "B-X", "I-X"] * (head == "tagging"))
+        family = answers.create(found._replace(
+            tokenizer=NoTokens(), options=package.options_of(head, {})), 5)
+        rows = family.rows(fields)
+        assert len(rows) == 1 and family.answer(fields, rows, [outputs]) == expected
+
+
+def test_the_blank_that_is_asked_for():
+    """ChID's: its neighbours are read, the other blank is four masks."""
+    class Vocabulary(Tokenizer):
+        vocab = {}
+
+    family = answers.create(package_of("choice")._replace(
+        tokenizer=Vocabulary(), max_seq_length=32, options={"max_qa_length": 4}), 5)
+    for question, ids in (("#idiom000002#", [4, 4, 4, 4, 99, 100, 4]),
+                          ("#idiom000001#", [4, 99, 100, 4, 4, 4, 4])):
+        rows = family.rows({"context": "ab#idiom000001#cd#idiom000002#ef", "question": question,
+                            "choices": ["xyz", "x"]})
+        for row, choice in zip(rows, ([120, 121, 122], [120])):
+            assert row["input_ids"].tolist() == [2, 97, 98] + ids + [101, 102, 3] + choice + [3]
+            assert row["cut"] == 0
