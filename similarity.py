@@ -77,6 +77,12 @@ def main(flags):
     if flags.input_file and flags.output_file:
         score_files(flags)
         return
+    if flags.output_file and "@" in flags.output_file:
+        raise UserError("--output_file=%s of standard input: several files need --input_file"
+                        % flags.output_file)
+    if flags.num_workers > 1:
+        raise UserError("--num_workers=%d is for --input_file with --output_file; leave it out"
+                        % flags.num_workers)
     made = command_line.load(flags)
     if flags.input_file:
         placed = stream.of_files(files.expand(flags.input_file))
@@ -85,9 +91,6 @@ def main(flags):
         return
     else:
         placed = stream.of_standard_input()
-    if flags.output_file and "@" in flags.output_file:
-        raise UserError("--output_file=%s of standard input: several files need --input_file"
-                        % flags.output_file)
     stream.score(made, placed, flags.output_file, flags.skip_bad_lines)
 
 

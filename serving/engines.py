@@ -85,6 +85,13 @@ def create(name, weights, head, num_threads=None, path=None, fused=True, bfloat1
         return OnnxRuntime(content, num_threads)
     except ImportError as error:
         raise UserError("--engine=%s: %s; %s" % (name, error, REQUIREMENTS)) from None
+    except UserError:
+        raise
+    except Exception as error:  # noqa: B902 - both raise classes of their own, and RuntimeError
+        if path is None:
+            raise
+        raise UserError("%s: %s cannot read it (%s); export the model again, or take another "
+                        "--engine" % (path, name, str(error).strip().split("\n")[0])) from None
 
 
 def fastest(package, num_threads=None):
@@ -104,8 +111,8 @@ def fastest(package, num_threads=None):
     for name in names:
         try:
             engine = create(name, package.weights, package.head, num_threads, package.onnx)
-        except Exception as error:  # noqa: B902 - OpenVINO refuses other operators with any
-            console.say("%s is left out: %s", name, str(error).strip().split("\n")[0])
+        except UserError as error:
+            console.say("%s is left out: %s", name, error)
             continue
         found = engine.run(batch)
         expected = expected or found

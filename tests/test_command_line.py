@@ -44,6 +44,7 @@ def flags_of(here, **changes):
     ({"doc_stride": 7}, "--doc_stride is for a model of reading, this one is of classification"),
     ({"eval_file": "dev.tsv"}, "--eval_file is for --bfloat16"),
     ({"bfloat16": True, "engine": "tensorflow"}, "only OpenVINO computes in it"),
+    ({"num_workers": 2}, "--num_workers=2 is for --input_file with --output_file"),
     ({"output_file": "out@2.tsv"}, "of standard input: several files need --input_file")])
 def test_flags_that_do_not_fit(trained, monkeypatch, changes, message):  # noqa: F811
     monkeypatch.setattr("sys.stdin", io.StringIO())

@@ -69,6 +69,14 @@ def test_engines_that_are_not_there(weights, monkeypatch):
         engines.create("tensorflow", weights, None, bfloat16=True)
 
 
+@pytest.mark.parametrize("name", [name for name in ENGINES if name != "tensorflow"])
+def test_a_damaged_file(tmp_path, name):
+    (tmp_path / "model.onnx").write_bytes(b"\x08damaged")
+    with pytest.raises(UserError, match="model.onnx: %s cannot read it .*; export the model again"
+                                        % name):
+        engines.create(name, None, None, path=str(tmp_path / "model.onnx"))
+
+
 def test_what_is_installed(monkeypatch):
     there = {"onnxruntime"}
     monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: name in there or None)
@@ -107,7 +115,7 @@ def test_the_fastest_that_computes_the_same(weights, monkeypatch, caplog):
 
     def create(name, *arguments):
         if name == "openvino":
-            raise RuntimeError("no such operator\nmore")
+            raise UserError("no such operator")
         return made[name]
 
     monkeypatch.setattr(engines, "create", create)
