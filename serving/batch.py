@@ -28,7 +28,7 @@ from serving import engines, items, lines, predictor
 
 CHUNK = 1024  # lines; what they are computed with decides their last digits
 PLAN = "plan.json"
-# Below so many lines trying the engines takes longer than the slowest one.
+# Below so many lines trying the engines takes longer than it saves.
 FEWEST_TO_MEASURE = 20 * CHUNK
 # Names say what is in a file: number of the output, of its chunk; items that did not fit whole, bad
 # lines. An output's holds its size.
@@ -144,6 +144,10 @@ def _plan(directory, package, inputs, outputs, settings):
                             "--output_file" % (directory, ", ".join(other)))
         return plan
     work_directory.clear(directory)
+    there = list(filter(files.exists, outputs))
+    if there and len(outputs) > 1:  # nobody could tell old ones from new ones
+        raise UserError("%s is there already, of a run that is over; remove the set, or name "
+                        "another --output_file" % there[0])
     wanted["lines"] = [_count(path, package.head, settings.skip_bad_lines) for path in inputs]
     total = sum(wanted["lines"])
     if total < len(outputs):

@@ -2,12 +2,12 @@
 
     answered = lines.answer(made, ["我喜欢\t我很喜欢", '{"text": "长江", "id": 7}'])
     answered.lines    # ["我喜欢\t我很喜欢\t1\t0:0.030000\t1:0.970000",
-                      #  '{"text": "长江", "id": 7, "answer": {"label": "0", ...}}']
+                      #  '{"text": "长江", "id": 7, "prediction": {"label": "0", ...}}']
 
 A line is a text, or several with tabs between: two of a pair, context and question, context,
 question and choices. One that starts with { is an object of JSON, in the forms of serving/items.py.
-The answer stands behind the texts in columns, or in the object under "answer". Every line gives
-one line.
+The answer stands behind the texts in columns, or in the object under "prediction" (the right one may
+stand there under "answer"). Every line gives one line.
 """
 
 import collections
@@ -83,7 +83,7 @@ def _line(text, values, of_item, reason):
     if values is None:
         cells = ["error: " + reason] if reason else columns(of_item)
         return "\t".join([text or ""] + cells)
-    key, value = ("error", reason) if reason else ("answer", of_item)
+    key, value = ("error", reason) if reason else ("prediction", of_item)
     return json_input.replace_surrogates(
         json.dumps(dict(values, **{key: value}), ensure_ascii=False))
 
@@ -101,7 +101,7 @@ def columns(answered):
         return [" ".join("%s:%.4f" % tuple(word) for word in words) for words in answered["masks"]]
     if "entities" in answered:
         return ["%(type)s:%(start)d-%(end)d:%(text)s" % entity for entity in answered["entities"]]
-    if "no_answer_odds" in answered or "score" in answered:
+    if "answer" in answered:
         span = "-" if answered["start"] is None else "%(start)d-%(end)d" % answered
         return [answered["answer"], span, "%.6f" % answered["probability"]]
     if "choice" in answered:

@@ -136,6 +136,18 @@ def test_an_output_that_was_taken_away_is_made_again(tmp_path, model):
     assert len(read(tmp_path)) == 17 and sorted(path.name for path in tmp_path.glob(".*")) == []
 
 
+def test_a_set_is_not_written_over(tmp_path, model):
+    paths, _ = write(tmp_path)
+    for name in ("out.tsv", "out-00001-of-00002.tsv"):
+        (tmp_path / name).write_text("of before")
+    batch.run(model, paths, str(tmp_path / "out.tsv"), batch.Settings())
+    with pytest.raises(UserError, match="out-00001-of-00002.tsv is there already, of a run"):
+        batch.run(model, paths, str(tmp_path / "out@2.tsv"), batch.Settings())
+    assert len(list(files.read_lines(str(tmp_path / "out.tsv")))) == 17
+    assert (tmp_path / "out-00001-of-00002.tsv").read_text() == "of before"
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
 @pytest.mark.parametrize("line, reason", [
     ("a\tb\tc", "expected a text or a pair"), ("", "text is empty"), ("{", "starts with {")])
 def test_bad_lines_are_said_before_anything_is_computed(tmp_path, model, line, reason, caplog):
@@ -188,8 +200,8 @@ def test_the_engine_is_measured_where_there_is_enough_to_do(tmp_path, model, mon
     paths, output = stopped(tmp_path, model)
     assert len(asked) == 1
     batch.run(model, paths, output, batch.Settings())  # with the engine of before
-    batch.run(model, paths[:1], output, batch.Settings())
-    batch.run(model, paths, output, batch.Settings(engine="onnxruntime"))
+    batch.run(model, paths[:1], str(tmp_path / "few"), batch.Settings())
+    batch.run(model, paths, str(tmp_path / "said"), batch.Settings(engine="onnxruntime"))
     assert len(asked) == 1
 
 

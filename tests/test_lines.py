@@ -38,7 +38,7 @@ def test_every_line_gives_a_line():
     answered = lines.answer(Lengths(), ["abc", "ab\tc", '{"text": "abcdef", "id": 7}'])
     assert answered.lines[:2] == ["abc\t3.000000", "ab\tc\t4.000000"]
     assert json.loads(answered.lines[2]) == {
-        "text": "abcdef", "id": 7, "answer": {"value": 6.0, "tokens_cut": 2}}
+        "text": "abcdef", "id": 7, "prediction": {"value": 6.0, "tokens_cut": 2}}
     assert answered.num_cut == 1 and answered.num_bad == 0
     assert lines.answer(Lengths(), []) == ([], 0, 0)
 
