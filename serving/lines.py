@@ -6,8 +6,8 @@
 
 A line is a text, or several with tabs between: two of a pair, context and question, context,
 question and choices. One that starts with { is an object of JSON, in the forms of serving/items.py.
-The answer stands behind the texts in columns, or in the object under "prediction" (the right one may
-stand there under "answer"). Every line gives one line.
+The answer stands behind the texts in columns, or in the object under "prediction" (where "answer"
+may be the right one). Every line gives one line.
 """
 
 import collections
