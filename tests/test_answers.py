@@ -195,7 +195,8 @@ def test_the_blank_that_is_asked_for():
         vocab = {}
 
     family = answers.create(package_of("choice")._replace(
-        tokenizer=Vocabulary(), max_seq_length=32, options={"max_qa_length": 4}), 5)
+        tokenizer=Vocabulary(), max_seq_length=32, options={
+            "max_qa_length": 4, "fills_blanks": False}), 5)
     for question, ids in (("#idiom000002#", [4, 4, 4, 4, 99, 100, 4]),
                           ("#idiom000001#", [4, 99, 100, 4, 4, 4, 4])):
         rows = family.rows({"context": "ab#idiom000001#cd#idiom000002#ef", "question": question,

@@ -42,7 +42,8 @@ def test_an_export_of_before_there_were_options(tmp_path):
     values = json.loads((tmp_path / package.FILE).read_text())
     del values["options"]
     (tmp_path / package.FILE).write_text(json.dumps(values))
-    assert predictor.load_package(str(tmp_path)).options == {"max_qa_length": 128}
+    assert predictor.load_package(str(tmp_path)).options == {
+        "max_qa_length": 128, "fills_blanks": False}
 
 
 def checkpoint(directory, identity, **arrays):
@@ -79,3 +80,12 @@ def test_options_and_length_of_a_checkpoint(tmp_path):
     assert found.options["with_negative"] and found.options["n_best_size"] == 5
     assert found.max_seq_length == weights.config.max_position_embeddings
     assert checkpoint_package.load(str(tmp_path), max_seq_length=9).max_seq_length == 9
+
+
+def test_only_a_model_of_race_fills_blanks(tmp_path):
+    width = random_weights().config.hidden_size
+    for task, fills in (("race", True), ("c3", False), ("jsonl", False)):
+        checkpoint(tmp_path, {"task": task}, output_weights=np.zeros([1, width], np.float32),
+                   output_bias=np.zeros(1, np.float32))
+        found = checkpoint_package.load(str(tmp_path))
+        assert found.head == "choice" and found.options["fills_blanks"] == fills
