@@ -47,13 +47,15 @@ def fields(item, head):
     if not isinstance(item, dict) or not all(
             _is_of_type(name, item.get(name), _MAY_LACK.get(head, ())) for name in names):
         raise UserError("expected %s, found %s" % (expected, _shown(item)))
-    cleaned = {name: _clean(item.get(name)) for name in names}
-    for name, value in cleaned.items():
+    values = {name: item.get(name) for name in names}
+    if values.get("choices"):
+        values["choices"] = list(values["choices"])
+    for name, value in values.items():
         may_be_empty = head == "choice" and name in _MAY_LACK[head]
         for text in value if isinstance(value, list) else [value]:
             if text is not None and not text.strip() and not may_be_empty:
                 raise UserError("%s is empty; expected %s" % (name, expected))
-    return cleaned
+    return json_input.without_surrogates(values)
 
 
 def _by_name(texts, names):
@@ -68,12 +70,6 @@ def _is_of_type(name, value, may_lack):
         return isinstance(value, (list, tuple)) and len(value) > 1 and all(
             isinstance(choice, str) for choice in value)
     return isinstance(value, str) or (value is None and name in may_lack)
-
-
-def _clean(value):
-    if isinstance(value, str):
-        return json_input.replace_surrogates(value)
-    return value and [json_input.replace_surrogates(text) for text in value]
 
 
 def _shown(value):

@@ -84,8 +84,8 @@ def _line(text, values, of_item, reason):
         cells = ["error: " + reason] if reason else columns(of_item)
         return "\t".join([text or ""] + cells)
     key, value = ("error", reason) if reason else ("prediction", of_item)
-    return json_input.replace_surrogates(
-        json.dumps(dict(values, **{key: value}), ensure_ascii=False))
+    return json.dumps(json_input.without_surrogates(dict(values, **{key: value})),
+                      ensure_ascii=False)
 
 
 def columns(answered):

@@ -208,7 +208,7 @@ def _by_line(path, lines, bad_lines=None):
 def _parsed(text, path, first_line, expected):
     try:
         value = json.loads(text, parse_float=_Float)
-        return _without_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
+        return without_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
     except json.JSONDecodeError as error:
         raise UserError("%s line %d column %d: not JSON (%s), expected %s; %s" % (
             path, first_line + error.lineno - 1, error.colno, error.msg, expected,
@@ -225,12 +225,12 @@ def _remedy(text):
     return "check that it is the right file, and of the form that the command reads"
 
 
-def _without_surrogates(value):
+def without_surrogates(value):
     """A JSON value in whose texts and keys U+FFFD stands for half surrogate pairs."""
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_without_surrogates(one) for one in value]
+        return [without_surrogates(one) for one in value]
     if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
+        return {without_surrogates(key): without_surrogates(one) for key, one in value.items()}
     return value
