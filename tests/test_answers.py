@@ -91,11 +91,11 @@ def choice_files(here):
 
 
 def predicted(command, here, **changes):
-    """Trains two steps and predicts; returns the output directory's Predictor."""
+    """Trains two steps and predicts, into out/."""
     tiny.write_config(here / "config.json")
     tiny.write_vocab(here / "vocab.txt")
     command.main(tiny.parse(command.define_flags, **dict({
-        "data_dir": here, "vocab_file": here / "vocab.txt", "output_dir": here / "out",
+        "vocab_file": here / "vocab.txt", "output_dir": here / "out",
         "bert_config_file": here / "config.json", "max_seq_length": 16, "train_batch_size": 8,
         "train_step": 2, "do_train": True, "do_predict": True}, **changes)))
 
@@ -115,7 +115,7 @@ def lines_of(path):
     (word_files, {"task_name": "conll", "joiner": " "})])
 def test_entities_are_those_of_the_command(tmp_path, files, flags):
     items = files(tmp_path)
-    predicted(run_ner, tmp_path, **flags)
+    predicted(run_ner, tmp_path, data_dir=tmp_path, **flags)
     expected = [line["entities"] for line in lines_of(tmp_path / "out" / "test_predictions.json")]
     found = made(tmp_path).predict(items)
     assert [answer["entities"] for answer in found] == expected
@@ -159,7 +159,7 @@ def test_answers_are_those_of_the_command(tmp_path, with_negative):
 @pytest.mark.slow
 def test_choices_are_those_of_the_command(tmp_path):
     items = choice_files(tmp_path)
-    predicted(run_race, tmp_path, task_name="jsonl", max_qa_length=4)
+    predicted(run_race, tmp_path, data_dir=tmp_path, task_name="jsonl", max_qa_length=4)
     found = made(tmp_path, max_qa_length=4).predict(items)
     for answer, line in zip(found, lines_of(tmp_path / "out" / "test_predictions.json")):
         assert (answer["choice"], answer["text"]) == (line["answer"], line["text"])
