@@ -56,7 +56,8 @@ class BadLines(object):
         self._first = self._first or reason
 
     def report(self, path):
-        """Prints how many lines were left out, if any."""
+        """Prints how many lines were left out, if any, and counts anew."""
         if self.count:
             console.say("%s: %d bad lines are left out; the first: %s", path, self.count,
                         self._first)
+        self.count, self._first = 0, None

@@ -154,7 +154,11 @@ def read_records(path, bad_lines=None):
     """
     skip = bad_lines and bad_lines.on_bad_line(path)
     lines = list(files.read_lines(path, skip, files.OR_SKIP))
-    if not any(line.strip() for _, line in lines):
+    first = _first_two(lines)
+    if not first:
+        return
+    if len(first) == 2 and _is_json(first[0]):
+        yield from _by_line(path, lines, bad_lines)
         return
     try:
         value = _whole(path, lines, "one object a line")
@@ -176,9 +180,13 @@ def _whole(path, lines, expected="one JSON value"):
 
 def _is_by_line(lines):
     """Whether one of the first two lines is JSON by itself, and not the only line."""
-    first = [line for _, line in itertools.islice(
-        ((number, line) for number, line in lines if line.strip()), 2)]
+    first = _first_two(lines)
     return len(first) == 2 and any(map(_is_json, first))
+
+
+def _first_two(lines):
+    """The first two lines that are not blank, a list."""
+    return list(itertools.islice((line for _, line in lines if line.strip()), 2))
 
 
 def _is_json(text):
