@@ -160,6 +160,8 @@ def read_records(path, bad_lines=None):
     if len(first) == 2 and _is_json(first[0]):
         yield from _by_line(path, lines, bad_lines)
         return
+    if len(lines) < lines[-1][0]:  # one value over many lines, of which one is not UTF-8
+        lines = list(files.read_lines(path))
     try:
         value = _whole(path, lines, "one object a line")
     except UserError:

@@ -127,7 +127,9 @@ class _Layout(collections.namedtuple("_Layout", "numbers width where")):
 
 def _cells(path, bad_lines):
     """Yields (line number, cells) of a table; [] for a blank line."""
-    lines = files.read_lines(path, bad_lines.on_bad_line(path), files.OR_SKIP)
+    # A line that is left out may be the midst of a quoted cell.
+    skip = None if _is_csv(path) else bad_lines.on_bad_line(path)
+    lines = files.read_lines(path, skip, files.OR_SKIP)
     first = list(itertools.islice(lines, 1))
     lines = itertools.chain(first, lines)
     if first and _is_csv(path) and ("," in first[0][1] or "\t" not in first[0][1]):

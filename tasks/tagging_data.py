@@ -124,12 +124,15 @@ class Conll(collections.namedtuple("Conll", "joiner position_digits")):
         """Yields the sentences as lists of (line number, cells)."""
         width = None
         for block in _blocks(path, bad_lines):
-            if width is None and block[0][1][0].startswith('{"'):
+            first = block[0][1] or [""]
+            if width is None and first[0].startswith('{"'):
                 raise UserError("%s line %d: it looks like JSON, expected a token and its tag a "
                                 "line; read it with --task_name=jsonl" % (path, block[0][0]))
-            width = width or len(block[0][1])
+            width = width or len(first)
             with bad_lines.allowed() as sentence:
                 for number, cells in block:
+                    if cells is None:
+                        raise UserError("%s line %d: not UTF-8" % (path, number))
                     if len(cells) != width or width == 1 and not may_lack_tags:
                         expected = "at least 2" if width == 1 else "%d as above" % width
                         raise UserError("%s line %d: %d column(s), expected %s, a token first and "
@@ -159,15 +162,19 @@ def _have_positions(tokens):
 
 
 def _blocks(path, bad_lines):
-    """Yields what stands between blank lines, as lists of (line number, cells)."""
+    """Yields what stands between blank lines, as lists of (line number, cells).
+
+    The cells are None of a line that is not UTF-8, where those may be skipped.
+    """
     block = []
-    for number, line in files.read_lines(path, bad_lines.on_bad_line(path), files.OR_SKIP):
+    skip = (lambda number: block.append((number, None))) if bad_lines.skip else None
+    for number, line in files.read_lines(path, skip, files.OR_SKIP):
         cells = _columns(line)
         if cells and cells[0] != "-DOCSTART-":
             block.append((number, cells))
         elif block:
-            yield block
-            block = []
+            yield list(block)
+            block.clear()  # `skip` holds it
     if block:
         yield block
 

@@ -114,6 +114,12 @@ def test_identifiers(record, identifier):
     assert node(record).identifier("x") == identifier
 
 
+def test_no_line_is_skipped_in_the_midst_of_a_value(tmp_path):
+    (tmp_path / "f").write_bytes(b'[\n{"a": 1,\n"\xff": 2,\n"b": 3}\n]\n')
+    with pytest.raises(UserError, match="f line 3: byte 2 is not UTF-8"):
+        list(json_input.read_records(str(tmp_path / "f"), BadLines(skip=True)))
+
+
 def test_lines_that_are_skipped_are_counted(tmp_path, caplog):
     path, bad_lines = tmp_path / "f", BadLines(skip=True)
     path.write_bytes(b'{"a": 1}\n{"a"\n\xff\n{"a": 2}\n')

@@ -152,6 +152,10 @@ def test_bad_sentences_are_counted_where_they_may_be_skipped(tmp_path, said, cap
     examples, messages = said(task.examples, "train")
     assert [example.text for example in examples] == ["我", "京"] and task.types == ("A",)
     assert "train.conll: 2 bad lines are left out; the first: " in caplog.messages[0]
+    (tmp_path / "train.conll").write_bytes("我 B-A\n".encode("utf-8") + b"\xff O\n" + (
+        "在 O\n\n京 B-A\n".encode("utf-8")))
+    assert [example.text for example in in_files(
+        tmp_path, {}, skip_bad_lines=True, scheme="BIO").examples("train")] == ["京"]
     table, bad_lines = JsonSpans(), BadLines(skip=True)
     path = write(tmp_path / "f", "\n".join((
         '{"text": "a", "label": {}}', '{"text": "b"}', '{"text": 3, "label": {}}')))
