@@ -137,9 +137,6 @@ def _check_flags(flags):
                         "stop; leave it out" % flags.early_stopping)
     if flags.learning_rates or flags.seeds:
         _check_grid_flags(flags)
-    if flags.do_train and not flags.train_step and not flags.num_train_epochs:
-        raise UserError("--num_train_epochs=0 trains nothing; leave --do_train out, or give a "
-                        "number above 0")
     _refuse_dead_flags(flags)
     command_line.check_flags(flags, [flags.data_dir] if flags.data_dir else [])
 
