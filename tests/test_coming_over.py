@@ -168,6 +168,8 @@ def run_command_line(text, places, *more):
     commands.apply_original_flags(flags, name)
     for flag in set(SMALL) & set(flags):
         setattr(flags, flag, SMALL[flag])
+    for replaced in {"num_train_epochs", "warmup_proportion"} & set(flags):
+        flags[replaced].unparse()
     module.main(flags)
 
 

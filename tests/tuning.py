@@ -52,6 +52,9 @@ def flag_values(here, output="out", **changes):
               "data_dir": here, "vocab_file": here / "vocab.txt", "output_dir": here / output,
               "bert_config_file": here / "config.json", "max_seq_length": 16,
               "train_batch_size": 16, "learning_rate": 0.001, "num_train_epochs": 3}
+    if changes.get("task_name", "tsv") not in ("tsv", "jsonl"):
+        for name in ("header", "text_a_column", "label_column"):
+            del values[name]
     if "train_step" in changes:
         del values["num_train_epochs"]
     if "learning_rates" in changes:
