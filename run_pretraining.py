@@ -22,7 +22,7 @@ import tensorflow.compat.v1 as tf
 import modeling
 import optimization
 from pretraining import inputs, objectives, recipes, records
-from training import checkpoints, command_line, estimators
+from training import checkpoints, command_line, estimators, run_directory
 from training.settings import Schedule
 
 
@@ -109,7 +109,7 @@ def check_masking_flags(flags):
                             "by create_pretraining_data.py --%s" % (name, value, name))
 
 
-def training_data(flags, paths, run):
+def training_data(flags, paths, run, vocab_size=None):
     """The Data of checked training files; masked ones and --dynamic_masking exclude each other."""
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
     masking = records.masking_settings(paths, lengths[1], flags.masked_lm_prob, flags.ngram)
@@ -122,10 +122,10 @@ def training_data(flags, paths, run):
                         "with --store_word_starts or leave --dynamic_masking out" % paths[0])
     return Data(paths, functools.partial(
         inputs.pretraining_input_fn, paths, *lengths, run.batches.step_examples,
-        is_training=True, seed=run.seed, masking=masking), masking)
+        is_training=True, seed=run.seed, masking=masking, vocab_size=vocab_size), masking)
 
 
-def evaluation_data(flags, paths, run):
+def evaluation_data(flags, paths, run, vocab_size=None):
     """The Data of checked held-out files.
 
     Unmasked ones are masked as they were meant to be, alike in every evaluation of one batch size.
@@ -133,7 +133,8 @@ def evaluation_data(flags, paths, run):
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
     masking = records.masking_settings(paths, lengths[1])
     return Data(paths, inputs.pretraining_input_fn(
-        paths, *lengths, run.batches.eval_batch_size, is_training=False, masking=masking), masking)
+        paths, *lengths, run.batches.eval_batch_size, is_training=False, masking=masking,
+        vocab_size=vocab_size), masking)
 
 
 def choose_schedule(flags, config, step_examples):
@@ -180,6 +181,47 @@ def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, ev
                 os.path.join(run.checkpointing.output_dir, "eval_results.txt"), results)
 
 
+def known_features(vocabulary):
+    """run_directory.features_of what records.common_vocabulary knows."""
+    return {key: value for key, value in run_directory.features_of(*vocabulary).items()
+            if value is not None}
+
+
+def count_predictions(training, evaluation):
+    """The accuracy of guessing the most frequent token of the training files, None without them.
+
+    Raises:
+      UserError: training or evaluation files hold nothing to predict.
+    """
+    baseline = None
+    with estimators.damage_named(training.paths + evaluation.paths):
+        if evaluation.paths:
+            inputs.count_tokens_to_predict(evaluation.paths, evaluation.masking)
+        if training.paths:
+            baseline = inputs.majority_token_accuracy(training.paths, training.masking)
+    return baseline
+
+
+def claim_directory(flags, config, features, run, training, schedule):
+    """Marks --output_dir as this run's, see training/run_directory.py.
+
+    Raises:
+      UserError: it holds another run, or there is nothing to evaluate or export.
+    """
+    run_directory.claim(flags.output_dir, config.to_dict(), features)
+    trained = checkpoints.latest(flags.output_dir)
+    if not (training.paths or trained) and (flags.export_dir or not flags.init_checkpoint):
+        raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first%s"
+                        % (flags.output_dir, "" if flags.export_dir else
+                           ", or give one as --init_checkpoint"))
+    if training.paths:
+        run_directory.note_training(flags.output_dir, run_directory.training(
+            run, schedule, inputs.fingerprint(training.paths),
+            max_seq_length=flags.max_seq_length,
+            max_predictions_per_seq=flags.max_predictions_per_seq,
+            masks=training.masking and [training.masking.masked_lm_prob, training.masking.ngram]))
+
+
 def main(flags):
     """Checks everything first, then trains, evaluates and exports as the flags ask."""
     check_masking_flags(flags)
@@ -189,26 +231,28 @@ def main(flags):
     config = modeling.AlbertConfig.from_json_file(flags.bert_config_file)
     config.check_length(flags.max_seq_length)
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
-    inputs.check_pretraining_files(train_paths + eval_paths, *lengths, config.vocab_size)
-    training, evaluation = training_data(flags, train_paths, run), evaluation_data(
-        flags, eval_paths, run)
+    features = known_features(inputs.check_pretraining_files(
+        train_paths + eval_paths, *lengths, config.vocab_size))
+    training = training_data(flags, train_paths, run, config.vocab_size)
+    evaluation = evaluation_data(flags, eval_paths, run, config.vocab_size)
     schedule = train_paths and choose_schedule(flags, config, run.batches.step_examples)
-    estimators.claim_directory(flags.output_dir, config.to_dict())
-    if not (train_paths or tf.train.latest_checkpoint(flags.output_dir)) and (
-            flags.export_dir or not flags.init_checkpoint):
-        raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first%s"
-                        % (flags.output_dir, "" if flags.export_dir else
-                           ", or give one as --init_checkpoint"))
-    with estimators.damage_named(train_paths):
-        baseline = train_paths and inputs.majority_token_accuracy(train_paths, training.masking)
-    estimator = estimators.create(
-        objectives.model_fn_builder(config, run, schedule, *lengths, baseline=baseline), run)
-    try:
-        train_and_evaluate(estimator, training, evaluation, run, flags.num_train_steps,
-                           flags.eval_every_steps, flags.max_eval_steps)
-    except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one
-        inputs.check_every_record(train_paths + eval_paths, *lengths, config.vocab_size)
-        raise
+    baseline = count_predictions(training, evaluation)
+    run_directory.check_initial(run, features, is_training=bool(train_paths))
+    with run_directory.locked(flags.output_dir, is_training=bool(train_paths)):
+        claim_directory(flags, config, features, run, training, schedule)
+        estimator = estimators.create(
+            objectives.model_fn_builder(config, run, schedule, *lengths, baseline=baseline), run)
+        read = files.stamps(train_paths + eval_paths)
+        try:
+            train_and_evaluate(estimator, training, evaluation, run, flags.num_train_steps,
+                               flags.eval_every_steps, flags.max_eval_steps)
+        except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one
+            inputs.check_every_record(train_paths + eval_paths, *lengths, config.vocab_size)
+            raise
+        for path in files.changed(read):
+            console.say("warning: %s has changed while this run read it: what it learnt, or its "
+                        "scores, are of neither content alone; train again from an empty "
+                        "--output_dir", path)
     if flags.export_dir and estimators.is_chief():
         path = estimator.export_saved_model(
             flags.export_dir, lambda: objectives.serving_input_fn(flags.max_seq_length))

@@ -8,7 +8,6 @@
 Dimensions: B batch, S sequence (the longest of a batch), C choices of an example.
 """
 
-import hashlib
 import os
 import sys
 import typing
@@ -46,29 +45,37 @@ def code_version(task, tokenizer):
         "finetuning/features.py", *sorted(map(sources.path_of, modules)))
 
 
-def cache_path(task, split, examples, tokenizer, settings):
+def examples_fingerprint(examples):
+    """files.fingerprint of all that examples hold but their location."""
+    return files.fingerprint(
+        repr(example._replace(location=None)).encode("utf-8") for example in examples)
+
+
+def cache_path(task, split, data, tokenizer, settings):
     """The cache file of a split: its name is a fingerprint of all that decides the features.
 
-    That is the examples but for their location, the task's settings, the vocabulary, the length and
-    the code; when one of them changes, so does the name, and the old file is not read.
+    That is the examples, the task's settings, the vocabulary, the length and the code; when one of
+    them changes, so does the name, and the old file is not read.
+
+    Args:
+      data: the `examples_fingerprint`.
     """
-    digest = hashlib.sha256()
-    for part in (tokenizer.fingerprint, str(settings.max_seq_length), task.fingerprint(),
-                 code_version(task, tokenizer)):
-        digest.update(part.encode("utf-8") + b"\0")
-    for example in examples:
-        digest.update(repr(example._replace(location=None)).encode("utf-8") + b"\0")
-    return os.path.join(
-        settings.cache_dir, "%s-%s.tfrecord" % (split, digest.hexdigest()[:16]))
+    name = files.fingerprint(part.encode("utf-8") for part in (
+        tokenizer.fingerprint, str(settings.max_seq_length), task.fingerprint(),
+        code_version(task, tokenizer), data))
+    return os.path.join(settings.cache_dir, "%s-%s.tfrecord" % (split, name))
 
 
-def featurize(task, split, examples, tokenizer, settings):
+def featurize(task, split, examples, tokenizer, settings, data):
     """Writes the features of a split's examples to its cache file unless they are there.
+
+    Args:
+      data: the `examples_fingerprint`.
 
     Returns:
       (path, number of windows).
     """
-    path = cache_path(task, split, examples, tokenizer, settings)
+    path = cache_path(task, split, data, tokenizer, settings)
     limits_path = path + ".json"
     if files.is_file(path) and files.is_file(limits_path):
         count = input_pipeline.count_records(path)
@@ -186,17 +193,25 @@ class Split(object):
     Attributes:
       name: "train", "dev", "test" or one more that the task has.
       examples: the list of the examples, for features, scores and predictions.
+      fingerprint: of the examples, see `examples_fingerprint`.
       path: the file of its features.
       num_windows: how many there are; the same as examples where none is cut into windows.
     """
 
     def __init__(self, task, name, tokenizer, settings):
         self.name = name
+        self._read = files.stamps(task.path(name))
         self.examples = task.examples(name)
-        self.path, self.num_windows = featurize(task, name, self.examples, tokenizer, settings)
+        self.fingerprint = examples_fingerprint(self.examples)
+        self.path, self.num_windows = featurize(
+            task, name, self.examples, tokenizer, settings, self.fingerprint)
         self._settings = settings
         self._features = dict(task.features, **INDEX_FEATURES)
         self._max_choices = task.max_choices(self.examples)
+
+    def changed_files(self):
+        """The files of the split that are not as they were when it was read."""
+        return files.changed(self._read)
 
     def training_input_fn(self, first_step=0):
         """An input_fn without end, shuffled anew every epoch, from a step on.

@@ -21,7 +21,7 @@ from finetuning import export, feature_export, grid_search
 from finetuning.features import INDEX_FEATURES, Split
 from finetuning.features import Settings as FeatureSettings
 from interchange import company
-from training import checkpoints, estimators, hooks, restoring, step
+from training import checkpoints, estimators, hooks, restoring, run_directory, step
 
 
 def model_fn_builder(task, config, run, schedule):
@@ -116,6 +116,8 @@ def train_and_evaluate(task, estimator, splits, settings):
     """
     predicted, num_train_steps = None, settings.schedule.num_train_steps
     train, dev = splits["train"], splits.get(task.splits("dev")[0])
+    if dev and estimators.is_chief():
+        _score_best_anew(task, estimator, dev, settings.output_dir)
     every = settings.eval_every_steps or max(
         1, train.num_windows // settings.run.batches.step_examples)
     stops = list(range(every, num_train_steps, every)) if dev else []
@@ -140,12 +142,27 @@ def train_and_evaluate(task, estimator, splits, settings):
     return predicted
 
 
+def _score_best_anew(task, estimator, dev, output_dir):
+    """Scores the best checkpoint again if its score is of other dev data than now."""
+    try:
+        best = checkpoints.best(output_dir)
+    except UserError:
+        return  # keep_best says so
+    if best and best.get("data", dev.fingerprint) != dev.fingerprint:
+        console.say("the dev data is another than that by which %s is the best: it is scored again",
+                    best["checkpoint"])
+        scores, _ = _score(task, dev, output_dir, best["checkpoint"],
+                           predict(estimator, dev, best["checkpoint"]))
+        checkpoints.score_best_anew(output_dir, scores, dev.fingerprint)
+        console.say("%s", _scores_line(best["step"], scores))
+
+
 def evaluate_and_keep(task, split, output_dir, checkpoint, predictions):
     """Scores the predictions of a checkpoint during training; keeps it if it is the best so far."""
     scores, _ = _score(task, split, output_dir, checkpoint, predictions)
     step_number = checkpoints.checkpoint_step(checkpoint)
     is_best = checkpoints.keep_best(output_dir, checkpoint, step_number, scores, task.metric,
-                                    task.larger_is_better)
+                                    task.larger_is_better, split.fingerprint)
     console.say("%s%s", _scores_line(step_number, scores), "  (best so far)" if is_best else "")
 
 
@@ -269,10 +286,25 @@ def run_once(task, settings):
     feature_export.check(task, settings.vectors, config.num_hidden_layers)
     export.check(task, settings.export, settings.do_eval)
     settings = with_source(settings)
-    splits = read_splits(task, config, tokenizer, settings)
+    names = split_names(task, settings)
+    features = run_directory.features_of(tokenizer.fingerprint, tokenizer.do_lower_case)
+    run_directory.check_initial(settings.run, features, settings.do_train)
+    with run_directory.locked(settings.output_dir, settings.do_train):
+        run_directory.claim(
+            settings.output_dir, dict(config.to_dict(), **task.identity()), features)
+        options = feature_settings(settings)
+        splits = {name: Split(task, name, tokenizer, options) for name in names}
+        return _run(task, config, tokenizer, splits, settings)
+
+
+def _run(task, config, tokenizer, splits, settings):
+    """`run_once` on its splits, in a directory where no other process trains meanwhile."""
     if settings.do_train:
         task.fit(splits["train"].examples)
         settings = with_steps(settings, splits["train"].num_windows)
+        run_directory.note_training(settings.output_dir, run_directory.training(
+            settings.run, settings.schedule, splits["train"].fingerprint,
+            max_seq_length=settings.inputs.max_seq_length))
     estimator = estimators.create(
         model_fn_builder(task, config, settings.run, settings.schedule), settings.run)
     predicted = settings.do_train and train_and_evaluate(task, estimator, splits, settings)
@@ -287,21 +319,24 @@ def run_once(task, settings):
         export.export_model(
             task, estimator, trained_checkpoint(settings), settings.export, scores)
     if settings.vectors.level:
+        checkpoint = trained_checkpoint(settings)
+        _name_checkpoint("vectors", task, checkpoint, settings)
         for name in task.splits("test"):
-            feature_export.export(
-                config, tokenizer, splits[name], settings, trained_checkpoint(settings))
+            feature_export.export(config, tokenizer, splits[name], settings, checkpoint)
+    for path in sorted({path for split in splits.values() for path in split.changed_files()}):
+        console.say("warning: %s has changed since it was read; scores and predictions are of what "
+                    "it held before: start again for those of the new content", path)
     if settings.do_train and not settings.do_predict:
         console.say("next: the same command with --do_predict in place of --do_train, or "
                     "tensorboard --logdir=%s", settings.output_dir)
     return scores
 
 
-def read_splits(task, config, tokenizer, settings):
-    """{name: features.Split} of the splits that the settings need; claims the output directory.
+def split_names(task, settings):
+    """The names of the splits that the settings need; sets the task up.
 
     Raises:
-      UserError: a file is missing (checked before any work) or invalid, or the output directory
-        holds another run.
+      UserError: a file is missing, which is checked before any work, or invalid.
     """
     wanted = [split for split, asked in (
         ("train", settings.do_train), ("dev", settings.do_eval),
@@ -310,9 +345,7 @@ def read_splits(task, config, tokenizer, settings):
     for name in names:
         task.path(name)
     task.setup(known_identity(settings))
-    estimators.claim_directory(settings.output_dir, dict(config.to_dict(), **task.identity()))
-    options = feature_settings(settings)
-    return {name: Split(task, name, tokenizer, options) for name in names}
+    return names
 
 
 def known_identity(settings):
@@ -322,10 +355,7 @@ def known_identity(settings):
     checkpoint = trained_checkpoint(settings) or (
         settings.run.initial.init_checkpoint
         and restoring.resolve(settings.run.initial.init_checkpoint))
-    if not checkpoint:
-        return {}
-    directory = company.directory_of(checkpoint)
-    return company.identity(directory) or company.identity(os.path.dirname(directory))  # of best/
+    return company.identity_of(checkpoint) if checkpoint else {}
 
 
 def feature_settings(settings):
@@ -343,6 +373,7 @@ def _evaluate_best(task, estimator, splits, settings, predicted):
       predicted: BestPredictions to reuse, or None.
     """
     checkpoint, all_scores = trained_checkpoint(settings), []
+    _name_checkpoint("scores", task, checkpoint, settings)
     for name in task.splits("dev"):
         is_predicted = not all_scores and predicted and (
             predicted.step == checkpoints.checkpoint_step(checkpoint))
@@ -359,6 +390,7 @@ def _evaluate_best(task, estimator, splits, settings, predicted):
 def _predict_best(task, estimator, splits, settings):
     """Predicts every test split with the best checkpoint, and scores those with labels."""
     checkpoint, output_dir = trained_checkpoint(settings), settings.output_dir
+    _name_checkpoint("predictions", task, checkpoint, settings)
     for name in task.splits("test"):
         examples = splits[name].examples
         predictions = predict(estimator, splits[name], checkpoint)
@@ -375,7 +407,28 @@ def trained_checkpoint(settings):
     None: the output directory holds none.
     """
     record = checkpoints.best(settings.output_dir) if settings.use_checkpoint == "best" else None
-    return record["checkpoint"] if record else tf.train.latest_checkpoint(settings.output_dir)
+    return record["checkpoint"] if record else checkpoints.latest(settings.output_dir)
+
+
+def _name_checkpoint(what, task, checkpoint, settings):
+    """Says which checkpoint scores or predictions are of, and whether it was trained on since.
+
+    Args:
+      what: is of it: "scores".
+      checkpoint: of `trained_checkpoint`; None for the initial one, which the restore names.
+    """
+    if checkpoint is None:
+        return
+    record = checkpoints.best(settings.output_dir) if settings.use_checkpoint == "best" else None
+    score = ", best %s on the dev data %.4f" % (
+        task.metric, record["metrics"].get(task.metric, float("nan"))) if record else ""
+    console.say("%s of %s (step %d%s)", what, checkpoint, checkpoints.checkpoint_step(checkpoint),
+                score)
+    last = checkpoints.checkpoint_step(checkpoints.latest(settings.output_dir))
+    if record and last > record.get("scored_step", last):
+        console.say("warning: it is older than the last training, whose steps %d to %d were not "
+                    "scored (--do_train without --do_eval); --use_checkpoint=last takes step %d",
+                    record["scored_step"] + 1, last, last)
 
 
 def with_source(settings):

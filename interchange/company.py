@@ -65,13 +65,23 @@ def config(directory, path=None, is_bert=False):
 
 
 def identity(directory):
-    """What run.json says: a flat dict of the config, the task and its labels; {} without it."""
+    """What run.json says, a dict of the config, the task, its labels and training/run_directory.py;
+    {} where it is missing or was lost in a power failure.
+    """
     path = os.path.join(directory, IDENTITY_FILE)
-    if not os.path.isfile(path):
+    if not files.is_file(path):
         return {}
-    with open(path, encoding="utf-8") as stream, contextlib.suppress(ValueError):
-        return json.load(stream)
+    with files.open_file(path) as stream, contextlib.suppress(ValueError):
+        values = json.loads(stream.read())
+        return values if isinstance(values, dict) else {}
     return {}
+
+
+def identity_of(checkpoint):
+    """`identity` of the directory of a checkpoint; that of OUTPUT_DIR/best is OUTPUT_DIR's."""
+    directory = directory_of(checkpoint)
+    parent, name = os.path.split(directory)
+    return identity(directory) or (identity(parent) if name == "best" else {})
 
 
 def labels(directory):

@@ -11,15 +11,20 @@ Dimensions: B batch, S max_seq_length, P max_predictions_per_seq.
 
 import collections
 import itertools
+import os
 
+from util import console, files
 from util.errors import UserError
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from pretraining import dynamic_masking, records
 from training import input_pipeline
 
 _MAX_STEPS = 2 ** 60
+# What every batch is judged by: what indexes a table or a sequence.
+_JUDGED = ("input_ids", "label_ids", "masked_lm_positions", "masked_lm_ids", "next_sentence_labels")
 
 
 # ---- checks ----
@@ -27,25 +32,41 @@ _MAX_STEPS = 2 ** 60
 def check_pretraining_files(paths, max_seq_length, max_predictions_per_seq, vocab_size):
     """Refuses record files that do not fit a run's lengths and its model's config, by name.
 
-    Looks at every file's description and at its first record.
+    Looks at every file's description and at its first record; the input pipeline judges the rest as
+    it reads them, and `check_every_record` names what it finds.
+
+    Returns:
+      As records.common_vocabulary.
 
     Raises:
-      UserError: a length, the vocabulary size or the features differ, a file holds no record, or
-        unmasked ones whose description does not say how to mask them.
+      UserError: a length, the vocabulary or its size or the features differ, a file holds no
+        record, or unmasked ones whose description does not say how to mask them.
     """
     lengths = max_seq_length, max_predictions_per_seq
-    for path, description in sorted(records.read_descriptions(paths).items()):
+    descriptions = records.read_descriptions(paths)
+    for path, description in sorted(descriptions.items()):
         if description:
             records.check_description(path, description, *lengths, vocab_size)
         _check_first_record(path, records.described_spec(description, *lengths), vocab_size)
+    return records.common_vocabulary(descriptions)
 
 
 def check_every_record(paths, max_seq_length, max_predictions_per_seq, vocab_size):
     """Reads all files; a UserError names the first record that does not fit, as for the first."""
-    for path, description in records.read_descriptions(paths).items():
-        spec = records.described_spec(description, max_seq_length, max_predictions_per_seq)
-        for number, serialized in enumerate(tf.python_io.tf_record_iterator(path)):
+    descriptions = records.read_descriptions(paths)
+    with console.progress(unit="records", desc="looking for it") as bar:
+        for path, number, serialized in _numbered(paths):
+            spec = records.described_spec(
+                descriptions[path], max_seq_length, max_predictions_per_seq)
             _check_record(path, number, serialized, spec, vocab_size)
+            bar.update()
+
+
+def _numbered(paths):
+    """Yields (path, number in the file from 0 on, serialized record) of all files."""
+    for path in paths:
+        for number, serialized in enumerate(tf.python_io.tf_record_iterator(path)):
+            yield path, number, serialized
 
 
 def _check_first_record(path, spec, vocab_size):
@@ -59,14 +80,20 @@ def _check_first_record(path, spec, vocab_size):
     _check_record(path, 0, first, spec, vocab_size)
 
 
-def _check_record(path, number, serialized, spec, vocab_size):
-    """Compares a record with {name: records.Feature}: names, types, lengths, ids in range."""
-    location = "%s: record %d" % (path, number)
+def _features(path, number, serialized):
+    """{name: tf.train.Feature} of a record."""
     try:
-        features = tf.train.Example.FromString(serialized).features.feature
+        return tf.train.Example.FromString(serialized).features.feature
     except Exception:  # noqa: B902 - protobuf's DecodeError has a different home in every release
-        raise UserError("%s is not a tf.train.Example; expected a file from "
-                        "create_pretraining_data.py" % location) from None
+        raise UserError("%s: record %d is not a tf.train.Example; expected a file from "
+                        "create_pretraining_data.py" % (path, number)) from None
+
+
+def _check_record(path, number, serialized, spec, vocab_size):
+    """Compares a record with {name: records.Feature}: names, types, lengths, values in range."""
+    location = "%s: record %d" % (path, number)
+    features = _features(path, number, serialized)
+    bounds = records.bounds(spec["input_ids"].length, vocab_size)
     for name, expected in spec.items():
         if name not in features:
             if name == "masked_lm_positions" and "word_starts" in features:
@@ -75,44 +102,95 @@ def _check_record(path, number, serialized, spec, vocab_size):
                             % (location, name, ", ".join(spec)))
         feature = features[name]
         values = feature.float_list if expected.dtype == "float32" else feature.int64_list
-        length = len(values.value)
-        if length != expected.length:
+        values = np.array(values.value, expected.dtype)
+        if len(values) != expected.length:
             raise UserError("%s has %d %s values in %r, the flags say %d; pass the lengths the "
                             "data was made with (--max_seq_length, --max_predictions_per_seq)"
-                            % (location, length, expected.dtype, name, expected.length))
-    largest = max(features["input_ids"].int64_list.value)
-    if largest >= vocab_size:
-        raise UserError("%s holds token id %d, the config's vocab_size is %d; use the config of "
-                        "the vocabulary the data was made with" % (location, largest, vocab_size))
+                            % (location, len(values), expected.dtype, name, expected.length))
+        if name not in bounds:
+            _check_weights(location, values)
+        elif bounds[name] == vocab_size and values.max() >= vocab_size:
+            raise UserError("%s holds token id %d, the config's vocab_size is %d; use the config "
+                            "of the vocabulary the data was made with (feature %r)"
+                            % (location, values.max(), vocab_size, name))
+        elif not 0 <= values.min() <= values.max() < bounds[name]:
+            wrong = values.min() if values.min() < 0 else values.max()
+            raise UserError("%s holds %d in %r, expected 0 to %d; make the data again"
+                            % (location, wrong, name, bounds[name] - 1))
+
+
+def _check_weights(location, weights):
+    if not np.all(np.isfinite(weights) & (weights >= 0)):
+        raise UserError("%s holds the weights %s in 'masked_lm_weights', expected finite ones from "
+                        "0 on; make the data again" % (location, " ".join(map(str, weights[:9]))))
 
 
 # ---- counts ----
 
-def majority_token_accuracy(paths, masking=None, limit=2000):
-    """The share of the most frequent token among those to predict: the accuracy of guessing it.
+def count_tokens_to_predict(paths, masking=None, limit=2000):
+    """{token id: how often it is to be predicted} in the first `limit` records.
 
-    Looks at the first `limit` records; `masking` as in pretraining_input_fn.
+    Args:
+      masking: as in pretraining_input_fn.
+
+    Raises:
+      UserError: there is none.
     """
     counts = collections.Counter()
-    serialized = itertools.chain.from_iterable(map(tf.python_io.tf_record_iterator, paths))
-    for record in itertools.islice(serialized, limit):
-        features = tf.train.Example.FromString(record).features.feature
+    for path, number, serialized in itertools.islice(_numbered(paths), limit):
+        features = _features(path, number, serialized)
         if masking:
             counts.update(token for token in features["input_ids"].int64_list.value
                           if token not in masking.special_ids)
         else:
             counts.update(itertools.compress(features["masked_lm_ids"].int64_list.value,
                                              features["masked_lm_weights"].float_list.value))
-    return max(counts.values(), default=0) / max(sum(counts.values()), 1)
+    if not counts:
+        raise UserError("%s: no token to predict in the first records (all masked_lm_weights are "
+                        "0); make the data again" % paths[0])
+    return counts
+
+
+def majority_token_accuracy(paths, masking=None, limit=2000):
+    """The share of the most frequent token among those to predict: the accuracy of guessing it."""
+    counts = count_tokens_to_predict(paths, masking, limit)
+    return max(counts.values()) / sum(counts.values())
 
 
 def total_records(paths):
-    """The number of records in all files: from their descriptions, else by reading them."""
-    total = 0
+    """The number of records in all files: from their descriptions, else by reading them.
+
+    The smallest file of every description is counted to see whether that is still true of it.
+
+    Raises:
+      UserError: it is not.
+    """
+    described = {}
     for path, description in records.read_descriptions(paths).items():
-        size = records.described_size(path, description)
-        total += input_pipeline.count_records(path) if size is None else size
-    return total
+        described[path] = records.described_size(path, description)
+    sets = collections.defaultdict(list)
+    for path in paths:
+        if described[path] is not None:
+            sets[records.description_path(path)].append((files.size(path), path))
+    counted = [min(one)[1] for one in sets.values()] + [
+        path for path in paths if described[path] is None]
+    for path in counted:
+        count = input_pipeline.count_records(path)
+        if described[path] not in (None, count):
+            raise UserError("%s says that %s holds %d records, and it holds %d; make the data "
+                            "again, or correct the number" % (
+                                records.description_path(path), path, described[path], count))
+        described[path] = count
+    return sum(described.values())
+
+
+def fingerprint(paths):
+    """files.fingerprint of record files: of their names, sizes and first records."""
+    parts = []
+    for path in sorted(paths, key=os.path.basename):
+        parts += [os.path.basename(path).encode("utf-8", "surrogateescape"),
+                  b"%d" % files.size(path), next(tf.python_io.tf_record_iterator(path))]
+    return files.fingerprint(parts)
 
 
 # ---- the input pipeline ----
@@ -125,7 +203,8 @@ def parsing_spec(spec):
 
 
 def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size, is_training,
-                         seed=0, first_step=0, shuffle_buffer=10000, masking=None):
+                         seed=0, first_step=0, shuffle_buffer=10000, masking=None,
+                         vocab_size=None):
     """An Estimator input_fn over pre-training records.
 
     Args:
@@ -136,6 +215,8 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_s
       first_step: steps a resumed run has already made.
       shuffle_buffer: records held for mixing (1 kB each at S = 128).
       masking: masking.Settings for unmasked records, see records.masking_settings; else None.
+      vocab_size: makes reading fail with an InvalidArgumentError where a record holds values out of
+        range, which `check_every_record` then names; None: for records that are known to be good.
 
     Returns:
       input_fn(params, input_context) -> dataset of {name: int32/float32 [b, …]}, where b is the
@@ -146,7 +227,10 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_s
         else records.masked_spec(max_seq_length, max_predictions_per_seq))
 
     def parse(step, serialized):
-        parsed = _int32(tf.parse_example(serialized, spec))
+        parsed = tf.parse_example(serialized, spec)
+        if vocab_size:
+            parsed = _judged(parsed, records.bounds(max_seq_length, vocab_size))
+        parsed = _int32(parsed)
         return dynamic_masking.mask_batch(parsed, masking, [seed, step]) if masking else parsed
 
     def input_fn(params, input_context=None):
@@ -165,6 +249,27 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_s
         return input_pipeline.shard_for_replicas(parsed, share).prefetch(4)
 
     return input_fn
+
+
+def _judged(features, bounds):
+    """The features of a batch, whose evaluation fails where values are out of range.
+
+    It leaves the bits (masks, segments) to `check_every_record`: they are half of the values, and
+    none of them is an index. Flat values are reduced several times faster.
+
+    Args:
+      bounds: see records.bounds.
+    """
+    fit = []
+    for name, values in features.items():
+        values = tf.reshape(values, [-1])
+        if name not in bounds:  # weights; no comparison is true of NaN
+            fit += [tf.reduce_min(values) >= 0, tf.reduce_max(values) < np.inf]
+        elif name in _JUDGED:
+            fit += [tf.reduce_min(values) >= 0, tf.reduce_max(values) < bounds[name]]
+    with tf.control_dependencies([
+            tf.Assert(tf.reduce_all(tf.stack(fit)), ["a record holds values out of range"])]):
+        return {name: tf.identity(value) for name, value in features.items()}
 
 
 def _int32(features):

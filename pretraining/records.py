@@ -14,6 +14,7 @@ Dimensions: S max_seq_length, P max_predictions_per_seq.
 """
 
 import collections
+import itertools
 import json
 import os
 import re
@@ -61,6 +62,13 @@ def described_spec(description, max_seq_length, max_predictions_per_seq):
 
 def _is_unmasked(description):
     return bool(description and description["flags"].get("store_word_starts"))
+
+
+def bounds(max_seq_length, vocab_size):
+    """{name of a feature: its values are from 0 on and below this}; the others hold weights."""
+    ids = dict.fromkeys(["input_ids", "masked_lm_ids", "label_ids"], vocab_size)
+    bits = dict.fromkeys(["input_mask", "segment_ids", "word_starts", "next_sentence_labels"], 2)
+    return dict(ids, masked_lm_positions=max_seq_length, **bits)
 
 
 # ---- writing descriptions ----
@@ -118,19 +126,72 @@ def read_descriptions(paths):
     return {path: read[description_path(path)] for path in paths}
 
 
+def _is_count(value):
+    return type(value) is int and 0 <= value < 1 << 40
+
+
+def _is_share(value):
+    return type(value) in (int, float) and 0.0 <= value <= 1.0
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def _is_bool(value):
+    return isinstance(value, bool)
+
+
+def _are_counts(value):
+    return isinstance(value, dict) and all(map(_is_count, value.values()))
+
+
+# What a description must hold, what it may hold, and what that of unmasked records must hold too:
+# {keys: a test of the value}.
+_REQUIRED = {("flags", "max_seq_length"): _is_count,
+             ("flags", "max_predictions_per_seq"): _is_count,
+             ("vocab", "size"): _is_count, ("vocab", "file"): _is_text}
+_OPTIONAL = {("flags", "store_word_starts"): _is_bool, ("flags", "do_lower_case"): _is_bool,
+             ("flags", "favor_shorter_ngram"): _is_bool, ("vocab", "special_ids"): _are_counts,
+             ("vocab", "fingerprint"): _is_text}
+_OF_UNMASKED = {("flags", "masked_lm_prob"): _is_share, ("flags", "ngram"): _is_count,
+                ("flags", "brightmart_labels"): _is_bool}
+
+
 def _read_description(path):
     if not files.exists(path):
         return None
-    with files.open_file(path) as stream:
-        text = stream.read()
     try:
-        description = json.loads(text)
-        if {"flags", "vocab", "files"} <= set(description):
-            return description
-    except (TypeError, ValueError):
-        pass
-    raise UserError("%s: not a description that create_pretraining_data.py wrote; delete it (the "
-                    "records alone are then checked) or make the data again" % path)
+        with files.open_file(path) as stream:
+            description = json.loads(stream.read())
+    except ValueError as error:
+        problem = "not JSON: %s" % error
+    else:
+        problem = _problem(description)
+    if problem:
+        raise UserError("%s: not a description that create_pretraining_data.py wrote (%s); delete "
+                        "it (the records alone are then checked) or make the data again"
+                        % (path, problem))
+    return description
+
+
+def _problem(description):
+    """What is wrong with a description, or None."""
+    if not isinstance(description, dict):
+        return "%s, expected an object" % type(description).__name__
+    for part in ("flags", "vocab", "files"):
+        if not isinstance(description.get(part), dict):
+            return "no object %r" % part
+    if not _are_counts(description["files"]):
+        return "'files' does not hold numbers of records"
+    tests = [_REQUIRED, _OPTIONAL] + [_OF_UNMASKED] * _is_unmasked(description)
+    for (part, key), fits in itertools.chain.from_iterable(one.items() for one in tests):
+        found = description[part]
+        if key not in found and (part, key) not in _OPTIONAL:
+            return "no %s.%s" % (part, key)
+        if key in found and not fits(found[key]):
+            return "%s.%s is %.40r" % (part, key, found[key])
+    return None
 
 
 def described_size(path, description):
@@ -164,6 +225,29 @@ def check_description(path, description, max_seq_length, max_predictions_per_seq
         raise UserError("%s was made with a vocabulary of %d tokens (%s), the config's vocab_size "
                         "is %d; they must be equal"
                         % (path, vocab["size"], vocab["file"], vocab_size))
+
+
+def common_vocabulary(descriptions):
+    """(fingerprint of the vocabulary, do_lower_case) of all records; None for what nothing tells.
+
+    Args:
+      descriptions: {record file: its description or None}.
+
+    Raises:
+      UserError: two files were made with different vocabularies, though of one size.
+    """
+    described = {path: one for path, one in descriptions.items()
+                 if one and "fingerprint" in one["vocab"]}
+    if not described:
+        return None, None
+    first = min(described)
+    for path, description in sorted(described.items()):
+        ours, theirs = described[first]["vocab"], description["vocab"]
+        if ours["fingerprint"] != theirs["fingerprint"]:
+            raise UserError("%s and %s were made with different vocabularies (%s and %s) or "
+                            "--do_lower_case: their token ids mean other tokens; make one of them "
+                            "again" % (first, path, ours["file"], theirs["file"]))
+    return described[first]["vocab"]["fingerprint"], described[first]["flags"].get("do_lower_case")
 
 
 def undescribed_error(path):

@@ -1,6 +1,5 @@
 """Output directories: recovery, savers; the best and the last good checkpoint."""
 
-import json
 import logging
 import os
 
@@ -12,29 +11,14 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import tiny
-from training import checkpoints, restoring
+from training import checkpoints, restoring, run_directory
 
 
-def test_claim_directory_names_what_differs(tmp_path):
-    identity = {"hidden_size": 16, "task": "lcqmc"}
-    checkpoints.claim_directory(str(tmp_path / "a"), {"hidden_size": 24})
-    checkpoints.claim_directory(str(tmp_path / "a"), identity)  # it holds no checkpoint yet
-    tiny.save_checkpoint(tmp_path / "a" / "model.ckpt", {"w": [1.0]})
-    checkpoints.claim_directory(str(tmp_path / "a"), identity)
-    with pytest.raises(UserError) as refused:
-        checkpoints.claim_directory(str(tmp_path / "a"), {"hidden_size": 24, "labels": "0,1"})
-    assert str(refused.value) == (
-        "--output_dir=%s/a holds checkpoints of another run: hidden_size is 16 there and 24 here, "
-        "labels is None there and 0,1 here, task is lcqmc there and None here; use an empty "
-        "directory or that run's flags" % tmp_path)
-    assert json.loads((tmp_path / "a" / "run.json").read_text()) == identity
-
-
-def test_claim_directory_finds_a_truncated_checkpoint(tmp_path):
+def test_claim_finds_a_truncated_checkpoint(tmp_path):
     prefix = tiny.save_checkpoint(tmp_path / "model.ckpt", {"w": np.zeros(100, np.float32)})
     os.truncate(prefix + ".data-00000-of-00001", 200)
     with pytest.raises(UserError, match="truncated or corrupt"):
-        checkpoints.claim_directory(str(tmp_path), {})
+        run_directory.claim(str(tmp_path), {}, {})
 
 
 def save_steps(directory, *steps):
@@ -55,14 +39,14 @@ def listed(directory):
 
 @pytest.mark.parametrize("ending", [".index", ".data-00000-of-00001"])
 @pytest.mark.parametrize("size", [0, 5])
-def test_claim_directory_goes_back_to_the_newest_whole_checkpoint(tmp_path, caplog, ending, size):
+def test_claim_goes_back_to_the_newest_whole_checkpoint(tmp_path, caplog, ending, size):
     steps = save_steps(tmp_path, 10, 20, 30, 100)
     contents = {}
     for prefix in steps[2:]:
         os.truncate(prefix + ending, size)
         contents[os.path.basename(prefix + ending) + ".damaged"] = size
     with caplog.at_level(logging.INFO, "albert"):
-        checkpoints.claim_directory(str(tmp_path), {})
+        run_directory.claim(str(tmp_path), {}, {})
     assert listed(tmp_path) == ("model.ckpt-20", ["model.ckpt-10", "model.ckpt-20"])
     assert restoring.resolve(str(tmp_path)) == steps[1]
     assert caplog.messages == [
@@ -72,38 +56,38 @@ def test_claim_directory_goes_back_to_the_newest_whole_checkpoint(tmp_path, capl
     assert len(aside) == 4  # index and data of two
     assert {name: os.path.getsize(str(tmp_path / name)) for name in contents} == contents
     before = sorted(os.listdir(str(tmp_path)))
-    checkpoints.claim_directory(str(tmp_path), {})
+    run_directory.claim(str(tmp_path), {}, {})
     assert sorted(os.listdir(str(tmp_path))) == before and len(caplog.messages) == 2
 
 
-def test_claim_directory_without_any_whole_checkpoint(tmp_path):
+def test_claim_without_any_whole_checkpoint(tmp_path):
     steps = save_steps(tmp_path, 10, 20)
     for prefix in steps:
         os.truncate(prefix + ".index", 0)
     before = sorted(os.listdir(str(tmp_path)))
     with pytest.raises(UserError, match="ckpt-20: the checkpoint is truncated or corrupt.*; copy"):
-        checkpoints.claim_directory(str(tmp_path), {})
+        run_directory.claim(str(tmp_path), {}, {})
     assert sorted(os.listdir(str(tmp_path))) == before
 
 
 def test_a_damaged_checkpoint_of_another_run_stays_where_it_is(tmp_path):
     steps = save_steps(tmp_path, 10, 20)
-    checkpoints.claim_directory(str(tmp_path), {"hidden_size": 24})
+    run_directory.claim(str(tmp_path), {"hidden_size": 24}, {})
     os.truncate(steps[1] + ".index", 0)
     with pytest.raises(UserError, match="hidden_size is 24 there and 16 here"):
-        checkpoints.claim_directory(str(tmp_path), {"hidden_size": 16})
+        run_directory.claim(str(tmp_path), {"hidden_size": 16}, {})
     assert listed(tmp_path)[0] == "model.ckpt-20" and os.path.exists(steps[1] + ".index")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage {", b"\xff\xfe\x00", b"\x00" * 80])
-def test_claim_directory_writes_a_lost_state_file_again(tmp_path, caplog, content):
+def test_claim_writes_a_lost_state_file_again(tmp_path, caplog, content):
     steps = save_steps(tmp_path, 9, 10)
     os.remove(str(tmp_path / "checkpoint"))
     if content is not None:
         (tmp_path / "checkpoint").write_bytes(content)
         assert restoring.resolve(str(tmp_path)) == steps[1]
     with caplog.at_level(logging.INFO, "albert"):
-        checkpoints.claim_directory(str(tmp_path), {})
+        run_directory.claim(str(tmp_path), {}, {})
     assert listed(tmp_path) == ("model.ckpt-10", ["model.ckpt-9", "model.ckpt-10"])
     assert caplog.messages == ["%s/checkpoint is missing or damaged; going on from %s"
                                % (tmp_path, steps[1])]
@@ -113,12 +97,12 @@ def test_what_a_person_went_back_from_stays(tmp_path, caplog):
     """The state file was edited to name step 20; step 30 is neither taken nor touched."""
     steps = save_steps(tmp_path, 10, 20, 30)
     tf.train.update_checkpoint_state(str(tmp_path), steps[1], steps[:2])
-    checkpoints.claim_directory(str(tmp_path), {})
+    run_directory.claim(str(tmp_path), {}, {})
     assert listed(tmp_path)[0] == "model.ckpt-20"
     os.remove(steps[1] + ".index")
     os.remove(steps[1] + ".data-00000-of-00001")
     with caplog.at_level(logging.INFO, "albert"):
-        checkpoints.claim_directory(str(tmp_path), {})
+        run_directory.claim(str(tmp_path), {}, {})
     assert caplog.messages == ["%s is missing; going on from %s" % (steps[1], steps[0])]
     assert listed(tmp_path) == ("model.ckpt-10", ["model.ckpt-10"])
     assert checkpoints.verify(steps[2]) == []
@@ -128,7 +112,7 @@ def test_a_kill_during_the_very_first_save_leaves_nothing_to_go_on_from(tmp_path
     prefix = save_steps(tmp_path, 0)[0]
     os.remove(str(tmp_path / "checkpoint"))
     os.truncate(prefix + ".index", 0)
-    checkpoints.claim_directory(str(tmp_path), {})
+    run_directory.claim(str(tmp_path), {}, {})
     assert tf.train.latest_checkpoint(str(tmp_path)) is None
 
 
@@ -145,19 +129,10 @@ def test_a_checkpoint_that_is_removed_meanwhile_is_not_put_aside(tmp_path, monke
 
     monkeypatch.setattr(checkpoints, "verify", slowly)
     assert checkpoints.newest_whole(str(tmp_path)) == (str(tmp_path / "model.ckpt-20"), [])
-    checkpoints.claim_directory(str(tmp_path), {})
+    run_directory.claim(str(tmp_path), {}, {})
     assert os.path.exists(older + ".index")
     assert listed(tmp_path) == ("model.ckpt-20", ["model.ckpt-20"])
     assert not [name for name in os.listdir(str(tmp_path)) if name.endswith(".damaged")]
-
-
-@pytest.mark.parametrize("content", [None, b"", b"\xff{"])
-def test_a_lost_identity_is_written_again(tmp_path, content):
-    save_steps(tmp_path, 10)
-    if content is not None:
-        (tmp_path / "run.json").write_bytes(content)
-    checkpoints.claim_directory(str(tmp_path), {"hidden_size": 16})
-    assert json.loads((tmp_path / "run.json").read_text()) == {"hidden_size": 16}
 
 
 def test_saver_has_a_checkpoint_on_the_disk_before_it_removes_another(tmp_path, monkeypatch):

@@ -235,10 +235,50 @@ def test_total_records(tmp_path):
     paths = [write(tmp_path / "t-0-of-2"), write(tmp_path / "t-1-of-2", range(4)),
              write(tmp_path / "u", range(2))]
     assert inputs.total_records(paths) == 11
+    write_description(str(tmp_path / "t.json"), {"t-0-of-2": 500, "t-1-of-2": 4})
+    assert inputs.total_records(paths) == 506  # the smallest of "t", and "u", are counted
     write_description(str(tmp_path / "t.json"), {"t-0-of-2": 500, "t-1-of-2": 400})
-    assert inputs.total_records(paths) == 902  # of "t" as described, of "u" as counted
-    write_description(str(tmp_path / "t.json"), {"t-0-of-2": 500})
-    assert inputs.total_records(paths) == 506
+    with pytest.raises(UserError, match=r"t.json says that \S*t-1-of-2 holds 400 records, and it "
+                                        "holds 4; make the data again, or correct the number"):
+        inputs.total_records(paths)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"input_ids": np.full(S, -1)}, "holds -1 in 'input_ids', expected 0 to 49"),
+    ({"masked_lm_ids": np.full(P, V)}, r"holds token id 50, .* \(feature 'masked_lm_ids'\)"),
+    ({"next_sentence_labels": np.array([2])}, "holds 2 in 'next_sentence_labels', expected 0 to 1"),
+    ({"input_mask": np.full(S, 3)}, "holds 3 in 'input_mask', expected 0 to 1"),
+    ({"masked_lm_weights": np.full(P, -1.0)}, "holds the weights -1.0 -1.0 -1.0"),
+    ({"masked_lm_weights": np.full(P, np.inf)}, "holds the weights inf inf inf"),
+])
+def test_values_out_of_range(tmp_path, changes, message):
+    with pytest.raises(UserError, match="a: record 0 " + message):
+        check(write(tmp_path / "a", [7], **changes))
+
+
+@pytest.mark.parametrize("changes", [
+    {"input_ids": np.full(S, V)}, {"input_ids": np.full(S, 2 ** 32)}, {"input_ids": -np.ones(S)},
+    {"masked_lm_positions": np.full(P, S)}, {"masked_lm_ids": np.full(P, -1)},
+    {"next_sentence_labels": np.array([2])}, {"masked_lm_weights": np.array([1, 0, np.nan])}])
+def test_pipeline_fails_at_values_out_of_range(tmp_path, changes):
+    kinds = {name: np.float32 if "weights" in name else np.int64 for name in changes}
+    changes = {name: values.astype(kinds[name]) for name, values in changes.items()}
+    paths = [write(tmp_path / "good"), write(tmp_path / "odd", [0], **changes)]
+    input_fn = inputs.pretraining_input_fn(paths, S, P, 6, is_training=False, vocab_size=V)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a record holds values out of range"):
+        first_tokens(input_fn)
+    assert len(first_tokens(inputs.pretraining_input_fn(
+        paths[:1], S, P, 6, is_training=False, vocab_size=V))) == 5
+
+
+def test_fingerprint_is_of_names_sizes_and_first_records(tmp_path):
+    first = inputs.fingerprint([write(tmp_path / "a"), write(tmp_path / "b")])
+    (tmp_path / "moved").mkdir()
+    assert inputs.fingerprint([write(tmp_path / "moved" / "b"), write(tmp_path / "a")]) == first
+    others = {inputs.fingerprint([write(tmp_path / "a", [1, 1, 2, 3, 4]), str(tmp_path / "b")]),
+              inputs.fingerprint([write(tmp_path / "a", range(6)), str(tmp_path / "b")]),
+              inputs.fingerprint([write(tmp_path / "c"), str(tmp_path / "b")])}
+    assert len(others | {first}) == 4
 
 
 # ---- the order of the examples ----

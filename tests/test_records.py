@@ -67,9 +67,10 @@ def test_description_path(path, description):
 
 def test_description_is_read_as_it_was_written(tmp_path, sample_vocab):
     tokenizer = tokenization.load_tokenizer(sample_vocab)
-    description = records.describe({"ngram": 2}, "vocab.txt", tokenizer, {"documents": 7})
+    lengths = {"max_seq_length": S, "max_predictions_per_seq": P}
+    description = records.describe(lengths, "vocab.txt", tokenizer, {"documents": 7})
     assert description == {
-        "flags": {"ngram": 2}, "counts": {"documents": 7},
+        "flags": lengths, "counts": {"documents": 7},
         "vocab": {"file": "vocab.txt", "size": tokenizer.vocab_size, "special_ids": SPECIAL_IDS,
                   "fingerprint": tokenizer.fingerprint}}
     paths = [str(tmp_path / name) for name in ("t-0-of-2", "t-1-of-2", "u")]
@@ -84,6 +85,32 @@ def test_description_is_read_as_it_was_written(tmp_path, sample_vocab):
                     paths[2]: dict(description, files={"u": 5})}
     assert [records.described_size(path, read[path]) for path in read] == [3, 4, 5, None]
     assert records.described_size("t-2-of-2", of_t) is None
+
+
+@pytest.mark.parametrize("part, key, value, problem", [
+    ("flags", "max_seq_length", None, "no flags.max_seq_length"),
+    ("flags", "max_seq_length", "12", "flags.max_seq_length is '12'"),
+    ("flags", "max_predictions_per_seq", float("nan"), "flags.max_predictions_per_seq is nan"),
+    ("flags", "masked_lm_prob", None, "no flags.masked_lm_prob"),
+    ("flags", "masked_lm_prob", 1e20, "flags.masked_lm_prob is 1e"),
+    ("flags", "brightmart_labels", 0, "flags.brightmart_labels is 0"),
+    ("vocab", "size", 10 ** 30, "vocab.size is 10+"),
+    ("vocab", "special_ids", ["[MASK]"], r"vocab.special_ids is \['\[MASK\]'\]"),
+    ("vocab", "fingerprint", 7, "vocab.fingerprint is 7"),
+    ("files", "a", "5", "'files' does not hold numbers of records"),
+    ("files", "a", -1, "'files' does not hold numbers of records"),
+])
+def test_description_with_a_wrong_value(tmp_path, part, key, value, problem):
+    path = described(tmp_path / "a")
+    with open(path + ".json") as stream:
+        description = json.load(stream)
+    description[part][key] = value
+    if value is None:
+        del description[part][key]
+    (tmp_path / "a.json").write_text(json.dumps(description))
+    with pytest.raises(UserError, match=r"/a.json: not a description that create_pretraining_data."
+                       r"py wrote \(%s.*\); delete it" % problem):
+        records.read_descriptions([path])
 
 
 def test_description_that_fits_a_run(tmp_path):

@@ -235,14 +235,15 @@ def test_masking_flags_reach_the_masks(unmasked, monkeypatch):
 
     def input_fn(paths, *lengths, is_training, **options):
         seen.append((is_training, options.pop("masking"), options))
+        assert options.pop("vocab_size") == 100
 
     monkeypatch.setattr(inputs, "pretraining_input_fn", input_fn)
     flags = tiny.parse(run_pretraining.define_flags, dynamic_masking=True, masked_lm_prob=0.5,
                        ngram=1, max_predictions_per_seq=7)
     paths = [str(unmasked / "train.tfrecord")]
     asked = command_line.run_settings(flags)
-    run_pretraining.training_data(flags, paths, asked).input_fn(first_step=8)
-    run_pretraining.evaluation_data(flags, paths, asked)
+    run_pretraining.training_data(flags, paths, asked, 100).input_fn(first_step=8)
+    run_pretraining.evaluation_data(flags, paths, asked, 100)
     assert [one[::2] for one in seen] == [(True, {"first_step": 8, "seed": 12345}), (False, {})]
     training, evaluation = seen[0][1], seen[1][1]
     assert (training.masked_lm_prob, training.ngram, training.max_predictions_per_seq) == (
@@ -285,18 +286,86 @@ def test_records_with_larger_ids_than_the_config(here):
         run(here)
 
 
+def append(path, record):
+    """Adds a serialized record behind the first 40 of a file."""
+    tfrecords.write(str(path), list(tf.python_io.tf_record_iterator(str(path)))[:40] + [record])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("changes, message", [
-    ({"input_ids": np.full(tiny.LENGTH, 500)}, "record 40 holds token id 500, the config's"),
     ({"masked_lm_ids": np.zeros(7, int)}, "record 40 has 7 int64 values in 'masked_lm_ids'"),
+    ({"masked_lm_positions": np.array([2, tiny.LENGTH])},
+     "record 40 holds 16 in 'masked_lm_positions', expected 0 to 15; make the data again"),
+    ({"input_ids": np.full(tiny.LENGTH, 2 ** 32 + 7)},
+     "record 40 holds token id 4294967303, the config's"),
 ])
 def test_record_unlike_the_first_is_named(here, changes, message):
-    path = str(here / "train.tfrecord")
-    serialized = list(tf.python_io.tf_record_iterator(path))[:40]
-    odd = tiny.write_records(here / "odd.tfrecord", count=1, **changes)
-    tfrecords.write(path, serialized + list(tf.python_io.tf_record_iterator(odd)))
+    append(here / "train.tfrecord", tfrecords.serialize(
+        dict(tiny.pretraining_example(np.random), **changes)))
     with pytest.raises(UserError, match="train.tfrecord: " + message):
         run(here, num_train_steps=20)
+
+
+def test_evaluation_judges_what_it_reads(here, trained):
+    append(here / "dev.tfrecord", tfrecords.serialize(dict(
+        tiny.pretraining_example(np.random), masked_lm_weights=np.array([1, np.nan], np.float32))))
+    with pytest.raises(UserError, match=r"dev.tfrecord: record 40 holds the weights 1.0 nan in "):
+        run(here, trained, do_train=False, do_eval=True)
+
+
+def test_garbage_behind_the_first_record(here):
+    append(here / "train.tfrecord", b"\xff garbage")
+    with pytest.raises(UserError, match="train.tfrecord: record 40 is not a tf.train.Example"):
+        run(here)
+    assert not (here / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["train", "dev"])
+def test_nothing_to_predict(here, name):
+    tiny.write_records(here / (name + ".tfrecord"), 8, masked_lm_weights=np.zeros(2, np.float32))
+    with pytest.raises(UserError, match=name + ".tfrecord: no token to predict in the first rec"):
+        run(here, do_eval=True)
+
+
+def describe(path, count, fingerprint, **flags):
+    (path.parent / (path.name + ".json")).write_text(json.dumps({
+        "flags": dict(flags, max_seq_length=tiny.LENGTH, max_predictions_per_seq=tiny.PREDICTIONS),
+        "vocab": {"file": fingerprint + ".txt", "size": 100, "fingerprint": fingerprint},
+        "files": {path.name: count}}))
+
+
+def test_vocabularies_of_one_size(here):
+    """Between two sets, between training and evaluation, and between a run and its resumption."""
+    describe(here / "train.tfrecord", 256, "b" * 64, do_lower_case=True)
+    describe(here / "dev.tfrecord", 64, "c" * 64, do_lower_case=True)
+    with pytest.raises(UserError, match=r"dev.tfrecord and \S*train.tfrecord were made with "
+                       r"different vocabularies \(c+.txt and b+.txt\)"):
+        run(here, do_eval=True)
+    output = run(here, num_train_steps=1)
+    known = json.loads((output / "run.json").read_text())
+    assert (known["vocabulary"], known["do_lower_case"]) == ("b" * 16, True)
+    with pytest.raises(UserError, match="vocabulary is b{16} there and c{16} here"):
+        run(here, do_train=False, do_eval=True)
+    os.remove(str(here / "dev.tfrecord.json"))  # nothing is known of it
+    run(here, do_train=False, do_eval=True)
+    assert json.loads((output / "run.json").read_text()) == known
+
+
+def test_another_training_in_the_same_directory_is_said(here, caplog):
+    run(here, num_train_steps=1)
+    with caplog.at_level(logging.INFO, "albert"):
+        run(here, num_train_steps=2, seed=7, train_batch_size=4)
+    assert ("warning: the training in %s goes on from step 1 with other settings: num_train_steps "
+            "was 1 and is 2; seed was 12345 and is 7; step_examples was 8 and is 4; use an empty "
+            "--output_dir for another training" % (here / "out")) in caplog.messages
+    caplog.clear()
+    tiny.write_records(here / "train.tfrecord", 128, seed=5)
+    with caplog.at_level(logging.INFO, "albert"):
+        run(here, num_train_steps=2, seed=7, train_batch_size=4, init_checkpoint="/none")
+    said, = (message for message in caplog.messages if "is reached" in message)
+    assert said == ("step 2 is reached in %s: nothing is trained; --init_checkpoint=/none is "
+                    "ignored, it began with random weights; the training data is another; use an "
+                    "empty --output_dir for another training" % (here / "out"))
 
 
 def test_description_beside_the_records_counts(here):

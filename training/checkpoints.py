@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from interchange import variable_names
-from interchange.company import IDENTITY_FILE
 from interchange.tensorflow_files import open_reader, read_tensor
 
 BEST_FILE = "best.json"
@@ -38,49 +37,7 @@ def verify(prefix):
             if not np.all(np.isfinite(read_tensor(reader, prefix, name)))]
 
 
-def claim_directory(directory, identity):
-    """Marks an output directory as this run's; refuses one that holds another run's checkpoints.
-
-    If the newest checkpoint is damaged, as after a power failure, it is renamed to *.damaged and
-    the state file names the newest whole one instead: the run resumes there.
-
-    Args:
-      directory: an output directory, made when absent.
-      identity: a flat dict of what must not change when the run resumes: the config's keys, the
-        task, its labels.
-
-    Raises:
-      UserError: the directory holds checkpoints of a run that differs (the keys are named), or all
-        of them are truncated or corrupt.
-    """
-    path = os.path.join(directory, IDENTITY_FILE)
-    good, damaged = newest_whole(directory)
-    found = _read_identity(path) if good else None
-    if found is not None:
-        differing = sorted(key for key in set(found) | set(identity)
-                           if found.get(key) != identity.get(key))
-        if differing:
-            raise UserError("--output_dir=%s holds checkpoints of another run: %s; use an empty "
-                            "directory or that run's flags" % (directory, ", ".join(
-                                "%s is %s there and %s here" % (
-                                    key, found.get(key), identity.get(key)) for key in differing)))
-    if good:
-        _go_on_from(directory, good, damaged)
-    files.write_json(path, identity)
-
-
-def _read_identity(path):
-    """What `claim_directory` wrote; None where it is missing or was lost in a power failure."""
-    if not tf.gfile.Exists(path):
-        return None
-    try:
-        with tf.gfile.GFile(path) as stream:
-            return json.load(stream)
-    except ValueError:
-        return None
-
-
-def listed_prefixes(directory):
+def _in_state_file(directory):
     """The prefixes in a directory's state file, the one to resume from last; [] if it is lost."""
     try:
         state = tf.train.get_checkpoint_state(directory)
@@ -90,6 +47,23 @@ def listed_prefixes(directory):
         return []
     latest = state.model_checkpoint_path
     return [path for path in state.all_model_checkpoint_paths if path != latest] + [latest]
+
+
+def listed_prefixes(directory):
+    """As `_in_state_file`, but where the directory itself holds a file of that name, that one.
+
+    The state files of the original codes hold whole paths, which go on naming the place from which
+    the directory was moved or copied.
+    """
+    own = [(path, os.path.join(directory, os.path.basename(path)))
+           for path in _in_state_file(directory)]
+    return [here if tf.gfile.Exists(here + ".index") else path for path, here in own]
+
+
+def latest(directory):
+    """The checkpoint that a run in `directory` resumes from, or None."""
+    prefix = (listed_prefixes(directory) or [None])[-1]
+    return prefix if prefix and tf.gfile.Exists(prefix + ".index") else None
 
 
 def _on_disk(directory):
@@ -154,10 +128,10 @@ def _candidates(directory, listed):
     return [last] * (last in steps or tf.gfile.Exists(last + ".index")) + older
 
 
-def _go_on_from(directory, good, damaged):
+def go_on_from(directory, good, damaged):
     """Makes the state file name `good`, unless it does, and renames newer damaged checkpoints."""
     listed, steps = listed_prefixes(directory), _on_disk(directory)
-    if listed[-1:] == [good]:
+    if _in_state_file(directory)[-1:] == [good]:
         return
     known = set(listed or steps) | {good}
     names = [os.path.basename(prefix) for prefix in sorted(steps, key=steps.get)
@@ -173,7 +147,7 @@ def _go_on_from(directory, good, damaged):
                 files.rename(path, path + DAMAGED_SUFFIX)
         console.say("%s is truncated or corrupt and was renamed to *%s; going on from %s",
                      prefix, DAMAGED_SUFFIX, good)
-    if not damaged:
+    if not damaged and listed[-1:] != [good]:
         console.say("%s; going on from %s", "%s is missing" % listed[-1] if listed else (
             "%s is missing or damaged" % os.path.join(directory, STATE_FILE)), good)
 
@@ -281,38 +255,97 @@ def checkpoint_step(prefix):
 
 
 def best(directory):
-    """What `keep_best` recorded, {"checkpoint", "step", "metrics"}, or None."""
-    path = os.path.join(directory, "best", BEST_FILE)
+    """What `keep_best` recorded, or None where no checkpoint was kept.
+
+    Returns:
+      {"checkpoint": prefix, "step", "metrics", "data": fingerprint of the examples behind the
+      metrics, "scored_step": the last step that was compared}; older records lack the last two.
+
+    Raises:
+      UserError: the record or a file of the checkpoint is missing, empty or not what was written.
+    """
+    folder = os.path.join(directory, "best")
+    path = os.path.join(folder, BEST_FILE)
     if not tf.gfile.Exists(path):
         return None
-    with tf.gfile.GFile(path) as stream:
-        record = json.load(stream)
-    return dict(record, checkpoint=os.path.join(directory, "best", record["checkpoint"]))
+    record = _read_best(path)
+    if record is None:
+        raise _best_error(directory, "%s is damaged" % path)
+    prefix = os.path.join(folder, os.path.basename(record["checkpoint"]))
+    lost = [kind for kind in ("index", "data") if not any(
+        name.startswith("%s.%s" % (os.path.basename(prefix), kind))
+        and files.size(os.path.join(folder, name)) for name in tf.gfile.ListDirectory(folder))]
+    if lost:
+        raise _best_error(directory, "%s.%s* is missing or empty" % (prefix, lost[0]))
+    return dict(record, checkpoint=prefix)
 
 
-def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True):
+def _best_error(directory, finding):
+    return UserError("%s; remove %s and train or evaluate on with --do_train --do_eval, or pass "
+                     "--use_checkpoint=last" % (finding, os.path.join(directory, "best")))
+
+
+def _read_best(path):
+    """The record in a file, None if it is not one."""
+    try:
+        with tf.gfile.GFile(path) as stream:
+            record = json.load(stream)
+        if isinstance(record["checkpoint"], str) and isinstance(record["step"], int) and all(
+                isinstance(value, (int, float)) for value in record["metrics"].values()):
+            return record
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass  # another file, or what a power failure left of it
+    return None
+
+
+def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True, data=None):
     """Copies `checkpoint` to directory/best/ when its metrics[key] is better than all before.
+
+    Args:
+      data: a fingerprint of the examples that the metrics are of, or None.
 
     Returns:
       Whether it was better. The record names the new files before the old ones are removed, so that
       a kill at any moment leaves a usable best checkpoint.
     """
-    before = best(directory)
+    try:
+        before = best(directory)
+    except UserError as error:
+        console.say("warning: %s; the best checkpoint is looked for anew", str(error).split(";")[0])
+        before = None
     if before and before["step"] != step and not _is_better(
             metrics[key], before["metrics"].get(key, np.nan), larger_is_better):
+        _record_best(directory, dict(before, scored_step=step))
         return False
     folder = os.path.join(directory, "best")
     tf.gfile.MakeDirs(folder)
     name = os.path.basename(checkpoint)
-    for path in tf.gfile.Glob(checkpoint + ".*"):
+    for path in _files_of(checkpoint):
         with files.replacing(os.path.join(folder, os.path.basename(path))) as temporary:
             tf.gfile.Copy(path, temporary, overwrite=True)
-    record = {"checkpoint": name, "step": step, "metrics": metrics}
-    files.write_json(os.path.join(folder, BEST_FILE), record)
-    for path in tf.gfile.Glob(os.path.join(folder, "model.ckpt-*")):
+    _record_best(directory, {"checkpoint": name, "step": step, "metrics": metrics, "data": data,
+                             "scored_step": step})
+    for path in _files_of(os.path.join(folder, "model"), ".ckpt-"):
         if not os.path.basename(path).startswith(name + "."):
             tf.gfile.Remove(path)
     return True
+
+
+def score_best_anew(directory, metrics, data):
+    """Replaces the metrics of the best checkpoint by those on other examples."""
+    _record_best(directory, dict(best(directory), metrics=metrics, data=data))
+
+
+def _record_best(directory, record):
+    files.write_json(os.path.join(directory, "best", BEST_FILE), dict(
+        record, checkpoint=os.path.basename(record["checkpoint"])))
+
+
+def _files_of(prefix, separator="."):
+    """The paths of a checkpoint's files; its name may hold what globs read as a pattern."""
+    folder, name = os.path.split(prefix)
+    return [os.path.join(folder, entry) for entry in tf.gfile.ListDirectory(folder)
+            if entry.startswith(name + separator)]
 
 
 def _is_better(value, before, larger_is_better):

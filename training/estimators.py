@@ -103,15 +103,9 @@ def seed_graph(run):
     The seed depends on the step of that checkpoint: dropout differs between the parts of a run, and
     a part that is repeated draws the same again.
     """
-    trained = tf.train.latest_checkpoint(run.checkpointing.output_dir)
+    trained = checkpoints.latest(run.checkpointing.output_dir)
     tf.set_random_seed(run.seed + checkpoints.checkpoint_step(trained))
     return trained
-
-
-def claim_directory(output_dir, identity):
-    """checkpoints.claim_directory, by the one of several workers that writes."""
-    if is_chief():
-        checkpoints.claim_directory(output_dir, identity)
 
 
 def replicas():

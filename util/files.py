@@ -9,6 +9,7 @@ import collections
 import contextlib
 import glob
 import gzip
+import hashlib
 import io
 import itertools
 import json
@@ -59,6 +60,33 @@ def is_file(path):
 def size(path):
     """The size of a file in bytes."""
     return _gfile().Stat(path).length if is_remote(path) else os.path.getsize(path)
+
+
+def stamps(paths):
+    """{path: (size, time of the last change)} of a file or a list of files, for `changed`."""
+    return {path: _stamp(path) for path in ([paths] if isinstance(paths, str) else paths)}
+
+
+def _stamp(path):
+    if is_remote(path):
+        found = _gfile().Stat(path)
+        return found.length, found.mtime_nsec
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns
+
+
+def changed(before):
+    """The paths, sorted, of `stamps` that are other files now, or gone."""
+    return sorted(path for path, stamp in before.items()
+                  if not exists(path) or _stamp(path) != stamp)
+
+
+def fingerprint(parts):
+    """16 hex digits that change with any of some bytes."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def remove(path):
