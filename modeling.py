@@ -59,6 +59,9 @@ CONFIG_KEYS = collections.OrderedDict([
     ("layout", (str, None, ("google", "brightmart"))),
 ])
 
+# No number of a config is larger; the largest published one is a vocabulary of 250,000 tokens.
+LARGEST = 1 << 24
+
 # Keys of the released config files that never affected the model.
 LEGACY_KEYS = frozenset([
     "directionality", "down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks",
@@ -210,7 +213,7 @@ def _checked_value(key, values, place):
         if value not in allowed:
             raise UserError("%s: %r is %r, expected one of %s"
                             % (place, key, value, ", ".join(allowed)))
-    elif value < allowed or (key.endswith("dropout_prob") and value >= 1.0):
+    elif not allowed <= value <= LARGEST or (key.endswith("dropout_prob") and value >= 1.0):
         raise UserError("%s: %r is %r, out of range" % (place, key, value))
     return value
 

@@ -464,6 +464,9 @@ class SentencePieceTokenizer(Tokenizer):
         if any(self.model.is_byte(index) for index in range(size)):
             raise UserError("%s cuts unknown characters into bytes (byte fallback), as no ALBERT "
                             "does; give the model's own spiece.model" % spm_model_file)
+        if self.model.normalize("a").endswith("▁"):
+            raise UserError("%s marks the ends of words (treat_whitespace_as_suffix), as no ALBERT "
+                            "does; train it without that option" % spm_model_file)
         super().__init__(spm_model_file, do_lower_case, content,
                          [self.model.id_to_piece(index) for index in range(size)])
         self.is_word_start = np.array([not _continues_word(token) for token in self.tokens])

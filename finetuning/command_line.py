@@ -1,6 +1,6 @@
 """The flags that every fine-tuning command shares, and the settings they make."""
 
-from util import console
+from util import commands, console
 from util.errors import UserError
 
 from absl import flags as absl_flags
@@ -183,7 +183,8 @@ def _numbers(name, texts, number_type):
             number = number_type(text)
         except ValueError:
             number = -1
-        if number < 0 or number in numbers or (number_type is float and not number):
+        if not 0 <= number <= commands.LARGEST or number in numbers or (
+                number_type is float and not number):
             raise UserError("--%s=%s: %r is not a %s, or is repeated" % (
                 name, ",".join(texts), text,
                 "number above 0" if number_type is float else "whole number from 0"))

@@ -4,27 +4,34 @@
 """
 
 import collections
+import math
 import os
 import statistics
 
 from util import console, files
+from util.errors import UserError
 
 from finetuning.settings import Export, Vectors
+from training import estimators
 
-# One training of the grid; `directory` holds its checkpoints and results.
+# One training of the grid; `directory` holds its checkpoints and results; the score may be None.
 Run = collections.namedtuple("Run", "learning_rate seed directory score")
 
 
 def run(train_once, task, settings):
     """Trains at every point of the grid; prints mean and deviation by rate, and the best run.
 
-    When the same command is started again, finished points are only scored. Predictions and
-    vectors, if asked for, are those of the best run.
+    When the same command is started again, finished points are only scored. A point whose loss
+    becomes NaN has no score; the others go on. Predictions and vectors, if asked for, are those of
+    the best run.
 
     Args:
       train_once: function of (task, finetuning.settings.Settings) -> {metric: number} on the dev
         file.
       settings: Settings with a grid.
+
+    Raises:
+      UserError: no point has a score.
     """
     runs = []
     for number, (rate, seed) in enumerate(settings.grid, 1):
@@ -32,12 +39,22 @@ def run(train_once, task, settings):
             settings.output_dir, "rate%g-seed%d" % (rate, seed)))
         console.say("== %d of %d: learning rate %g, seed %d", number, len(settings.grid), rate,
                     seed)
-        scores = train_once(task, point._replace(
-            do_predict=False, vectors=Vectors(), export=Export()))
-        runs.append(Run(rate, seed, point.output_dir, scores[task.metric]))
-    best = (max if task.larger_is_better else min)(runs, key=lambda run: run.score)
+        try:
+            score = train_once(task, point._replace(
+                do_predict=False, vectors=Vectors(), export=Export()))[task.metric]
+        except estimators.Diverged as error:
+            console.say("no score: %s", error)
+            score = math.nan
+        runs.append(Run(rate, seed, point.output_dir, None if math.isnan(score) else score))
+    scored = [run for run in runs if run.score is not None]
+    best = (max if task.larger_is_better else min)(
+        scored, key=lambda run: run.score) if scored else None
     files.write_json(os.path.join(settings.output_dir, "grid.json"), {
-        "metric": task.metric, "runs": [run._asdict() for run in runs], "best": best._asdict()})
+        "metric": task.metric, "runs": [run._asdict() for run in runs],
+        "best": best and best._asdict()})
+    if best is None:
+        raise UserError("%s\nno point of the grid has a %s; use lower --learning_rates"
+                        % (table(runs, task.metric), task.metric))
     console.say("%s\nbest: %s %.4f with learning rate %g, seed %d, in %s",
                 table(runs, task.metric), task.metric, best.score, best.learning_rate, best.seed,
                 best.directory)
@@ -53,7 +70,9 @@ def table(runs, metric):
         by_rate.setdefault(one.learning_rate, []).append(one.score)
     lines = ["| learning rate | %s: mean ± deviation | runs |" % metric, "| --- | --- | --- |"]
     for rate, scores in by_rate.items():
-        spread = " ± %.4f" % statistics.stdev(scores) if len(scores) > 1 else ""
-        lines.append("| %g | %.4f%s | %s |" % (
-            rate, statistics.mean(scores), spread, ", ".join("%.4f" % score for score in scores)))
+        numbers = [score for score in scores if score is not None]
+        spread = " ± %.4f" % statistics.stdev(numbers) if len(numbers) > 1 else ""
+        lines.append("| %g | %s%s | %s |" % (
+            rate, "%.4f" % statistics.mean(numbers) if numbers else "none", spread,
+            ", ".join("none" if score is None else "%.4f" % score for score in scores)))
     return "\n".join(lines)

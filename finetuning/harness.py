@@ -8,7 +8,7 @@ A command calls it with a task (tasks/base.py) and settings:
 import collections
 import os
 
-from util import console, files
+from util import commands, console, files
 from util.errors import UserError
 
 import numpy as np
@@ -250,15 +250,21 @@ def with_steps(settings, num_examples):
     windows that they are read in.
 
     Raises:
-      UserError: there are fewer examples than one step takes, or steps than warmup.
+      UserError: there are fewer examples than one step takes, no step to make, or fewer steps than
+        warmup.
     """
     batches, duration = settings.run.batches, settings.duration
     if num_examples < batches.step_examples:
         raise UserError("%d training sequences are fewer than one step takes (%d); lower "
                         "--train_batch_size=%d" % (num_examples, batches.step_examples,
                                                    batches.train_batch_size))
-    steps = duration.train_step or max(
-        1, int(num_examples / batches.step_examples * duration.num_train_epochs))
+    steps = duration.train_step or int(
+        num_examples / batches.step_examples * duration.num_train_epochs)
+    if not 1 <= steps <= commands.LARGEST:
+        raise UserError("--num_train_epochs=%g: %d sequences, %d a step, make %s steps; expected 1 "
+                        "to %d: change it, or leave --do_train out" % (
+                            duration.num_train_epochs, num_examples, batches.step_examples,
+                            steps if steps < 1 else "%.3g" % steps, commands.LARGEST))
     warmup = duration.warmup_step
     if warmup is None:
         warmup = int(steps * duration.warmup_proportion)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 
 from util import files
 from util.errors import UserError
@@ -207,6 +208,78 @@ def test_a_crash_leaves_a_usable_best(tmp_path, monkeypatch, function, calls, st
     prefix = tiny.save_checkpoint(tmp_path / "model.ckpt-3", {"w": [3.0]})
     assert checkpoints.keep_best(str(tmp_path), prefix, 3, {"score": 0.7}, "score")
     assert len(os.listdir(str(tmp_path / "best"))) == 3
+
+
+def test_best_says_of_which_data_and_steps_it_is(tmp_path):
+    best_of(tmp_path, [0.5, 0.4], data="d")
+    best = checkpoints.best(str(tmp_path))
+    assert (best["step"], best["data"], best["scored_step"]) == (1, "d", 2)
+    checkpoints.score_best_anew(str(tmp_path), {"score": 0.1}, "e")
+    best = checkpoints.best(str(tmp_path))
+    assert (best["metrics"], best["data"], best["step"]) == ({"score": 0.1}, "e", 1)
+    assert tiny.weights(best["checkpoint"]) == {"w": [1.0]}
+
+
+@pytest.mark.parametrize("name, content, finding", [
+    ("best.json", b"", "best/best.json is damaged"), ("best.json", b"[]", "best.json is damaged"),
+    ("best.json", b'{"checkpoint": "a", "step": "1", "metrics": {}}', "best.json is damaged"),
+    ("best.json", b"\xff", "best.json is damaged"),
+    ("model.ckpt-1.index", b"", r"best/model.ckpt-1.index\* is missing or empty"),
+    ("model.ckpt-1.data-00000-of-00001", None, r"best/model.ckpt-1.data\* is missing or empty"),
+])
+def test_a_damaged_best_is_named_and_the_next_one_takes_its_place(
+        tmp_path, caplog, name, content, finding):
+    best_of(tmp_path, [0.5])
+    (tmp_path / "best" / name).unlink()
+    if content is not None:
+        (tmp_path / "best" / name).write_bytes(content)
+    with pytest.raises(UserError, match=finding + "; remove .*/best and train or evaluate on with "
+                       "--do_train --do_eval, or pass --use_checkpoint=last"):
+        checkpoints.best(str(tmp_path))
+    prefix = tiny.save_checkpoint(tmp_path / "model.ckpt-2", {"w": [2.0]})
+    with caplog.at_level(logging.INFO, "albert"):
+        assert checkpoints.keep_best(str(tmp_path), prefix, 2, {"score": 0.1}, "score")
+    assert caplog.messages[0].endswith("; the best checkpoint is looked for anew")
+    assert tiny.weights(checkpoints.best(str(tmp_path))["checkpoint"]) == {"w": [2.0]}
+
+
+def test_best_of_a_directory_with_a_pattern_in_its_name(tmp_path):
+    directory = tmp_path / "lr[1e-4]*?"
+    directory.mkdir()
+    assert best_of(directory, [0.5, 0.6])[0] == [True, True]
+    assert sorted(os.listdir(str(directory / "best"))) == [
+        "best.json", "model.ckpt-2.data-00000-of-00001", "model.ckpt-2.index"]
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_state_file_with_the_paths_of_another_place(tmp_path, is_copied):
+    """As the original codes write them: the directory was moved or copied from there."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    steps = save_steps(old, 10, 20)
+    lines = ['model_checkpoint_path: "%s"' % steps[1]] + [
+        'all_model_checkpoint_paths: "%s"' % prefix for prefix in steps]
+    (old / "checkpoint").write_text("\n".join(lines) + "\n")
+    (shutil.copytree if is_copied else shutil.move)(str(old), str(new))
+    here = str(new / "model.ckpt-20")
+    assert checkpoints.latest(str(new)) == restoring.resolve(str(new)) == here
+    assert checkpoints.newest_whole(str(new)) == (here, [])
+    run_directory.claim(str(new), {}, {})
+    assert tf.train.latest_checkpoint(str(new)) == here  # which an Estimator resumes from
+    assert listed(new) == ("model.ckpt-20", ["model.ckpt-10", "model.ckpt-20"])
+
+
+def test_a_directory_that_becomes_a_file_before_a_save(tmp_path):
+    (tmp_path / "out").mkdir()
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("w", initializer=1.0)
+        saver = checkpoints.Saver()
+        session.run(tf.global_variables_initializer())
+        saver.save(session, str(tmp_path / "out" / "model.ckpt"), global_step=1)
+        shutil.rmtree(str(tmp_path / "out"))
+        (tmp_path / "out").write_text("")
+        with pytest.raises(UserError, match=r"step 2 could not be saved: Parent directory of \S+ "
+                                            r"doesn't exist, can't save; start again"):
+            saver.save(session, str(tmp_path / "out" / "model.ckpt"), global_step=2)
 
 
 def test_last_good_passes_over_nan_and_missing_files(tmp_path):

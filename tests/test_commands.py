@@ -1,14 +1,19 @@
 """What every command does with a wrong platform, wrong flags and a user's mistake."""
 
 import os
+import re
+import resource
+import signal
 import subprocess
 import sys
 
 from util import commands, platforms
 from util.errors import UserError
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from absl import flags as absl_flags
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WITH_TENSORFLOW = ["run_pretraining.py", "run_classifier.py", "test_changes.py"]
@@ -171,13 +176,95 @@ def test_other_errors_keep_their_traceback(error):
         commands._main_with_plain_errors(main, ["command"])
 
 
+# How TensorFlow 2 and 1.15 write an error from inside a graph.
+GRAPH = """Graph execution error:
+
+Detected at node 'save/{0}' defined at (most recent call last):
+    File "run.py", line 16, in <module>
+Node: 'save/{0}'
+{1}
+\t [[{{{{node save/{0}}}}}]]
+
+Original stack trace for 'save/{0}':
+  File "run.py", line 16, in <module>"""
+GRAPH_1 = "{1}\n\t [[node save/{0} (defined at ops.py:1748) ]]"
+OOM = "OOM when allocating tensor with shape[9,9] and type float on cpu:0 by allocator cpu"
+
+
+def of_a_node(kind, operation, message, form=GRAPH):
+    return kind(tf.NodeDef(name="save/" + operation, op=operation), None,
+                form.format(operation, message))
+
+
 def test_errors_of_tensorflow_in_words():
-    node = tf.NodeDef(name="save/SaveV2")
+    node = tf.NodeDef(name="bert/add", op="AddV2")
+    restore = tf.NodeDef(name="save/RestoreV2", op="RestoreV2")
     for error, sentence in [
             (tf.errors.NotFoundError(None, None, "gs://a/b; No such bucket\nmore"),
              "gs://a/b: No such bucket"),
-            (tf.errors.ResourceExhaustedError(node, None, "OOM when allocating"),
-             "OOM when allocating"),
-            (tf.errors.NotFoundError(node, None, "Key x not found"), None),
+            (of_a_node(tf.errors.ResourceExhaustedError, "SaveV2", "o/m.ckpt; No space left"),
+             "o/m.ckpt: No space left"),
+            (of_a_node(tf.errors.PermissionDeniedError, "SaveV2", "o/m.ckpt; Read-only", GRAPH_1),
+             "o/m.ckpt: Read-only"),
+            (of_a_node(tf.errors.NotFoundError, "IteratorGetNext_1", "a.tfrecord; No such file"),
+             "a.tfrecord: No such file"),
+            (tf.errors.ResourceExhaustedError(node, None, "2 root error(s) found.\n  (0) RESOURCE_"
+                                              "EXHAUSTED: %s\n\t [[{{node bert/add}}]]" % OOM),
+             "out of memory (%s); lower --train_batch_size (with --gradient_accumulation_steps the "
+             "update stays the same) or --max_seq_length, or pass --recompute" % OOM),
+            (tf.errors.NotFoundError(restore, None, "Key x not found in checkpoint"), None),
+            (of_a_node(tf.errors.InvalidArgumentError, "AddV2", "Incompatible shapes"), None),
             (ValueError("a bug"), None)]:
         assert platforms.explain(error) == sentence
+
+
+def test_a_full_disk_while_a_checkpoint_is_saved(tmp_path):
+    """A limit on the size of files stands for it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with tf.Graph().as_default(), tf.Session() as session:
+        weight = tf.get_variable("w", initializer=np.zeros(10 ** 5, np.float32))
+        session.run(weight.initializer)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10 ** 5, limits[1]))
+        try:
+            with pytest.raises(tf.errors.OpError) as raised:
+                tf.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, before)
+    assert re.match(r"%s/model.ckpt\S*: File too large$" % tmp_path,
+                    platforms.explain(raised.value))
+
+
+# ---- values of flags ----
+
+@pytest.mark.parametrize("value, message", [
+    ("--real=nan", "--real=nan: expected a number of at most 1e\\+30"),
+    ("--real=-inf", "--real=-inf: expected"), ("--real=1e31", "--real=1e\\+31: expected"),
+    ("--whole=100000000000000000000", "--whole=100000000000000000000: expected a number of at mo"),
+    ("--whole=-2147483648", "--whole=-2147483648: expected"), (None, None),
+    ("--whole=2147483647", None), ("--real=1e-8", None)])
+def test_numbers_are_finite(value, message):
+    values = absl_flags.FlagValues()
+    absl_flags.DEFINE_float("real", float("nan"), "", flag_values=values)
+    absl_flags.DEFINE_integer("whole", 7, "", flag_values=values)
+    absl_flags.DEFINE_bool("boolean", True, "", flag_values=values)
+    values(["command"] + [value] * bool(value))
+    if message is None:
+        commands.check_numbers(values)
+        return
+    with pytest.raises(UserError, match=message):
+        commands.check_numbers(values)
+
+
+@pytest.mark.parametrize("value, expanded", [
+    ("~/out", "/home/me/out"), ("~/a,b,~/c~/d", "/home/me/a,b,/home/me/c~/d"), ("a~/b", "a~/b"),
+    ("~", "~"), ("~me/a", "~me/a"), ("", "")])
+def test_home_is_expanded(monkeypatch, value, expanded):
+    monkeypatch.setenv("HOME", "/home/me")
+    values = absl_flags.FlagValues()
+    absl_flags.DEFINE_string("path", None, "", flag_values=values)
+    absl_flags.DEFINE_string("other", None, "", flag_values=values)
+    values(["command", "--path=" + value])
+    commands.expand_home(values)
+    assert (values.path, values.other) == (expanded, None)

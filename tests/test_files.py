@@ -48,6 +48,29 @@ def test_sorted_as_people_count(tmp_path):
     assert files.expand(root + "b*.txt") == [root + name + ".txt" for name in names]
 
 
+def test_glob_below_a_directory_with_the_letters_of_one(tmp_path):
+    folder = tmp_path / "lr[1e-4] *"
+    folder.mkdir()
+    (folder / "a1.txt").write_text("")
+    (folder / "a2.txt").write_text("")
+    assert files.expand("%s/a*.txt" % folder) == [str(folder / "a1.txt"), str(folder / "a2.txt")]
+    with pytest.raises(UserError, match="no such file"):
+        files.expand("%s/b*" % folder)
+
+
+def test_stamps_of_files_that_change(tmp_path):
+    kept, grown, gone = (tmp_path / name for name in ("a", "b", "c"))
+    for path in (kept, grown, gone):
+        path.write_text("x")
+    stamps = files.stamps([str(kept), str(grown), str(gone)])
+    assert files.changed(stamps) == [] and files.stamps(str(kept)) == {str(kept): stamps[str(kept)]}
+    grown.write_text("xy")
+    gone.unlink()
+    assert files.changed(stamps) == [str(grown), str(gone)]
+    os.utime(str(kept), (1, 1))
+    assert str(kept) in files.changed(stamps)
+
+
 def test_path_with_the_letters_of_a_glob(tmp_path):
     root = write(tmp_path, **{"a[1]": "", "a1": ""})
     assert files.expand(root + "a[1].txt") == [root + "a[1].txt"]

@@ -1,6 +1,8 @@
 """The grid: which trainings, what is said of them, refusals, what happens after it."""
 
+import contextlib
 import json
+import logging
 import os
 
 from util.errors import UserError
@@ -11,6 +13,7 @@ import tensorflow.compat.v1 as tf
 
 import tiny
 from finetuning import command_line, grid_search
+from training import estimators
 from tuning import flags_of, prepare, run
 
 
@@ -35,7 +38,7 @@ class Task(object):
     larger_is_better = True
 
 
-def test_every_point_is_trained_and_the_best_one_predicts(here):
+def test_every_point_is_trained_and_the_best_one_predicts(here, monkeypatch):
     settings = command_line.settings(flags_of(
         here, learning_rates="1e-6,0.001", seeds="1,2", do_train=True, do_eval=True,
         do_predict=True))
@@ -59,9 +62,36 @@ def test_every_point_is_trained_and_the_best_one_predicts(here):
         (0.001, 1, False, True, "rate0.001-seed1", cache)]
     grid = json.loads((here / "out" / "grid.json").read_text())
     assert grid["best"]["score"] == 0.9 and grid["best"]["directory"].endswith("rate0.001-seed1")
-    Task.larger_is_better = False
+    monkeypatch.setattr(Task, "larger_is_better", False)
     grid_search.run(train_once, Task, settings)
     assert seen[-1][:2] == (1e-6, 1)
+
+
+@pytest.mark.parametrize("failing, scores, best", [
+    ({1e-6}, [None, 0.7], 0.7), ({0.001}, [0.7, None], 0.7), ({1e-6, 0.001}, [None, None], None)])
+def test_a_point_that_diverges_is_a_row(here, caplog, failing, scores, best):
+    settings = command_line.settings(flags_of(
+        here, learning_rates="1e-6,0.001", do_train=True, do_eval=True))
+
+    def train_once(task, point):
+        if point.schedule.learning_rate in failing:
+            raise estimators.Diverged("the loss is NaN at step 3")
+        return {"f1": 0.7}
+
+    with caplog.at_level(logging.INFO, "albert"), contextlib.ExitStack() as stack:
+        if best is None:
+            stack.enter_context(pytest.raises(UserError, match="no point of the grid has a f1; "))
+        grid_search.run(train_once, Task, settings)
+    assert caplog.messages.count("no score: the loss is NaN at step 3") == len(failing)
+    grid = json.loads((here / "out" / "grid.json").read_text())
+    assert [one["score"] for one in grid["runs"]] == scores
+    assert (grid["best"] and grid["best"]["score"]) == best
+
+
+def test_table_of_points_without_a_score():
+    lines = grid_search.table(runs((1e-5, 1, 0.5), (1e-5, 2, None), (1e-4, 1, None)), "f1")
+    assert lines.split("\n")[2:] == [
+        "| 1e-05 | 0.5000 | 0.5000, none |", "| 0.0001 | none | none |"]
 
 
 @pytest.mark.slow
@@ -83,6 +113,9 @@ def test_a_small_grid_from_end_to_end(here):
 @pytest.mark.parametrize("changes, message", [
     ({"learning_rates": "1e-5,x"}, "--learning_rates=1e-5,x: 'x' is not a number above 0"),
     ({"learning_rates": "1e-5,0"}, "'0' is not a number above 0"),
+    ({"learning_rates": "1e-5,nan"}, "'nan' is not a number above 0"),
+    ({"learning_rates": "inf"}, "'inf' is not a number above 0"),
+    ({"seeds": "100000000000000000000"}, "is not a whole number from 0"),
     ({"seeds": "1,1"}, "--seeds=1,1: '1' is not a whole number from 0, or is repeated"),
     ({"seeds": "1,-2"}, "'-2' is not a whole number"),
     ({"seeds": "1", "do_eval": False}, "add --do_train and --do_eval"),

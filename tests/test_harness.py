@@ -15,7 +15,7 @@ import tiny
 from finetuning import command_line, harness
 from tasks import classification
 from training import checkpoints
-from tuning import flags_of, prepare, run, run_short, texts
+from tuning import flags_of, prepare, run, run_short, texts, write_pairs
 
 
 @pytest.fixture
@@ -199,6 +199,64 @@ def test_results_are_of_the_best_checkpoint(here, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.one_platform
+def test_a_directory_that_is_used_again(short, here, caplog):
+    """What was trained, scored and predicted with what is said, and nothing is mixed in silence."""
+    output = run_short(here, "out", do_predict=False)
+    best = checkpoints.best(str(output))
+    with pytest.raises(UserError, match="another run: vocabulary is [0-9a-f]{16} there and [0-9a-f]"
+                                        "{16} here; use an empty directory"):
+        tiny.write_vocab(here / "other.txt", tiny.CHARACTERS[::-1])
+        run_short(here, "out", vocab_file=here / "other.txt", do_train=False, do_eval=False)
+    write_pairs(here / "dev.jsonl", texts(9, seed=5)[::-1])
+    with caplog.at_level(logging.INFO, "albert"):
+        run_short(here, "out", do_predict=False, init_checkpoint="/none", learning_rate=0.002)
+    said = "\n".join(caplog.messages)
+    assert ("step 4 is reached in %s: nothing is trained; --init_checkpoint=/none is ignored, it "
+            "began with random weights; learning_rate was 0.001 and is 0.002; use an empty "
+            % output) in said
+    assert "the dev data is another than that by which %s is the best" % best["checkpoint"] in said
+    assert checkpoints.best(str(output))["data"] != best["data"]
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "albert"):
+        run_short(here, "out", do_eval=False, train_step=5)
+    said, best = "\n".join(caplog.messages), checkpoints.best(str(output))
+    assert "predictions of %s (step %d, best accuracy on the dev data %.4f)" % (
+        best["checkpoint"], best["step"], best["metrics"]["accuracy"]) in said
+    assert ("warning: it is older than the last training, whose steps 5 to 5 were not scored "
+            "(--do_train without --do_eval); --use_checkpoint=last takes step 5") in said
+
+
+@pytest.mark.slow
+def test_names_of_directories_are_names(tmp_path):
+    """Of data, records, caches and initial checkpoints, whatever a file system allows."""
+    odd = tmp_path / "lr[1e-4] *?~,{x}\"'"
+    odd.mkdir()
+    prepare(odd)
+    first = run_short(odd, tmp_path / "first, ~ of 'two'", do_predict=False, cache_dir=odd / "c")
+    moved = odd / "moved"
+    first.rename(moved)
+    output = run_short(odd, tmp_path / "second", init_checkpoint=moved, cache_dir=odd / "c")
+    assert len((output / "test_results.tsv").read_text().splitlines()) == 8
+    start = tiny.weights(output / "model.ckpt-0")
+    np.testing.assert_array_equal(start["bert/pooler/dense/kernel"], checkpoints.open_reader(
+        str(moved / "model.ckpt-4")).get_tensor("bert/pooler/dense/kernel"))
+
+
+def test_a_file_that_changes_during_a_run_is_told(here, caplog, monkeypatch):
+    def train(*arguments):
+        (here / "dev.jsonl").write_text("")
+
+    monkeypatch.setattr(harness, "train_and_evaluate", train)
+    monkeypatch.setattr(harness, "_evaluate_best", train)
+    with caplog.at_level(logging.INFO, "albert"):
+        run_short(here, "out", do_predict=False)
+    assert ("warning: %s has changed since it was read; scores and predictions are of what it held "
+            "before: start again for those of the new content" % (here / "dev.jsonl")
+            ) in caplog.messages
+
+
+@pytest.mark.slow
 def test_starts_from_the_weights_of_another_task(learned, here):
     output = run(here, init_checkpoint=learned / "out", labels="no,yes,maybe", do_train=True,
                  train_step=1)
@@ -245,6 +303,9 @@ def test_task_names(here, given, name):
     ({"do_eval": True, "dev_file": "/none"}, "--dev_file=/none: no such file"),
     ({"init_checkpoint": "/none"}, "/none: no such checkpoint"),
     ({"train_step": 4, "warmup_step": 5}, "--warmup_step=5 is beyond the 4 steps of this training"),
+    ({"num_train_epochs": 0}, "--num_train_epochs=0: 640 sequences, 16 a step, make 0 steps; expect"
+                              "ed 1 to 2147483647: change it, or leave --do_train out"),
+    ({"num_train_epochs": 1e20}, r"--num_train_epochs=1e\+20: 640 sequences, 16 a step, make 4e\+2"),
 ])
 def test_refused(here, changes, message):
     tiny.write_vocab(here / "small.txt", tiny.CHARACTERS[:5])

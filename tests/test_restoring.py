@@ -142,7 +142,8 @@ def test_names_of_the_original_codes_are_read_too(tmp_path):
     assert report.names("unused") == []
 
 
-@pytest.mark.parametrize("ending", ["", ".index", ".meta", ".data-00000-of-00001"])
+@pytest.mark.parametrize("ending", [
+    "", ".index", ".meta", ".data-00000-of-00001", ".data-00007-of-00010"])
 def test_a_checkpoint_may_be_named_by_any_of_its_files(tmp_path, ending):
     prefix = tiny.save_checkpoint(tmp_path / "model.ckpt-7", {"w": [1.0]})
     assert restoring.resolve(prefix + ending) == prefix

@@ -125,8 +125,8 @@ def test_nothing_to_train_is_said_every_time(tmp_path, caplog):
     for _ in range(2):
         assert noted(tmp_path, caplog, init_checkpoint="b", num_train_steps=4) == (
             "step 5 is reached in DIR: nothing is trained; --init_checkpoint=b is ignored, it "
-            "began with random weights; num_train_steps was 5 and is 4; use an empty --output_dir for "
-            "another training")
+            "began with random weights; num_train_steps was 5 and is 4; use an empty --output_dir "
+            "for another training")
 
 
 @pytest.mark.parametrize("before", [{}, {"training": 7}])

@@ -234,6 +234,21 @@ def test_load_tokenizer_picks_by_file(spm_file):
         tokenization.load_tokenizer(spm_model_file="none.model")
 
 
+@pytest.mark.parametrize("option, message", [
+    ({"treat_whitespace_as_suffix": True}, r"marks the ends of words \(treat_whitespace_as_suffix"),
+    ({"byte_fallback": True}, r"cuts unknown characters into bytes \(byte fallback\)"),
+])
+def test_sentencepiece_models_that_no_albert_has(tmp_path, option, message):
+    sentencepiece = pytest.importorskip("sentencepiece")
+    (tmp_path / "a.txt").write_text("the cat sat on the mat\na dog and a cat\n" * 20)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "a.txt"), model_prefix=str(tmp_path / "a"), vocab_size=300,
+        hard_vocab_limit=False, user_defined_symbols="[CLS],[SEP],[MASK]", pad_id=3,
+        minloglevel=9, **option)
+    with pytest.raises(UserError, match=message):
+        tokenization.load_tokenizer(spm_model_file=str(tmp_path / "a.model"))
+
+
 def test_sentencepiece_errors(tmp_path, spm_file, monkeypatch):
     with pytest.raises(UserError, match="not a SentencePiece model"):
         tokenization.SentencePieceTokenizer(VOCAB)

@@ -172,7 +172,11 @@ class Saver(tf.train.Saver):
         # The session was restored from the last of these, or it was just saved.
         if prefix in self.last_checkpoints[-1:] and tf.gfile.Exists(prefix + ".index"):
             return prefix
-        return super().save(sess, save_path, global_step=global_step, **options)
+        try:
+            return super().save(sess, save_path, global_step=global_step, **options)
+        except ValueError as error:  # "Parent directory of … doesn't exist"
+            raise UserError("step %d could not be saved: %s; start again when the directory is "
+                            "back" % (global_step, str(error).rstrip("."))) from None
 
     def _MaybeDeleteOldCheckpoints(self, *arguments, **options):
         directory, name = os.path.split(self.last_checkpoints[-1])

@@ -101,9 +101,11 @@ def check_flags(flags, input_paths):
         raise UserError("--output_dir is missing; name a directory for checkpoints and results")
     if not flags.bert_config_file:
         raise UserError("--bert_config_file is missing; e.g. albert_config/albert_config_tiny.json")
-    if tensorflow_files.has_pattern(flags.output_dir):
-        raise UserError("--output_dir=%s: TensorFlow reads [ ] * ? as a pattern and would not find "
-                        "its checkpoints again; name it without them" % flags.output_dir)
+    for name in ("output_dir", "export_dir"):
+        path = flags[name].value
+        if path and tensorflow_files.has_pattern(path):
+            raise UserError("--%s=%s: TensorFlow reads [ ] * ? \\ as a pattern and would not find "
+                            "its files again; name it without them" % (name, path))
     if flags.use_tpu:
         _check_tpu_flags(flags, input_paths)
     cluster = estimators.this_cluster()

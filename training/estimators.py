@@ -15,6 +15,10 @@ import optimization
 from training import checkpoints, clusters, hooks, input_pipeline
 
 
+class Diverged(UserError):
+    """The loss of a training became NaN."""
+
+
 def create(model_fn, run):
     """The Estimator for the devices of a Run and of TF_CONFIG; it evaluates on one device.
 
@@ -137,8 +141,8 @@ def train(estimator, input_fn, max_steps, record_paths, run):
       run: settings.Run.
 
     Raises:
-      UserError: the loss became NaN (with the step and the last good checkpoint), a record file
-        is truncated (with its name and place), or another worker ended.
+      Diverged: the loss became NaN (with the step and the last good checkpoint).
+      UserError: a record file is truncated (with its name and place), or another worker ended.
     """
     if checkpoints.checkpoint_step(estimator.latest_checkpoint()) >= max_steps:
         return
@@ -160,7 +164,7 @@ def train(estimator, input_fn, max_steps, record_paths, run):
                 estimator.train(input_fn, max_steps=max_steps, hooks=session_hooks)
         except tf.train.NanLossDuringTrainingError:
             good = checkpoints.last_good(estimator.model_dir)
-            raise UserError(
+            raise Diverged(
                 "the loss is NaN at step %d; last good checkpoint: %s; give it as "
                 "--init_checkpoint to a run with a new --output_dir and a lower --learning_rate or "
                 "more warmup" % (step.last, good or "none yet")) from None

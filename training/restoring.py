@@ -7,6 +7,7 @@
 
 import collections
 import os
+import re
 
 from util import console
 from util.errors import UserError
@@ -68,9 +69,7 @@ def resolve(path):
             raise UserError("%s: no checkpoint in this directory; give the path of model.ckpt-STEP"
                             % path)
         return found
-    for ending in (".index", ".meta", ".data-00000-of-00001"):
-        if path.endswith(ending):
-            path = path[:-len(ending)]
+    path = re.sub(r"\.(?:index|meta|data-\d+-of-\d+)$", "", path)
     if not tf.gfile.Exists(path + ".index"):
         raise UserError("%s: no such checkpoint (%s.index is missing); give the path without its "
                         "ending, e.g. albert_model.ckpt" % (path, path))

@@ -17,12 +17,15 @@ One that builds graphs imports `util.platforms` first and calls `platforms.run` 
 """
 
 import os
+import re
 import sys
 
 from util.errors import UserError
 
 # {release of TensorFlow: the minor versions of the Python 3 that it has wheels for}.
 SUPPORTED = {"2.21": (10, 11, 12, 13), "2.15": (9, 10, 11), "1.15": (7,)}
+# What no number of a flag exceeds: TensorFlow's 32-bit integers and floats.
+LARGEST, LARGEST_REAL = 2 ** 31 - 1, 1e30
 PLATFORMS = ("Python 3.10-3.13 with TensorFlow 2.21.0, Python 3.9-3.11 with TensorFlow 2.15.1, or "
              "Python 3.7 with TensorFlow 1.15.5")
 
@@ -66,6 +69,8 @@ def _main_with_plain_errors(main, argv):
         if len(argv) > 1:
             raise UserError("unexpected argument %r; flags are written --name=value" % argv[1])
         apply_original_flags(flags.FLAGS, command_name(argv[0]))
+        expand_home(flags.FLAGS)
+        check_numbers(flags.FLAGS)
         main(flags.FLAGS)
     except UserError as error:
         sys.exit("error: %s" % error)
@@ -142,6 +147,38 @@ def apply_original_flags(flags, command):
             flags[name].value = value
         console.say("--defaults=%s: %s", code, " ".join(
             "--%s=%s" % item for item in sorted(chosen.items())))
+
+
+def expand_home(flags):
+    """Replaces the ~ that a path begins with by the home directory, which a shell does only where
+    the flag and its value are two words.
+
+    Args:
+      flags: parsed; still open to change, as this is part of parsing.
+    """
+    home = os.path.expanduser("~")
+    for name in flags:
+        if isinstance(flags[name].value, str):
+            expanded = re.sub(r"(^|,)~(?=/)", lambda match: match.group(1) + home,
+                              flags[name].value)
+            if expanded != flags[name].value:
+                flags[name].value = expanded
+
+
+def check_numbers(flags):
+    """Refuses numbers of flags that are infinite, not a number, or larger than any use.
+
+    Raises:
+      UserError: with the flag.
+    """
+    for name in sorted(flags):
+        value = flags[name].value
+        if not flags[name].present or isinstance(value, bool) or not isinstance(
+                value, (int, float)):
+            continue
+        largest = LARGEST if isinstance(value, int) else LARGEST_REAL
+        if not -largest <= value <= largest:  # nor is NaN
+            raise UserError("--%s=%s: expected a number of at most %g" % (name, value, largest))
 
 
 def join_booleans(arguments, flags):

@@ -113,7 +113,13 @@ def _matches(pattern):
     """The paths that a glob matches; an existing path stands for itself."""
     if is_remote(pattern):
         return _gfile().Glob(pattern)
-    return [pattern] if os.path.exists(pattern) else glob.glob(pattern)
+    if os.path.exists(pattern):
+        return [pattern]
+    directory = os.path.dirname(pattern)
+    while directory and not os.path.isdir(directory):
+        directory = os.path.dirname(directory)
+    # A directory that exists stands for itself too, whatever is in its name.
+    return glob.glob(glob.escape(directory) + pattern[len(directory):])
 
 
 def _natural(path):

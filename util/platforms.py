@@ -12,6 +12,7 @@ An unsupported TensorFlow is then one sentence instead of a traceback from an im
 
 import contextlib
 import os
+import re
 import sys
 
 from util import commands
@@ -90,17 +91,37 @@ if not has_estimator():
     _install_estimator()
 
 
+# The operations whose failure is that of a file, not of a graph.
+_FILE_OPERATIONS = ("SaveV2", "MergeV2Checkpoints", "RestoreV2", "IteratorGetNext")
+
+
 def explain(error):
     """One sentence for a TensorFlow error that the machine or the user causes, else None.
 
-    Errors without a node are of its file systems: "path; No space left on device". Lack of memory,
-    and of disk space while a checkpoint is saved, are errors of a node.
+    That is one of a file system, which has no node or that of an operation on files, or lack of
+    memory.
     """
     if not isinstance(error, tf.errors.OpError):
         return None
-    if error.node_def is not None and not isinstance(error, tf.errors.ResourceExhaustedError):
+    cause = _cause(error.message)
+    if "OOM when allocating" in cause:
+        return ("out of memory (%s); lower --train_batch_size (with --gradient_accumulation_steps "
+                "the update stays the same) or --max_seq_length, or pass --recompute" % cause)
+    node = re.search(r"\[\[\{*node (?:\S+/)?(\w+?)(?:_\d+)?[}\s]", error.message)
+    operation = node.group(1) if node else error.node_def and (
+        error.node_def.op or error.node_def.name)
+    is_of_a_graph = operation and operation not in _FILE_OPERATIONS or cause.startswith("Key ")
+    if is_of_a_graph and not isinstance(error, tf.errors.ResourceExhaustedError):
         return None
-    return error.message.split("\n")[0].replace("; ", ": ", 1)
+    return cause
+
+
+def _cause(message):
+    """What a message of TensorFlow's says happened, without where in the graph it did."""
+    before = re.split(r"\s*\[\[\{*node ", message)[0]
+    lines = [line.strip() for line in before.split("\n") if line.strip()]
+    line = re.sub(r"^\(\d+\) [\w ]+: ", "", lines[-1] if "[[" in message else lines[0])
+    return line.replace("; ", ": ", 1)
 
 
 def start():
