@@ -175,7 +175,7 @@ def _say_next(flags):
 def rewrite(flags):
     """--strip and --average: the same format, fewer or averaged arrays."""
     if flags.average:
-        if "," in flags.input:
+        if "," in flags.input and not os.path.isdir(flags.input):
             prefixes = [restoring.resolve(path) for path in flags.input.split(",")]
         else:
             prefixes = checkpoints.listed_prefixes(flags.input)[-flags.average:]

@@ -10,7 +10,6 @@ I intermediate, V vocabulary, P predictions per sequence.
 
 import collections
 import functools
-import json
 import re
 
 from util import files
@@ -131,16 +130,8 @@ class AlbertConfig(object):
         """Builds a config from a released JSON file; errors as `from_dict`, naming the file."""
         if not files.is_file(path):
             raise UserError("%s: no such config file; see albert_config/ for ready ones" % path)
-        with tf.gfile.GFile(path) as stream:
-            text = stream.read()
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise UserError("%s: not valid JSON (%s); expected an object of hyperparameters as in "
-                            "albert_config/" % (path, error)) from None
-        if not isinstance(values, dict):
-            raise UserError("%s: expected a JSON object, found %s" % (path, type(values).__name__))
-        return cls.from_dict(values, path)
+        return cls.from_dict(files.read_json_object(
+            path, "an object of hyperparameters as in albert_config/"), path)
 
     def check_length(self, max_seq_length):
         """Raises a UserError if the model has fewer positions than --max_seq_length."""

@@ -256,7 +256,7 @@ def main(flags):
     if flags.export_dir and estimators.is_chief():
         path = estimator.export_saved_model(
             flags.export_dir, lambda: objectives.serving_input_fn(flags.max_seq_length))
-        console.say("exported to %s", path.decode())
+        console.say("exported %s to %s", estimator.latest_checkpoint(), path.decode())
     console.say("next: python3 run_classifier.py --task_name=lcqmc --do_train --do_eval "
                 "--bert_config_file=%s --init_checkpoint=%s --data_dir=... --vocab_file=... "
                 "--output_dir=...", flags.bert_config_file, flags.output_dir)

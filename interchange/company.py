@@ -27,8 +27,8 @@ def config_paths(directory):
     """The paths of the configs of models in a directory: JSON objects with a hidden_size."""
     found = []
     for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*config*.json"))):
-        with open(path, encoding="utf-8") as stream, contextlib.suppress(ValueError):
-            if "hidden_size" in json.load(stream):
+        with contextlib.suppress(UserError):
+            if "hidden_size" in files.read_json_object(path, "a config"):
                 found.append(path)
     return found
 
@@ -59,9 +59,9 @@ def config(directory, path=None, is_bert=False):
         path = found[0]
     if not is_bert:
         return modeling.AlbertConfig.from_json_file(path)
-    with files.open_file(files.require_file(path, "bert_config_file")) as stream:
-        return modeling.AlbertConfig.from_dict(dict({"model_type": "bert"}, **json.load(stream)),
-                                               path)
+    values = files.read_json_object(
+        files.require_file(path, "bert_config_file"), "the config of Google's BERT")
+    return modeling.AlbertConfig.from_dict(dict({"model_type": "bert"}, **values), path)
 
 
 def identity(directory):
@@ -71,9 +71,8 @@ def identity(directory):
     path = os.path.join(directory, IDENTITY_FILE)
     if not files.is_file(path):
         return {}
-    with files.open_file(path) as stream, contextlib.suppress(ValueError):
-        values = json.loads(stream.read())
-        return values if isinstance(values, dict) else {}
+    with contextlib.suppress(UserError):
+        return files.read_json_object(path, "what this code wrote")
     return {}
 
 

@@ -5,7 +5,6 @@
 """
 
 import collections
-import json
 import os
 
 from util import files
@@ -38,8 +37,7 @@ def read(directory):
     """
     config_path = os.path.join(directory, safetensors_files.HF_CONFIG)
     config = modeling.AlbertConfig.from_json_file(config_path)
-    with open(config_path, encoding="utf-8") as stream:
-        values = json.load(stream)
+    values = files.read_json_object(config_path, "a config of transformers")
     file_format = "hf_bert" if values.get("model_type") == "bert" else "hf_albert"
     found = _full_names(safetensors_files.read_safetensors(directory), file_format)
     arrays = take(tables.rows(file_format, config), found, directory)

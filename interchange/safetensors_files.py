@@ -3,9 +3,9 @@
     arrays = safetensors_files.read_safetensors("bert-base-chinese")
 """
 
-import json
 import os
 
+from util import files
 from util.errors import UserError
 
 import numpy as np
@@ -45,9 +45,11 @@ def _safetensors_paths(directory):
     if os.path.isfile(os.path.join(directory, SAFETENSORS)):
         return [os.path.join(directory, SAFETENSORS)]
     if os.path.isfile(index):
-        with open(index, encoding="utf-8") as stream:
-            names = sorted(set(json.load(stream)["weight_map"].values()))
-        return [os.path.join(directory, name) for name in names]
+        names = files.read_json_object(index, "an index of transformers'").get("weight_map")
+        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+            raise UserError("%s: no names of files in 'weight_map'; copy or download it again"
+                            % index)
+        return [os.path.join(directory, name) for name in sorted(set(names.values()))]
     if os.path.isfile(os.path.join(directory, PYTORCH_BIN)):
         raise UserError(
             "%s: only PyTorch reads it; convert it where PyTorch is installed: python3 -c "

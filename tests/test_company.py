@@ -36,3 +36,23 @@ def test_config_of_googles_bert(tmp_path):
     (tmp_path / "bert_config.json").write_text(json.dumps(values))
     found = company.config(str(tmp_path), is_bert=True)
     assert (found.layout, found.num_hidden_groups, found.embedding_size) == ("google", 2, 16)
+
+
+def test_a_config_of_googles_bert_that_is_none(tmp_path):
+    (tmp_path / "bert_config.json").write_text("{")
+    with pytest.raises(UserError, match=r"bert_config.json: not valid JSON \(.*\); expected the con"):
+        company.config(str(tmp_path), str(tmp_path / "bert_config.json"), is_bert=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"7"])
+def test_what_a_power_failure_left_says_nothing(tmp_path, content):
+    (tmp_path / "run.json").write_bytes(content)
+    (tmp_path / "a_config.json").write_bytes(content)
+    assert company.identity(str(tmp_path)) == {}
+    assert company.config_paths(str(tmp_path)) == []
+
+
+def test_run_json_of_the_best_is_that_of_its_run(tmp_path):
+    (tmp_path / "run.json").write_text('{"task": "x"}')
+    for folder, expected in (("", {"task": "x"}), ("best", {"task": "x"}), ("other", {})):
+        assert company.identity_of(str(tmp_path / folder / "model.ckpt-1")) == expected

@@ -40,9 +40,9 @@ def whole_estimator(monkeypatch):
     ({"output_dir": "out", "bert_config_file": "c", "use_tpu": True}, [], "out: a TPU reads and"),
     ({"output_dir": "gs://b/out", "bert_config_file": "c", "use_tpu": True}, ["gs://b/a", "data/a"],
      "data/a: a TPU reads and writes gs:// paths only; copy it to a bucket"),
-    ({"output_dir": "lr[1e-4]", "bert_config_file": "c"}, [], r"--output_dir=lr\[1e-4\]: TensorFlow "
-     r"reads \[ \] \* \? \\ as a pattern"),
-    ({"output_dir": "out", "export_dir": "a*", "bert_config_file": "c"}, [], r"--export_dir=a\*: Te"),
+    ({"output_dir": "lr[1e-4]", "bert_config_file": "c"}, [],
+     r"--output_dir=lr\[1e-4\]: TensorFlow reads \[ \] \* \? \\ as a pattern"),
+    ({"output_dir": "out", "export_dir": "a*", "bert_config_file": "c"}, [], r"--export_dir=a\*: "),
     (dict(TPU, tpu_name=""), [], "--use_tpu needs --tpu_name .* or --master"),
     (dict(TPU, train_batch_size=12), [], "--train_batch_size=12 is not a multiple of "
                                          "--num_tpu_cores=8; every core takes an equal part"),

@@ -121,8 +121,15 @@ def check_initial(run, features, is_training):
     Raises:
       UserError: there is no such checkpoint, or the model is used as it is with another vocabulary.
     """
-    initial = run.initial.init_checkpoint
-    if not initial or checkpoints.latest(run.checkpointing.output_dir):
+    initial, directory = run.initial.init_checkpoint, run.checkpointing.output_dir
+    if initial and checkpoints.latest(directory):
+        before = company.identity(directory).get(_TRAINING)
+        if not is_training and not (isinstance(before, dict)
+                                    and before.get("init_checkpoint") == initial):
+            console.say("--init_checkpoint=%s is ignored: %s holds checkpoints of its own",
+                        initial, directory)  # note_training says it of a training
+        return
+    if not initial:
         return
     checkpoint = restoring.resolve(initial)
     found = company.identity_of(checkpoint)

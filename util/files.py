@@ -428,6 +428,23 @@ def move(path, new_path):
     os.remove(path)
 
 
+def read_json_object(path, expected):
+    """The dict in a JSON file.
+
+    Raises:
+      UserError: something else is in it; says that `expected` should be.
+    """
+    try:
+        with open_file(path) as stream:
+            values = json.loads(stream.read())
+    except ValueError as error:  # that of UnicodeDecodeError too
+        raise UserError("%s: not valid JSON (%s); expected %s" % (path, error, expected)) from None
+    if not isinstance(values, dict):
+        raise UserError("%s: expected a JSON object, %s, found %s"
+                        % (path, expected, type(values).__name__))
+    return values
+
+
 def json_text(values):
     """Indented JSON with sorted keys, without a final line break."""
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
