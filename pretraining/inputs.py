@@ -24,7 +24,8 @@ from training import input_pipeline
 
 _MAX_STEPS = 2 ** 60
 # What every batch is judged by: what indexes a table or a sequence.
-_JUDGED = ("input_ids", "label_ids", "masked_lm_positions", "masked_lm_ids", "next_sentence_labels")
+_INDICES = (
+    "input_ids", "label_ids", "masked_lm_positions", "masked_lm_ids", "next_sentence_labels")
 
 
 # ---- checks ----
@@ -252,24 +253,26 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_s
 
 
 def _judged(features, bounds):
-    """The features of a batch, whose evaluation fails where values are out of range.
+    """The features of a batch, whose evaluation fails where weights or indices are out of range.
 
-    It leaves the bits (masks, segments) to `check_every_record`: they are half of the values, and
-    none of them is an index. Flat values are reduced several times faster.
+    A few operations over flat values, which are reduced several times faster. The bits (masks,
+    segments), half of the values and indices of nothing, are left to `check_every_record`.
 
     Args:
       bounds: see records.bounds.
     """
     fit = []
-    for name, values in features.items():
-        values = tf.reshape(values, [-1])
-        if name not in bounds:  # weights; no comparison is true of NaN
-            fit += [tf.reduce_min(values) >= 0, tf.reduce_max(values) < np.inf]
-        elif name in _JUDGED:
+    for name in _INDICES:
+        if name in features:
+            values = tf.reshape(features[name], [-1])
             fit += [tf.reduce_min(values) >= 0, tf.reduce_max(values) < bounds[name]]
-    with tf.control_dependencies([
-            tf.Assert(tf.reduce_all(tf.stack(fit)), ["a record holds values out of range"])]):
-        return {name: tf.identity(value) for name, value in features.items()}
+    if "masked_lm_weights" in features:  # a sum is NaN if one of them is; a maximum may not be
+        weights = tf.reshape(features["masked_lm_weights"], [-1])
+        fit += [tf.reduce_min(weights) >= 0, tf.reduce_sum(weights) < np.inf]
+    failing = tf.raw_ops.Assert(condition=tf.reduce_all(tf.stack(fit)),
+                                data=[tf.constant("a record holds values out of range")])
+    with tf.control_dependencies([failing]):
+        return dict(features, input_ids=tf.identity(features["input_ids"]))
 
 
 def _int32(features):
