@@ -52,11 +52,11 @@ def run(train_once, task, settings):
     files.write_json(os.path.join(settings.output_dir, "grid.json"), {
         "metric": task.metric, "runs": [run._asdict() for run in runs],
         "best": best and best._asdict()})
+    console.say("%s", table(runs, task.metric))
     if best is None:
-        raise UserError("%s\nno point of the grid has a %s; use lower --learning_rates"
-                        % (table(runs, task.metric), task.metric))
-    console.say("%s\nbest: %s %.4f with learning rate %g, seed %d, in %s",
-                table(runs, task.metric), task.metric, best.score, best.learning_rate, best.seed,
+        raise UserError("no point of the grid has a score (%s); use lower --learning_rates"
+                        % task.metric)
+    console.say("best: %s %.4f with learning rate %g, seed %d, in %s", task.metric, best.score, best.learning_rate, best.seed,
                 best.directory)
     if settings.do_predict or settings.vectors.level or settings.export.directory:
         train_once(task, settings.at(best.learning_rate, best.seed, best.directory)._replace(

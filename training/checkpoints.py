@@ -298,7 +298,7 @@ def _read_best(path):
                 isinstance(value, (int, float)) for value in record["metrics"].values()):
             return record
     except (AttributeError, KeyError, TypeError, ValueError):
-        pass  # another file, or what a power failure left of it
+        return None  # another file, or what a power failure left of it
     return None
 
 
