@@ -56,8 +56,8 @@ def run(train_once, task, settings):
     if best is None:
         raise UserError("no point of the grid has a score (%s); use lower --learning_rates"
                         % task.metric)
-    console.say("best: %s %.4f with learning rate %g, seed %d, in %s", task.metric, best.score, best.learning_rate, best.seed,
-                best.directory)
+    console.say("best: %s %.4f with learning rate %g, seed %d, in %s", task.metric, best.score,
+                best.learning_rate, best.seed, best.directory)
     if settings.do_predict or settings.vectors.level or settings.export.directory:
         train_once(task, settings.at(best.learning_rate, best.seed, best.directory)._replace(
             do_train=False, do_eval=settings.export.has_threshold))

@@ -40,7 +40,7 @@ def test_config_of_googles_bert(tmp_path):
 
 def test_a_config_of_googles_bert_that_is_none(tmp_path):
     (tmp_path / "bert_config.json").write_text("{")
-    with pytest.raises(UserError, match=r"bert_config.json: not valid JSON \(.*\); expected the con"):
+    with pytest.raises(UserError, match=r"bert_config.json: not valid JSON \(.*\); expected the"):
         company.config(str(tmp_path), str(tmp_path / "bert_config.json"), is_bert=True)
 
 

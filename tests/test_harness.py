@@ -303,9 +303,9 @@ def test_task_names(here, given, name):
     ({"do_eval": True, "dev_file": "/none"}, "--dev_file=/none: no such file"),
     ({"init_checkpoint": "/none"}, "/none: no such checkpoint"),
     ({"train_step": 4, "warmup_step": 5}, "--warmup_step=5 is beyond the 4 steps of this training"),
-    ({"num_train_epochs": 0}, "--num_train_epochs=0: 640 sequences, 16 a step, make 0 steps; expect"
-                              "ed 1 to 2147483647: change it, or leave --do_train out"),
-    ({"num_train_epochs": 1e20}, r"--num_train_epochs=1e\+20: 640 sequences, 16 a step, make 4e\+2"),
+    ({"num_train_epochs": 0.001}, "--num_train_epochs=0.001: 640 sequences, 16 a step, make 0 steps"
+                                  "; expected 1 to 2147483647: change it, or leave --do_train out"),
+    ({"num_train_epochs": 1e20}, r"--num_train_epochs=1e\+20: 640 sequences, 16 a step, make 4e"),
 ])
 def test_refused(here, changes, message):
     tiny.write_vocab(here / "small.txt", tiny.CHARACTERS[:5])
