@@ -1,78 +1,136 @@
-"""Writes a trained model as an ONNX file with what it needs to be served, and runs it at once.
+"""Writes a trained model in the formats of other runtimes, with what serving needs, and runs them.
 
     python3 export_model.py --model=output/lcqmc --vocab_file=vocab.txt --output=exported/lcqmc
     python3 similarity.py --model=exported/lcqmc
+    python3 export_model.py --model=output/lcqmc --vocab_file=vocab.txt --output=exported/all \
+      --format=onnx,saved_model,tflite,frozen_graph,hub
 
 --model is a training's --output_dir (its best checkpoint), a checkpoint, or a directory of
-transformers; pre-trained models too. The file takes any batch and length. docs/serving.md.
+transformers; pre-trained models too. The files take any batch and length. docs/serving.md.
 """
-
-import os
 
 from util import console, files, platforms
 from util.errors import UserError
 
 from absl import flags as absl_flags
 
-from interchange import tokenizer_files
-from serving import command_line, decisions, exporting, package
+from interchange import inference_graph, tokenizer_files
+from serving import (
+    command_line,
+    decisions,
+    exporting,
+    frozen_graph,
+    hub_module,
+    onnx_file,
+    package,
+    saved_model,
+    tflite,
+)
+
+FORMATS = ("onnx", "saved_model", "tflite", "frozen_graph", "hub")
 
 
 def define_flags():
     flags = absl_flags
     command_line.define_model_flags()
     flags.DEFINE_string("output", None, "The directory to make; it must not exist.")
-    flags.DEFINE_bool("int8", False, "Products of 8-bit integers: smaller and faster, with other "
-                      "numbers; see --max_flips.")
-    flags.DEFINE_bool("optimize", False, "Use ONNX Runtime's own operators: faster, and no other "
-                      "runtime reads the file.")
+    flags.DEFINE_list("format", ["onnx"], "One or several of %s." % ", ".join(FORMATS))
+    flags.DEFINE_bool("text_signature", True, "Put the tokenizer into the SavedModel, where "
+                      "tensorflow-text is installed; whoever loads it needs that too.")
+    flags.DEFINE_list("tflite_types", ["float32"], "Weights of the TFLite files, one each: %s; of "
+                      "int8 --max_flips says what is good enough." % ", ".join(tflite.TYPES))
+    flags.DEFINE_integer("tflite_length", 0, "Tokens of every input of the TFLite files, one "
+                         "sequence at a time, and of the longest sequence; 0: any number of "
+                         "both.", lower_bound=0)
+    flags.DEFINE_bool("int8", False, "ONNX: products of 8-bit integers: smaller and faster, "
+                      "with other numbers; see --max_flips.")
+    flags.DEFINE_bool("optimize", False, "ONNX: use ONNX Runtime's own operators: faster, and "
+                      "no other runtime reads the file.")
     command_line.define_decision_flags()
 
 
 def main(flags):
+    check(flags)
+    found = command_line.load_package(flags)
+    if flags.tflite_length > found.weights.config.max_position_embeddings:
+        raise UserError("--tflite_length=%d: the model has %d positions; give so many or fewer"
+                        % (flags.tflite_length, found.weights.config.max_position_embeddings))
+    if has_int8(flags) and (found.head != "classification" or found.kind):
+        raise UserError("int8 is for a classification with one label, whose decisions can be "
+                        "compared; leave it out")
+    if flags.tflite_length:
+        found = found._replace(max_seq_length=min(found.max_seq_length, flags.tflite_length))
+    with files.making_directory(flags.output) as directory:
+        package.save(found, directory)
+        tokenizer_files.copy(found.tokenizer, directory)
+        reference = exporting.Reference(found)
+        problems = list(filter(None, (_problem(flags, found, artifact, reference)
+                                      for artifact in write(flags, found, directory))))
+        if problems:
+            raise UserError("%s; the export is kept as %s for a look" % (
+                ", ".join(problems), files.keep_aside(directory, flags.output)))
+    console.say("next: %s", "python3 similarity.py --model=%s" % flags.output
+                if "onnx" in flags.format else "docs/serving.md says who reads which file")
+
+
+def check(flags):
+    """Refuses flags that are missing or do not go together."""
     for name in ("model", "output"):
         if not flags[name].value:
             raise UserError("--%s is missing; e.g. --model=output/lcqmc --output=exported/lcqmc"
                             % name)
+    for name, known in (("format", FORMATS), ("tflite_types", tuple(tflite.TYPES))):
+        unknown = set(flags[name].value) - set(known)
+        if unknown or not flags[name].value:
+            raise UserError("--%s=%s: expected one or several of %s, with commas between"
+                            % (name, ",".join(flags[name].value), ", ".join(known)))
     if flags.int8 and flags.optimize:
         raise UserError("--int8 with --optimize: ONNX Runtime's quantizer does not know its own "
                         "operators; leave one of them out")
-    if flags.int8:
+    if (flags.int8 or flags.optimize) and "onnx" not in flags.format:
+        raise UserError("--int8 and --optimize are of ONNX; add onnx to --format, or leave them "
+                        "out (TFLite: --tflite_types=int8)")
+    if has_int8(flags):
         files.require_file(flags.eval_file, "eval_file")
     if package.is_export(flags.model):
         raise UserError("%s is an export already; give what it was made of" % flags.model)
-    found = command_line.load_package(flags)
-    if flags.int8 and (found.head != "classification" or found.kind):
-        raise UserError("--int8 is for a classification with one label, whose decisions can be "
-                        "compared; leave it out")
-    with files.making_directory(flags.output) as directory:
-        path = os.path.join(directory, package.ONNX)
-        exporting.export(found, path, flags.int8, flags.optimize)
-        package.save(found, directory)
-        tokenizer_files.copy(found.tokenizer, directory)
-        report = exporting.compare(found, path, exporting.batches(found))
-        console.say("%s: %.1f MB, %.1f ms a sentence, largest difference from the checkpoint %.1e",
-                    "int8" if flags.int8 else "float32", report.bytes / 1e6, report.milliseconds,
-                    report.difference)
-        problem = _problem(flags, found, path, report)
-        if problem:
-            raise UserError("%s; the export is kept as %s for a look" % (
-                problem, files.keep_aside(directory, flags.output)))
-    console.say("next: python3 similarity.py --model=%s", flags.output)
 
 
-def _problem(flags, found, path, report):
-    """Why an export is not good enough, or None."""
-    if not flags.int8:
-        return ("it differs by %.1e, more than %.0e" % (report.difference, exporting.LIMIT)
-                if not report.difference <= exporting.LIMIT else None)
-    if not exporting.has_vnni():
-        console.say("this processor has no VNNI: 7-bit weights were used, as products of 8 bits "
-                    "would saturate")
-    lines = (line for _, line in files.read_lines(flags.eval_file))
-    counted = exporting.decisions(found, path, lines)
+def has_int8(flags):
+    """Whether a file of 8-bit integers is wanted."""
+    return flags.int8 or ("tflite" in flags.format and "int8" in flags.tflite_types)
+
+
+def write(flags, found, directory):
+    """Writes every format into a directory; yields the exporting.Artifacts."""
+    writers = {
+        "onnx": lambda: onnx_file.write(found, directory, flags.int8, flags.optimize),
+        "saved_model": lambda: saved_model.write(found, directory, flags.text_signature),
+        "tflite": lambda: tflite.write(found, directory, flags.tflite_types, flags.tflite_length),
+        "frozen_graph": lambda: frozen_graph.write(found, directory),
+        "hub": lambda: hub_module.write(found, directory)}
+    for name in FORMATS:
+        if name in flags.format:
+            yield from writers[name]()
+
+
+def _problem(flags, found, artifact, reference):
+    """Prints the report of an artifact; returns why it is not good enough, or None."""
+    report = reference.compare(artifact)
+    console.say("%s: %.1f MB, %.1f ms a sentence, largest difference from the checkpoint %.1e%s",
+                artifact.name, report.bytes / 1e6, report.milliseconds, report.difference,
+                ", %.2f %% of %d decisions equal" % (100 * report.agreement, report.count)
+                if report.count else "")
+    if artifact.limit is not None:
+        return ("%s: it differs by %.1e, more than %.0e" % (
+            artifact.name, report.difference, artifact.limit)
+            if not report.difference <= artifact.limit else None)
+    exact = inference_graph.Session(found.weights, found.head)
+    counted = decisions.compare(found, exact, artifact.engine, (
+        line for _, line in files.read_lines(flags.eval_file)))
     console.say("%s", decisions.describe(counted))
-    return decisions.problem(counted, flags.max_flips)
+    problem = decisions.problem(counted, flags.max_flips)
+    return problem and "%s: %s" % (artifact.name, problem)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,8 @@ def draw_seeds(count):
 
 def attention_bias(input_mask):
     """int [B, S] -> float [B, 1, 1, S]: 0 for tokens, -10000 for padding, as in the originals."""
-    mask = tf.cast(input_mask[:, tf.newaxis, tf.newaxis, :], tf.float32)
+    # TensorFlow Lite has no operator for a slice with two new axes.
+    mask = tf.cast(tf.expand_dims(tf.expand_dims(input_mask, 1), 1), tf.float32)
     return (1.0 - mask) * -10000.0
 
 

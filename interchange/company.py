@@ -18,9 +18,14 @@ IDENTITY_FILE = "run.json"  # of a directory that this code trained in
 
 
 def directory_of(checkpoint):
-    """Where what belongs to a checkpoint stands: beside its prefix; transformers' directory."""
-    return checkpoint if safetensors_files.is_hugging_face(checkpoint) else os.path.dirname(
-        checkpoint)
+    """Where what belongs to a checkpoint stands: beside its prefix; transformers' directory; the
+    assets of a TF-Hub module."""
+    if safetensors_files.is_hugging_face(checkpoint):
+        return checkpoint
+    directory = os.path.dirname(checkpoint)
+    module, name = os.path.split(directory)
+    assets = os.path.join(module, "assets")
+    return assets if name == "variables" and os.path.isdir(assets) else directory
 
 
 def config_paths(directory):

@@ -12,55 +12,93 @@ from interchange import tables
 from interchange.tables import INPUTS, POOLED, POSITIONS
 
 
-class Session(object):
-    """A graph with weights, ready to run.
+class Runner(object):
+    """Runs tensors of a session, as the engines of serving/engines.py do.
 
-    Attributes:
-      outputs: the names of what `run` gives.
+    Args:
+      session: a tf.Session; it stays open as long as this lives.
+      inputs, outputs: {name: tensor, or its name in the graph}.
     """
 
     name = "tensorflow"
 
-    def __init__(self, weights, head, num_threads=None):
-        """As `build`; weights: layouts.Weights of either layout; num_threads: None for all."""
-        with tf.Graph().as_default():
-            self._inputs, self._outputs = build(weights.config, head, weights.arrays)
-            self._session = tf.Session(config=tf.ConfigProto(
-                intra_op_parallelism_threads=num_threads or 0, inter_op_parallelism_threads=1))
-            for variable in tf.global_variables():
-                name = variable.name.split(":")[0]
-                if name in weights.arrays:  # a pooler that no output reads may be missing
-                    variable.load(weights.arrays[name], self._session)
-        self.outputs = list(self._outputs)
+    def __init__(self, session, inputs, outputs):
+        self._session, self._inputs, self._outputs = session, dict(inputs), dict(outputs)
+        self.inputs, self.outputs = list(inputs), list(outputs)
 
     def run(self, features):
         """{input: int [B, ...]} -> {output: float [B, ...]}."""
         return self._session.run(self._outputs, {
-            placeholder: features[name] for name, placeholder in self._inputs.items()})
+            tensor: features[name] for name, tensor in self._inputs.items()})
 
 
-def build(config, head, arrays):
-    """Builds the graph of an encoder and a head.
+class Session(Runner):
+    """A graph with weights, ready to run.
+
+    Args:
+      weights: layouts.Weights of either layout.
+      head: as of `build`.
+      num_threads: processors to use; None: all.
+    """
+
+    def __init__(self, weights, head, num_threads=None):
+        with tf.Graph().as_default():
+            inputs, outputs = build(weights.config, head, weights.arrays)
+            session = tf.Session(config=tf.ConfigProto(
+                intra_op_parallelism_threads=num_threads or 0, inter_op_parallelism_threads=1))
+            load(session, weights.arrays)
+        super().__init__(session, inputs, outputs)
+
+
+def load(session, arrays):
+    """Gives the variables of a session's graph their {name: array}."""
+    for variable in tf.global_variables():
+        name = variable.name.split(":")[0]
+        if name in arrays:  # a pooler that no output reads may be missing
+            variable.load(arrays[name], session)
+
+
+def placeholders(head, arrays, shape=(None, None), predictions=None):
+    """{input: int32 placeholder} of a model, by its name.
+
+    Args:
+      head, arrays: as of `build`.
+      shape: B and S; None: any.
+      predictions: P; None: any.
+    """
+    sizes = dict.fromkeys(INPUTS, list(shape))
+    if head is None and "cls/predictions/output_bias" in arrays:
+        sizes[POSITIONS] = [shape[0], predictions]
+    return {name: tf.placeholder(tf.int32, size, name) for name, size in sizes.items()}
+
+
+def build(config, head, arrays, inputs=None, is_training=False):
+    """Builds the graph of an encoder and a head; variables that are there are taken.
 
     Args:
       config: an AlbertConfig.
       head: of interchange.tables.HEADS, or None for a pre-trained model.
       arrays: {name: array} of the checkpoint; pre-training heads without arrays are left out.
+      inputs: {input: int tensor}; None: placeholders. Without POSITIONS there are no masked-LM
+        logits.
+      is_training: whether dropout is applied.
 
     Returns:
-      ({input: placeholder}, {output: tensor}): "logits" [B, L], in tagging and reading [B, S, L];
-      of a pre-trained model "sequence_output" [B, S, H], "pooled_output" [B, H], "masked_lm_logits"
+      (inputs, {output: tensor}): "logits" [B, L], in tagging and reading [B, S, L]; of a
+      pre-trained model "sequence_output" [B, S, H], "pooled_output" [B, H], "masked_lm_logits"
       [B, P, V] and "sentence_order_logits" [B, 2].
     """
-    inputs = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUTS}
+    inputs = placeholders(head, arrays) if inputs is None else inputs
     pooled_only = head in POOLED
     nothing = tf.zeros([tf.shape(inputs["input_ids"])[0], 0], tf.int32)
-    model = modeling.AlbertModel(
-        config, False, *[inputs[name] for name in INPUTS],
-        output_positions=nothing if pooled_only else None)
-    if head is None:
-        return inputs, _pretraining_outputs(config, model, inputs, arrays)
-    weights, bias = (tf.get_variable(row[0], arrays[row[0]].shape) for row in tables.HEADS[head][1])
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+        model = modeling.AlbertModel(
+            config, is_training, *[inputs[name] for name in INPUTS], scope="bert",
+            output_positions=nothing if pooled_only else None)
+        if head is None:
+            return inputs, _pretraining_outputs(config, model, inputs, arrays)
+        weights, bias = (tf.get_variable(row[0], arrays[row[0]].shape)
+                         for row in tables.HEADS[head][1])
     hidden = model.get_pooled_output() if pooled_only else model.get_sequence_output()
     return inputs, {"logits": layers.matmul_last(
         hidden, weights if head == "tagging" else tf.transpose(weights), bias)}
@@ -73,9 +111,8 @@ def _pretraining_outputs(config, model, inputs, arrays):
     if "cls/seq_relationship/output_bias" in arrays:
         outputs["sentence_order_logits"] = modeling.get_sentence_order_output(
             config, model.get_pooled_output(), tf.zeros_like(inputs["input_ids"][:, 0]))[2]
-    if "cls/predictions/output_bias" in arrays:
-        positions = tf.placeholder(tf.int32, [None, None], POSITIONS)
-        inputs[POSITIONS] = positions
+    if "cls/predictions/output_bias" in arrays and POSITIONS in inputs:
+        positions = inputs[POSITIONS]
         logits = modeling.get_masked_lm_output(
             config, model, positions, tf.zeros_like(positions), tf.ones_like(positions))[2]
         outputs["masked_lm_logits"] = tf.reshape(

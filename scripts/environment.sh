@@ -60,6 +60,12 @@ fitting_requirements() {
   sed "s/^tensorflow==2/$build==2/" "$1"
 }
 
+# What the tests use beside, whose dependencies would replace the build of TensorFlow.
+install_without_dependencies() {
+  [ "$2" != requirements-dev.txt ] ||
+    "$1/bin/python" -m pip install --quiet --no-deps -r requirements-text.txt
+}
+
 # make_environment DIR PYTHON REQUIREMENTS: does nothing if DIR already has exactly these versions.
 make_environment() {
   local directory=$1 python=$2 requirements=$3 file fitting stamp
@@ -80,6 +86,7 @@ make_environment() {
   fi
   "$directory/bin/python" -m pip install --quiet --upgrade "pip<25" "setuptools<70" wheel &&
     "$directory/bin/python" -m pip install --quiet -r "$fitting/$requirements" &&
+    install_without_dependencies "$directory" "$requirements" &&
     echo "$stamp" > "$directory/stamp" && rm -r "$fitting" && return 0
   rm -r "$fitting"
   echo "error: installing $requirements failed; check the network and start again" >&2

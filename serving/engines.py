@@ -172,6 +172,10 @@ class OnnxRuntime(object):
             name: np.asarray(features[name], np.int64) for name in self.inputs})
         return dict(zip(self.outputs, values))
 
+    def signature(self):
+        """(inputs, outputs): lists of ONNX Runtime's, with name, shape and type."""
+        return self._session.get_inputs(), self._session.get_outputs()
+
 
 class OpenVino(object):
     """Runs a serialized onnx.ModelProto by OpenVINO."""

@@ -1,131 +1,145 @@
-"""Writing an ONNX file and looking whether it answers as the checkpoint does.
+"""Whether what was exported answers as the checkpoint does, how large and how fast it is.
 
-    report = exporting.export(package, "model.onnx", int8=False)
+    artifact = Artifact("ONNX", "exported/model.onnx", engine, LIMIT, package.head)
+    report = exporting.Reference(package).compare(artifact)
 """
 
 import collections
+import glob
 import os
 import time
 
-from util.errors import UserError
+from util import files, sources
 
 import numpy as np
 
+import tokenization
 from interchange import inference_graph, proof
 from interchange.tables import POSITIONS
-from serving import decisions as decisions_of
-from serving import engines, onnx_graph
 
 LIMIT = 1e-4  # of float32, as a share of the largest value
+SAMPLE_TEXTS = 64  # of the sample, to compare decisions on
 
-# difference: the largest of any output, as a share of the largest value; bytes: of the file;
-# milliseconds: of one sentence, by ONNX Runtime.
-Report = collections.namedtuple("Report", "difference bytes milliseconds")
-
-
-def export(package, path, int8=False, fused=False):
-    """Writes an ONNX file of a Package with weights.
-
-    Args:
-      package: serving.package.Package.
-      path: of the file.
-      int8: whether products are of 8-bit integers, weights by column.
-      fused: whether to use ONNX Runtime's own operators.
-
-    Raises:
-      UserError: a package is missing.
-    """
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401 - the file is run at once
-    except ImportError as error:
-        raise UserError("%s; %s" % (error, engines.REQUIREMENTS)) from None
-    onnx.save(onnx_graph.build(package.weights, package.head, fused), path)
-    if int8:
-        _quantize(path)
-
-
-def _quantize(path):
-    """Replaces the products of an ONNX file by those of 8-bit integers; activations dynamically."""
-    from onnxruntime import quantization
-    part = path + ".float"
-    os.replace(path, part)
-    quantization.quantize_dynamic(
-        part, path, op_types_to_quantize=["MatMul", "Gather"], per_channel=True,
-        reduce_range=not has_vnni(), weight_type=quantization.QuantType.QInt8)
-    os.remove(part)
-
-
-def has_vnni():
-    """Whether this processor adds products of 8-bit integers without saturating (VNNI, AMX)."""
-    try:
-        with open("/proc/cpuinfo") as stream:
-            return "vnni" in stream.read()
-    except OSError:  # not Linux
-        return False
+# What a format wrote. name: for people; path: of a file or directory; engine: what runs it, as of
+# engines.create, with `inputs`; limit: the largest difference, None where decisions are gated;
+# head: what it computes, of tables.HEADS, None for a pre-trained model or an encoder alone.
+Artifact = collections.namedtuple("Artifact", "name path engine limit head")
+# difference: the largest of any output, as a share of the largest value; agreement: the share of
+# equal decisions, of how many; bytes: of the files; milliseconds: of one sentence.
+Report = collections.namedtuple("Report", "difference agreement count bytes milliseconds")
 
 
 def batches(package):
-    """Batches that show an export's faults: one short sentence, padding, the longest sequence.
+    """Batches that show an export's faults: sentences of two languages, one short, the longest
+    sequence, padding, and sentences of the sample.
 
     Args:
       package: serving.package.Package with weights.
+
+    Returns:
+      A list of {"input_ids", "input_mask", "segment_ids": int32 [B, S]; "lengths": int32 [B];
+      POSITIONS: int32 [B, 3]}, of texts with "text_a" and "text_b", string [B].
     """
-    tokenizer, config = package.tokenizer, package.weights.config
+    config = package.weights.config
     length = min(package.max_seq_length, config.max_position_embeddings)
-    found = [proof.batch(tokenizer, config, min(64, length))]
-    short = {name: array[:1, :6] for name, array in found[0].items()}
+    found = [_of_texts(package, proof.SENTENCES, length)]
+    short = {name: array[:1, :6] for name, array in found[0].items() if array.ndim == 2}
     random = np.random.RandomState(3)
     longest = {"input_ids": random.randint(0, config.vocab_size, [2, length]).astype(np.int32),
                "input_mask": np.ones([2, length], np.int32),
                "segment_ids": np.zeros([2, length], np.int32)}
     longest["input_mask"][1, length // 2:] = 0
-    found += [short, longest]
-    if package.head is None:
-        for batch in found:
-            count, size = batch["input_ids"].shape
-            batch[POSITIONS] = random.randint(0, size, [count, 3]).astype(np.int32)
+    lines = _sample_lines()
+    found += [short, longest, _of_texts(package, list(zip(lines, lines[1:])), length)]
+    for batch in found:
+        count, size = batch["input_ids"].shape
+        batch["lengths"] = batch["input_mask"].sum(1).astype(np.int32)
+        batch[POSITIONS] = random.randint(0, size, [count, 3]).astype(np.int32)
     return found
 
 
-def compare(package, path, all_batches):
-    """The Report of an ONNX file beside the checkpoint's own graph.
+def _sample_lines():
+    """The first lines of the sample's text; none where it was taken away."""
+    found = []
+    for path in glob.glob(os.path.join(sources.ROOT, "data", "news_zh_1.txt")):
+        for _, line in files.read_lines(path):
+            found += [line] * bool(line)
+            if len(found) > SAMPLE_TEXTS:
+                break
+    return found
+
+
+def _of_texts(package, pairs, length):
+    """Features of pairs of texts, as the predictor's, with the texts themselves."""
+    encode = package.tokenizer.encode
+    features = tokenization.pad([tokenization.pack(
+        encode(first), encode(second), package.tokenizer, length) for first, second in pairs])
+    if package.weights.config.type_vocab_size == 1:
+        features["segment_ids"] *= 0
+    for name, texts in zip(("text_a", "text_b"), zip(*pairs)):
+        features[name] = np.array([text.encode("utf-8") for text in texts], object)
+    return features
+
+
+class Reference(object):
+    """What the checkpoint's own graph answers to `batches`, to compare exports with.
 
     Args:
       package: serving.package.Package with weights.
-      path: of the file.
-      all_batches: of `batches`.
     """
-    session = inference_graph.Session(package.weights, package.head)
-    engine = engines.create("onnxruntime", None, package.head, path=path)
-    worst = 0.0
-    for batch in all_batches:
-        expected, found = session.run(batch), engine.run(batch)
-        for name, array in expected.items():
-            other = found[name]
-            if name == "sequence_output" or package.head in ("tagging", "reading"):
-                is_token = batch["input_mask"] > 0
-                array, other = array[is_token], other[is_token]
-            worst = max(worst, float(np.abs(array - other).max() / max(1.0, np.abs(array).max())))
-    one = {name: array[:1] for name, array in all_batches[0].items()}
+
+    def __init__(self, package):
+        self._package = package
+        self.batches = batches(package)
+        self._expected = {}  # of every head, once
+
+    def compare(self, artifact):
+        """The Report of an Artifact; batches that lack one of its inputs are left out."""
+        if artifact.head not in self._expected:
+            session = inference_graph.Session(self._package.weights, artifact.head)
+            self._expected[artifact.head] = [session.run(batch) for batch in self.batches]
+        engine, worst, equal, fitting = artifact.engine, 0.0, [], []
+        for batch, expected in zip(self.batches, self._expected[artifact.head]):
+            if not all(name in batch for name in engine.inputs):
+                continue
+            fitting.append(batch)
+            found = engine.run(batch)
+            for name in sorted(set(expected) & set(found)):
+                array, other = expected[name], found[name]
+                if name == "sequence_output" or artifact.head in ("tagging", "reading"):
+                    is_token = batch["input_mask"] > 0
+                    array, other = array[is_token], other[is_token]
+                largest = max(1.0, np.abs(array).max())
+                worst = max(worst, float(np.abs(array - other).max() / largest))
+                if name.endswith("logits"):
+                    equal += [_decide(self._package, array) == _decide(self._package, other)]
+        equal = np.concatenate([array.ravel() for array in equal] or [np.zeros(0)])
+        return Report(worst, float(equal.mean()) if len(equal) else 1.0, len(equal),
+                      size(artifact.path), _milliseconds(engine, fitting[0]))
+
+
+def _milliseconds(engine, batch):
+    """Of one sentence, the mean of 20."""
+    one = {name: array[:1] for name, array in batch.items()}
     engine.run(one)
     begin = time.time()
     for _ in range(20):
         engine.run(one)
-    return Report(worst, os.path.getsize(path), 1000 * (time.time() - begin) / 20)
+    return 1000 * (time.time() - begin) / 20
 
 
-def decisions(package, path, lines):
-    """The Decisions of a classification's checkpoint and of its ONNX file.
+def _decide(package, logits):
+    """Logits [..., L] -> what is answered: the best label, of several each; [B] or [B, ...]."""
+    if package.kind == "multi_label":
+        return logits > 0
+    if logits.shape[-1] == 1:  # a number, or the score of one choice
+        return np.zeros(len(logits))
+    return logits.argmax(-1)
 
-    Args:
-      package: serving.package.Package with weights, of one label.
-      path: of the file.
-      lines: of a text, or two, and the label, with tabs between.
 
-    Raises:
-      UserError: a line has another number of cells, or a label that is none.
-    """
-    return decisions_of.compare(
-        package, inference_graph.Session(package.weights, package.head),
-        engines.create("onnxruntime", None, package.head, path=path), lines)
+def size(path):
+    """Bytes of a file, or of all in a directory."""
+    if os.path.isfile(path):
+        return os.path.getsize(path)
+    return sum(os.path.getsize(os.path.join(parent, name))
+               for parent, _, names in os.walk(path) for name in names)

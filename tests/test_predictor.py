@@ -141,7 +141,7 @@ def export(here, name, **flags):
 @pytest.mark.parametrize("flags", [{}, {"optimize": True}])
 def test_export_answers_as_the_checkpoint(trained, tmp_path, flags):
     path = export(trained, "export%d" % len(flags), max_seq_length=16, **flags)
-    assert sorted(os.listdir(path)) == ["model.json", "model.onnx", "vocab.txt"]
+    assert sorted(os.listdir(path)) == ["model.json", "model.onnx", "triton", "vocab.txt"]
     made = predictor.load(path)
     assert made.package.max_seq_length == 16 and made.engine.name == "onnxruntime"
     assert made.package.fingerprint == checkpoint_package.load(
@@ -163,7 +163,7 @@ def test_int8_is_kept_by_its_decisions(trained, monkeypatch):
         export(trained, "int8", max_flips=0.05, **options) + "/model.onnx").graph.node]
     assert operators.count("MatMulInteger") >= 6 and "LayerNormalization" in operators
     counted = decisions.Decisions(90, 0.5, 0.9, 0.5)
-    monkeypatch.setattr(exporting, "decisions", lambda *arguments: counted)
+    monkeypatch.setattr(decisions, "compare", lambda *arguments: counted)
     with pytest.raises(UserError, match="50.00 % of the decisions flipped, more than --max_flips="
                                         "0.005; the export is kept as .*bad.unequal for a look"):
         export(trained, "bad", **options)

@@ -43,13 +43,14 @@ class _Varints(dict):
 _VARINTS = _Varints()
 
 
-def _field(key, content):
+def field(key, content):
+    """The key of a field with wire type 2, and bytes -> the field of a message."""
     return key + _VARINTS[len(content)] + content
 
 
 @functools.lru_cache()
 def _name(name):
-    return _field(_FIELD_1, name.encode("utf-8"))
+    return field(_FIELD_1, name.encode("utf-8"))
 
 
 def _feature(values):
@@ -62,16 +63,16 @@ def _feature(values):
         packed = values.tobytes()  # the varints of 0 and 1
     else:
         packed = b"".join(map(_VARINTS.__getitem__, values.tolist()))
-    return _field(_FLOAT_LIST if kind == "f" else _INT64_LIST,
-                  _field(_FIELD_1, packed) if packed else b"")
+    return field(_FLOAT_LIST if kind == "f" else _INT64_LIST,
+                  field(_FIELD_1, packed) if packed else b"")
 
 
 def serialize(arrays):
     """{name: int, bool or float array [n]} -> a serialized tf.train.Example, sorted by name."""
     features = b"".join(
-        _field(_FIELD_1, _name(name) + _field(_FIELD_2, _feature(arrays[name])))
+        field(_FIELD_1, _name(name) + field(_FIELD_2, _feature(arrays[name])))
         for name in sorted(arrays))
-    return _field(_FIELD_1, features)
+    return field(_FIELD_1, features)
 
 
 def _masked_crc(content):
