@@ -3,7 +3,8 @@
 Two steps, both of pieces that are complete or absent in a work directory beside the output:
 chunks of documents become runs of records sorted by a random key (an external sort); the runs,
 merged, become shards. A piece is named by a hash of all that decides its bytes, so whatever a later
-command finds under that name is what it would have made.
+command finds under that name is what it would have made; one that is damaged, as a power failure
+leaves it, is made anew.
 """
 
 import collections
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 
-from util import console, external_sort, files, sources, tfrecords, workers
+from util import console, external_sort, files, sealed, sources, tfrecords, workers
 from util.work_directory import clear, work_directory
 
 from pretraining import record_maker, report, shard_files
@@ -85,13 +86,25 @@ class RunMaker:
         """Returns (names of the runs, Statistics)."""
         name = fingerprint(self._version, chunk.first, chunk.documents)
         path = os.path.join(self._directory, "chunk-%s.json" % name)
-        if not files.exists(path):
+        if not self._is_made(path):
             statistics = report.Statistics()
             runs = list(self._write_runs(chunk, name, statistics))
-            files.write_json(path, {"runs": runs, "statistics": statistics.to_json()})
-        with files.open_file(path) as stream:
-            complete = json.load(stream)
+            sealed.write(path, [files.json_text(
+                {"runs": runs, "statistics": statistics.to_json()}).encode("utf-8")])
+        complete = json.loads(sealed.read(path).decode("utf-8"))
         return complete["runs"], report.Statistics.from_json(complete["statistics"])
+
+    def _is_made(self, path):
+        """Whether the JSON file of a chunk and all the runs that it names are there and whole."""
+        if not files.exists(path):
+            return False
+        content = sealed.read(path)
+        if content is not None and all(
+                external_sort.is_whole(os.path.join(self._directory, run))
+                for run in json.loads(content.decode("utf-8"))["runs"]):
+            return True
+        console.say("%s is damaged, as after a power failure: it is made anew", path)
+        return False
 
     def _write_runs(self, chunk, name, statistics):
         """Writes the records of a chunk; yields the names of the runs."""
@@ -156,7 +169,7 @@ class ShardWriter:
         """Returns the path of the shard."""
         path = os.path.join(self._directory, "shard-%s-%d-of-%d" % (
             self._name, shard, self._num_shards))
-        if not files.exists(path):
+        if not tfrecords.is_whole(path, self.count(shard)):
             tfrecords.write(path, self._records(shard))
         return path
 

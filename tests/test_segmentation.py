@@ -1,7 +1,10 @@
 """Words of raw sentences: known ones, the same by every engine, and an engine that is missing."""
 
+import marshal
+import os
 import random
 import sys
+import tempfile
 
 from util.errors import UserError
 
@@ -72,9 +75,21 @@ def test_ends_of_odd_text(word_ends, text):
     assert ends[-1:].tolist() == ([len(text)] if text else [])
 
 
+def test_jieba_reads_no_cache_of_others(tmp_path, monkeypatch):
+    """jieba.cache in the directory of temporary files would change the words of the records."""
+    with open(str(tmp_path / "jieba.cache"), "wb") as stream:
+        marshal.dump(({"我喜": 10 ** 9, "我": 1, "喜": 0}, 10 ** 9), stream)
+    planted = (tmp_path / "jieba.cache").read_bytes()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    segmentation._load_jieba.cache_clear()
+    assert segmentation.load("jieba")("我喜欢汤").tolist() == [1, 3, 4]
+    assert jieba.Tokenizer().lcut("我喜欢汤")[0] == "我喜"  # as jieba itself does
+    assert (tmp_path / "jieba.cache").read_bytes() == planted
+    assert os.listdir(str(tmp_path)) == ["jieba.cache"]
+
+
 def test_jieba_is_the_reference(sample):
     word_ends = segmentation.load("jieba")
-    assert jieba.dt.initialized
     for sentence in sample[:200] + ODD:
         assert word_ends(sentence).tolist() == np.cumsum(
             [len(word) for word in jieba.cut(sentence)]).tolist()

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 
-from util import external_sort, files, sources, tfrecords, work_directory
+from util import external_sort, files, sealed, sources, tfrecords, work_directory
 from util.errors import UserError
 
 import pytest
@@ -261,8 +261,8 @@ def test_many_runs_of_a_chunk_are_used_together(tmp_path, sample_vocab, monkeypa
     named = set()
     for name in names:
         if name.startswith("chunk-"):
-            with open(str(tmp_path / "out" / ".t.tfrecord.work" / name)) as stream:
-                named |= set(json.load(stream)["runs"])
+            content = sealed.read(str(tmp_path / "out" / ".t.tfrecord.work" / name))
+            named |= set(json.loads(content.decode("utf-8"))["runs"])
     assert named < runs
     del encoded[:]
     assert contents(make(tmp_path, sample_vocab, TEXT, **outputs(tmp_path))) == expected
@@ -330,6 +330,41 @@ def test_mended_line_costs_its_chunk_only(tmp_path, sample_vocab, encoded, expec
     assert 0 < made < DOCUMENTS
     assert contents(make(tmp_path, sample_vocab, TEXT, **outputs(tmp_path))) == expected
     assert len(encoded) == DOCUMENTS  # both times together
+
+
+@pytest.mark.parametrize("pieces", ["run-*[0-9]", "run-*.npy", "chunk-*", "shard-*"])
+@pytest.mark.parametrize("damage", [
+    lambda content: b"", lambda content: content[:len(content) // 2], lambda content: content[:-1],
+    lambda content: b"\0" * len(content)])
+def test_damaged_pieces_are_made_anew(tmp_path, sample_vocab, encoded, caplog, expected, pieces,
+                                      damage):
+    """As a power failure leaves them: their names are there, and not all of their content."""
+    caplog.set_level("INFO", "albert")
+    make_partly(tmp_path, sample_vocab, *SHARDS, pieces=2)
+    paths = sorted((tmp_path / "out" / ".t.tfrecord.work").glob(pieces))
+    assert len(paths) == (2 if pieces == "shard-*" else CHUNKS)
+    paths[-1].write_bytes(damage(paths[-1].read_bytes()))
+    del encoded[:]
+    assert contents(make(tmp_path, sample_vocab, TEXT, **outputs(tmp_path))) == expected
+    if pieces == "shard-*":
+        assert not encoded
+    else:
+        assert 0 < len(encoded) < DOCUMENTS / 2  # those of one chunk
+        assert "is damaged, as after a power failure: it is made anew" in caplog.text
+
+
+def test_run_that_is_cut_while_it_is_read(tmp_path, sample_vocab, monkeypatch):
+    original = shards.write_shards
+
+    def cut(directory, runs, *arguments):
+        with open(os.path.join(directory, runs[3]), "r+b") as stream:
+            stream.truncate(9)
+        return original(directory, runs, *arguments)
+
+    monkeypatch.setattr(shards, "write_shards", cut)
+    sentence = stopped(tmp_path, sample_vocab, TEXT, **outputs(tmp_path))
+    assert "has become shorter than it was; give the same command again" in sentence
+    assert contents(tmp_path / "out") == {}
 
 
 def test_too_few_instances_keep_nothing(tmp_path, sample_vocab):

@@ -161,3 +161,15 @@ def test_a_file_of_records_is_known_by_its_first_bytes(tmp_path):
         (tmp_path / name).write_bytes(content)
     assert [name for name in sorted(contents)
             if tfrecords.is_tfrecord(str(tmp_path / name))] == ["records"]
+
+
+def test_whole_file_of_so_many_records(tmp_path):
+    path = tmp_path / "a"
+    assert not tfrecords.is_whole(str(path), 0)
+    tfrecords.write(str(path), [b"", b"abc", b"x" * 999])
+    content = path.read_bytes()
+    assert [tfrecords.is_whole(str(path), count) for count in (2, 3, 4)] == [False, True, False]
+    for damaged in (content[:-1], content[:20], content + b"\0", b"\0" * len(content),
+                    content[:30] + b"d" + content[31:]):
+        path.write_bytes(damaged)
+        assert not tfrecords.is_whole(str(path), 3)

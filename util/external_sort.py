@@ -4,12 +4,14 @@
     sorted_records = Merge(["runs/1", "runs/2"])
     for record in sorted_records.between(0, len(sorted_records)): ...
 
-A run is a file of n concatenated records, and a `.npy` [2, n] of their keys and end offsets.
+A run is a file of n concatenated records, and a `.npy` [2, n] of their keys and end offsets; both
+are sealed (util/sealed.py).
 """
 
 import io
 
-from util import files
+from util import files, sealed
+from util.errors import UserError
 
 import numpy as np
 
@@ -29,12 +31,15 @@ def write_run(path, keys, records):
     keys = np.array(keys, np.uint64)
     order = np.argsort(keys, kind="stable")
     ends = np.cumsum([len(records[index]) for index in order], dtype=np.uint64)
-    with files.replacing(path) as temporary, open(temporary, "wb") as stream:
-        stream.writelines(records[index] for index in order)
+    sealed.write(path, (records[index] for index in order))
     index = io.BytesIO()  # np.save to a full disk raises an error without its cause
     np.save(index, np.stack([keys[order], ends]))
-    with files.replacing(path + ".npy") as temporary, open(temporary, "wb") as stream:
-        stream.write(index.getvalue())
+    sealed.write(path + ".npy", [index.getvalue()])
+
+
+def is_whole(path):
+    """Whether a run is there and just as it was written."""
+    return sealed.is_whole(path) and sealed.is_whole(path + ".npy")
 
 
 class Merge:
@@ -92,7 +97,7 @@ class Merge:
 
 def _index(run):
     """(keys, ends) of a run, memory-mapped."""
-    return np.load(run + ".npy", mmap_mode="r")
+    return np.load(run + ".npy", mmap_mode="r", allow_pickle=False)
 
 
 def _read(slices, size):
@@ -102,6 +107,8 @@ def _read(slices, size):
     for run, begin, length in slices:
         with open(run, "rb") as stream:
             stream.seek(begin)
-            stream.readinto(view[offset:offset + length])
+            if stream.readinto(view[offset:offset + length]) != length:
+                raise UserError("%s has become shorter than it was; give the same command again, "
+                                "which makes it anew" % run)
         offset += length
     return content

@@ -17,12 +17,14 @@ import lzma
 import os
 import re
 import shutil
+import stat
 import zlib
 
 from util.errors import UserError
 
 # The `or_else` of `read_lines` for commands that have this flag.
 OR_SKIP = " or pass --skip_bad_lines"
+_COMMA = re.compile(r"(?<!\\),")
 # A line that is too long is cut after the last of these, if there is one.
 _LAST_BREAK = re.compile(r".*(?:[。！？!?；;…，,、]|\s)", re.S)
 
@@ -128,23 +130,52 @@ def _natural(path):
             for index, part in enumerate(re.split(r"([0-9]+)", path))]
 
 
+def split_list(text):
+    """A comma list -> its parts, stripped; "\\," is a comma inside a name: "a,b\\,c" -> a and b,c."""
+    parts = (re.sub(r"\\,", ",", part).strip() for part in _COMMA.split(text or ""))
+    return [part for part in parts if part]
+
+
 def expand(patterns):
     """Comma lists and globs -> a list of files in natural order: part_2 before part_10.
 
     "a.txt,news_*.txt" -> ["a.txt", "news_1.txt", "news_2.txt"]
 
     Raises:
-      UserError: a pattern matches no file, or nothing was given.
+      UserError: a pattern matches no file, a name is not UTF-8, or nothing was given.
     """
     paths = set()
-    for pattern in filter(None, (part.strip() for part in (patterns or "").split(","))):
+    for pattern in split_list(patterns):
         matches = [path for path in _matches(pattern) if not is_directory(path)]
         if not matches:
-            raise UserError("%s: no such file; check the path or glob" % pattern)
+            raise UserError("%s: no such file; check the path or glob%s" % (
+                pattern, " (a comma inside a name is written \\,)" if "," in patterns else ""))
         paths.update(matches)
     if not paths:
         raise UserError("no input files given; name at least one file, glob or comma list")
+    for path in sorted(paths):
+        check_name(path)
     return sorted(paths, key=_natural)
+
+
+def check_name(text):
+    """Refuses the name of a file, or another text from outside, that is not UTF-8.
+
+    It could be opened, but neither printed nor written to a JSON file.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError("%s: this is not UTF-8; rename the file or directory" % (
+            os.fsencode(text).decode("utf-8", "replace"))) from None
+
+
+def check_rereadable(paths):
+    """Refuses pipes, for commands that read their input several times."""
+    for path in paths:
+        if not is_remote(path) and stat.S_ISFIFO(os.stat(path).st_mode):
+            raise UserError("%s is a pipe, and this command reads its input several times; give a "
+                            "file (.gz, .bz2, .xz and .zst are read as they are)" % path)
 
 
 def require_file(path, flag):
@@ -294,13 +325,20 @@ def read_lines(path, on_bad_line=None, or_else="", max_bytes=None, on_bytes=None
       max_bytes: a longer line is yielded in pieces of at most this size, all with its number, cut
         after white space or punctuation if there is any; None: no limit.
       on_bytes: called now and then with the number of bytes of the file read since the last call.
+
+    Raises:
+      UserError: a line is not UTF-8, a compressed file is damaged, or CR alone ends the lines.
     """
     with _reading(path) as (content, raw):
-        reported = 0
-        for number, line in _raw_lines(content, max_bytes):
-            if on_bytes and not number % 64:
+        reported = last = 0
+        for count, (number, line) in enumerate(_raw_lines(content, max_bytes), 1):
+            if on_bytes and not count % 64:
                 on_bytes(raw.tell() - reported)
                 reported = raw.tell()
+            if number in (1, last) and not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
+                raise UserError("%s line %d: its lines end with CR alone, expected LF or CRLF; "
+                                "convert the file (tr '\\r' '\\n' < OLD > NEW)" % (path, number))
+            last = number
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -373,8 +411,92 @@ def _cut(line):
     return line[:end], line[end:]
 
 
+# ---- what must not be overwritten ----
+
+_inputs = frozenset()  # the identities of the files that this command reads
+
+
+def identity(path):
+    """What is the same for two names of one file: "./a", "a", a link to it."""
+    if is_remote(path):
+        return path
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
+
+
 @contextlib.contextmanager
-def replacing(path):
+def protecting(paths):
+    """While this lasts, `replacing` refuses to overwrite the files `paths`, the input."""
+    global _inputs
+    before, _inputs = _inputs, _inputs.union(map(identity, paths))
+    try:
+        yield
+    finally:
+        _inputs = before
+
+
+def check_outputs(outputs, inputs=()):
+    """Refuses files to write that cannot be written, or not without harm, before any work.
+
+    Makes their directories, and tries to write there under such a name.
+
+    Args:
+      outputs: paths of the files to write.
+      inputs: paths of the files to read.
+
+    Raises:
+      UserError: an output is an input (by whatever name), another output, a directory, a device,
+        or cannot be written.
+    """
+    names = {}
+    with protecting(inputs):
+        for path in outputs:
+            _check_target(path)
+            if identity(path) in names:
+                raise UserError("%s and %s are one file to write; name each once"
+                                % (names[identity(path)], path))
+            names[identity(path)] = path
+    longest = {os.path.dirname(path): path for path in sorted(outputs, key=len)}
+    for path in longest.values():
+        if not is_remote(path):
+            _try_to_write(path)
+
+
+def _check_target(path):
+    """Refuses to write `path` if what is there, if anything, should stay."""
+    check_name(path)
+    if not os.path.basename(path) or is_directory(path):
+        raise UserError("%s: a directory, expected the name of a file to write" % path)
+    if not is_remote(path) and os.path.exists(path) and not os.path.isfile(path):
+        raise UserError("%s: a device or a pipe, expected the name of a file to write" % path)
+    if identity(path) in _inputs:
+        raise UserError("%s is one of the input files; name another" % path)
+
+
+def _try_to_write(path):
+    temporary = _temporary(path)
+    try:
+        make_directory(os.path.dirname(path))
+        with open(temporary, "wb"):
+            pass
+        os.remove(temporary)
+    except OSError as error:
+        raise UserError("%s cannot be written (%s); give another path"
+                        % (path, error.strerror or error)) from None
+
+
+def _temporary(path):
+    directory, name = os.path.split(path)
+    return os.path.join(directory, ".%s.%d.tmp" % (name, os.getpid()))
+
+
+# ---- complete or absent ----
+
+@contextlib.contextmanager
+def replacing(path, sync=True):
     """Yields a temporary path beside `path`; renames it to `path` on success, else removes it.
 
     A file under its final name is therefore always complete:
@@ -382,22 +504,35 @@ def replacing(path):
         with files.replacing("vocab.txt") as temporary:
             write(temporary)
 
+    Args:
+      path: of the file.
+      sync: whether its content is on the disk before it gets its name, so that a power failure
+        does not leave an empty one; not for pieces whose content is checked when it is read.
+
     Raises:
-      UserError: `path` is a directory.
+      UserError: `path` is a directory, a device or a pipe, or an input file of this command.
     """
-    directory, name = os.path.split(path)
-    if not name or is_directory(path):
-        raise UserError("%s: a directory, expected the name of a file to write" % path)
-    make_directory(directory)
-    temporary = os.path.join(directory, ".%s.%d.tmp" % (name, os.getpid()))
+    _check_target(path)
+    make_directory(os.path.dirname(path))
+    temporary = _temporary(path)
     try:
         yield temporary
+        if sync and not is_remote(path):
+            _synchronize(temporary)
         rename(temporary, path)
     except OSError as error:
         raise _with_path(error, path) from None
     finally:
         if exists(temporary):
             remove(temporary)
+
+
+def _synchronize(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_abandoned(paths):
@@ -495,8 +630,9 @@ def making_directory(output):
     """Yields a directory beside `output` that gets its name at the end, and is removed if it fails.
 
     Raises:
-      UserError: `output` exists.
+      UserError: `output` exists, or its name is not UTF-8.
     """
+    check_name(output)
     if os.path.exists(output):
         raise UserError("--output=%s exists already; remove it or name another directory" % output)
     temporary = "%s.%d.tmp" % (output.rstrip("/"), os.getpid())

@@ -97,6 +97,23 @@ def write(path, records):
     return count
 
 
+def is_whole(path, count):
+    """Whether a local file is there and holds just `count` records, all with the right CRCs."""
+    try:
+        stream = open(path, "rb")  # noqa: SIM115
+    except FileNotFoundError:
+        return False
+    with stream:
+        for _ in range(count):
+            head = stream.read(12)
+            if len(head) < 12 or head[8:] != struct.pack("<I", _masked_crc(head[:8])):
+                return False
+            record = stream.read(struct.unpack("<Q", head[:8])[0])
+            if stream.read(4) != struct.pack("<I", _masked_crc(record)):
+                return False
+        return not stream.read(1)
+
+
 def is_tfrecord(path):
     """Whether a file begins with the frame of a record, whatever its name; an empty one does not.
     """

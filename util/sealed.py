@@ -1,0 +1,51 @@
+"""Files that are used again only if they are what was written: pieces of unfinished work.
+
+    sealed.write("run-1", chunks)          # list of bytes
+    if sealed.is_whole("run-1"): ...       # else make it anew
+
+After a power failure a file may bear its name and lack its end, or hold zeros, since its content
+reaches the disk later than its name. So its last bytes are a seal: the length and the CRC-32C of
+all before them.
+"""
+
+import os
+import struct
+
+from util import files
+
+import google_crc32c
+
+_SEAL = struct.Struct("<QI")
+SEAL_BYTES = _SEAL.size
+_BLOCK = 1 << 20
+
+
+def write(path, chunks):
+    """Writes an iterable of bytes to `path` and the seal behind them, complete or not at all."""
+    length = crc = 0
+    with files.replacing(path, sync=False) as temporary, open(temporary, "wb") as stream:
+        for chunk in chunks:
+            stream.write(chunk)
+            length += len(chunk)
+            crc = google_crc32c.extend(crc, chunk)
+        stream.write(_SEAL.pack(length, crc))
+
+
+def is_whole(path):
+    """Whether a file is there and just as `write` wrote it."""
+    try:
+        length, crc = os.path.getsize(path) - SEAL_BYTES, 0
+        with open(path, "rb") as stream:
+            for begin in range(0, length, _BLOCK):
+                crc = google_crc32c.extend(crc, stream.read(min(_BLOCK, length - begin)))
+            return stream.read() == _SEAL.pack(max(length, 0), crc)
+    except FileNotFoundError:
+        return False
+
+
+def read(path):
+    """The content of a file without its seal, or None where `is_whole` says no."""
+    if not is_whole(path):
+        return None
+    with open(path, "rb") as stream:
+        return stream.read()[:-SEAL_BYTES]
