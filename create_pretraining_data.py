@@ -11,15 +11,13 @@ docs/scale.md is about corpora of many gigabytes.
 """
 
 import logging
-import os
-import re
 
 from util import commands, console, files
 from util.errors import UserError
 
 from absl import flags as absl_flags
 
-from pretraining import instances, record_maker, report, shard_files, shards
+from pretraining import instances, record_maker, records, report, shard_files, shards
 from text import segmentation
 
 RUNNERS = ("DirectRunner", "FlinkRunner", "SparkRunner", "DataflowRunner")
@@ -106,8 +104,6 @@ def check_flags(flags):
     if flags.brightmart_labels and flags.spm_model_file:
         raise UserError("--brightmart_labels needs a WordPiece --vocab_file: a SentencePiece model "
                         "has no ##-tokens")
-    if flags.report and files.is_directory(flags.report):
-        raise UserError("--report=%s is a directory; give the name of a JSON file" % flags.report)
     if flags.work_dir and files.is_remote(flags.work_dir):
         raise UserError("--work_dir=%s is not local; give a directory of this machine"
                         % flags.work_dir)
@@ -135,14 +131,15 @@ def main(flags):
     """Checks everything first, makes the data, and says what came out."""
     check_flags(flags)
     inputs = files.expand(flags.input_file)
-    outputs = shard_files.output_paths(flags.output_file, inputs)
+    outputs = shard_files.output_paths(flags.output_file)
     shard_files.check_other_shards(outputs)
-    if not sum(map(files.size, inputs)):
+    if all(files.is_empty(path) for path in inputs):
         raise UserError("%s: empty; expected one sentence a line, a blank line between documents"
                         % flags.input_file)
-    if flags.report:  # a path that cannot be written fails now, not after the work
-        files.make_directory(os.path.dirname(flags.report))
     maker = record_maker.RecordMaker(text_settings(flags), instance_settings(flags))
+    descriptions = sorted(set(map(records.description_path, outputs)))
+    files.check_outputs(outputs + descriptions + list(filter(None, [flags.report])),
+                        inputs + [maker.tokenizer.path])
     if flags.runner:
         statistics = beam_driver().make_data(
             inputs, outputs, maker, flags.runner, flags.num_workers, flags.beam_options)
@@ -154,7 +151,7 @@ def main(flags):
     console.say("%s", report.closing_table(statistics, maker.settings, outputs))
     console.say("next: python3 run_pretraining.py --input_file=%s --max_seq_length=%d "
                 "--max_predictions_per_seq=%d --do_train%s --bert_config_file=... "
-                "--output_dir=...", re.sub(r"@\d+", "-*", flags.output_file),
+                "--output_dir=...", shard_files.output_pattern(flags.output_file),
                 flags.max_seq_length, flags.max_predictions_per_seq,
                 " --dynamic_masking" if flags.store_word_starts else "")
 

@@ -73,13 +73,18 @@ def bounds(max_seq_length, vocab_size):
 
 # ---- writing descriptions ----
 
+# The name of a shard, as create_pretraining_data.py gives it: directory and stem, extension.
+SHARD = re.compile(r"(.*[^/])-\d{5}-of-\d{5}((?:\.[^/.]*)?)\Z", re.S)
+
+
 def description_path(record_path):
     """The path of a record file's description; the shards of one set share it.
 
     "data/tf.tfrecord" -> "data/tf.tfrecord.json"
     "data/tf-00003-of-00064.tfrecord" -> "data/tf.tfrecord.json"
+    "part-1-of-3/tf-3-of-64.tfrecord" -> "part-1-of-3/tf-3-of-64.tfrecord.json"
     """
-    return re.sub(r"-\d+-of-\d+", "", record_path) + ".json"
+    return SHARD.sub(r"\1\2", record_path) + ".json"
 
 
 def describe(flag_values, vocab_file, tokenizer, counts):

@@ -16,30 +16,36 @@ from pretraining import records
 MAX_SHARDS = 99999
 
 
-def output_paths(output_file, inputs):
-    """--output_file -> paths, each once and none of them an input file.
+# NAME@N.EXT: name with directory, number of shards, extension.
+_SHARDED = re.compile(r"(.*[^/])@([0-9]+)((?:\.[^/.]*)?)\Z", re.S)
+
+
+def output_paths(output_file):
+    """--output_file -> paths, each once.
 
     "a.tfrecord, b.tfrecord" -> ["a.tfrecord", "b.tfrecord"]
     "tf@2.tfrecord" -> ["tf-00000-of-00002.tfrecord", "tf-00001-of-00002.tfrecord"]
     """
     paths = []
-    for part in filter(None, (part.strip() for part in (output_file or "").split(","))):
+    for part in files.split_list(output_file):
         paths += _shard_paths(part)
     if not paths:
         raise UserError("--output_file is missing; name a TFRecord file to write")
     for path, times in collections.Counter(paths).items():
-        if path in inputs:
-            raise UserError("--output_file=%s is one of the input files; name another" % path)
         if times > 1:
             raise UserError("--output_file names %s twice; name every file once" % path)
-        if files.is_directory(path):
-            raise UserError("%s: a directory, expected the name of a file to write" % path)
     return paths
+
+
+def output_pattern(output_file):
+    """--output_file as the next command reads it: "tf@64.tfrecord" -> "tf-*.tfrecord"."""
+    return ",".join(_SHARDED.sub(r"\1-*\3", part).replace(",", "\\,")
+                    for part in files.split_list(output_file))
 
 
 def _shard_paths(name):
     """NAME@N.EXT -> the paths of N shards; another name -> itself alone."""
-    match = re.match(r"(.*[^/])@(\d+)((?:\.[^/.]*)?)$", name)
+    match = _SHARDED.match(name)
     if not match:
         return [name]
     stem, number, extension = match.group(1), int(match.group(2)), match.group(3)
@@ -51,8 +57,10 @@ def _shard_paths(name):
 
 def check_other_shards(paths):
     """Refuses to write 8 shards beside 16 of the same name: a glob would train on both."""
-    patterns = {re.sub(r"-\d{5}-of-\d{5}", "-%s-of-%s" % (("[0-9]" * 5,) * 2), glob.escape(path))
-                for path in paths if not files.is_remote(path)}
+    digits = "-%s-of-%s" % (("[0-9]" * 5,) * 2)
+    parts = (records.SHARD.match(path) for path in paths if not files.is_remote(path))
+    patterns = {glob.escape(match.group(1)) + digits + glob.escape(match.group(2))
+                for match in parts if match}
     for pattern in sorted(patterns):
         others = sorted(set(glob.glob(pattern)) - set(paths))
         if others:

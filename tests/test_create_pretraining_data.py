@@ -12,6 +12,7 @@ import json
 import lzma
 import os
 import re
+import shutil
 
 from util import external_sort
 
@@ -36,6 +37,7 @@ from factories import (
     refused,
 )
 from pretraining import inputs, records, shard_files, shards
+from processes import needs_proc
 from text import segmentation, sentences
 from tiny import parse
 from training import input_pipeline
@@ -238,13 +240,13 @@ def test_unfinished_work_goes_where_it_is_told(tmp_path, sample_vocab, monkeypat
     publish = shard_files.publish
 
     def spied(*arguments):
-        seen.extend(os.listdir(str(path)) for path in (work, tmp_path / "out") if path.exists())
+        seen.extend([os.listdir(str(work)), os.listdir(str(tmp_path / "out"))])
         publish(*arguments)
 
     monkeypatch.setattr(shard_files, "publish", spied)
     out = make(tmp_path, sample_vocab, news(), work_dir=work, **SMALL)
     assert_same(out, reference)
-    assert len(seen) == 1 and len(seen[0]) == 1 and seen[0][0].startswith(".a.tfrecord.")
+    assert len(seen[0]) == 1 and seen[0][0].startswith(".a.tfrecord.") and seen[1] == []
     assert os.listdir(str(work)) == []
 
 
@@ -280,7 +282,7 @@ def test_shards_are_the_single_file_cut(tmp_path, sample_vocab, reference, numbe
 
 
 def test_comma_list_of_files(tmp_path, sample_vocab, reference):
-    names = ["t-%d-of-3.tfrecord" % shard for shard in range(3)] + ["u.tfrecord"]
+    names = ["t-%05d-of-00003.tfrecord" % shard for shard in range(3)] + ["u.tfrecord"]
     out = make(tmp_path, sample_vocab, news(),
                output_file=" , ".join(str(tmp_path / "out" / name) for name in names), **SMALL)
     assert sorted(os.listdir(str(out))) == sorted(names + ["t.tfrecord.json", "u.tfrecord.json"])
@@ -307,7 +309,7 @@ def test_set_of_another_size_beside_it(tmp_path, sample_vocab):
             "error: %s-00003-of-00008.tfrecord is of another set with the name of --output_file; "
             "delete the set or give another name" % stem)
     for output_file in ("t[1]@8.tfrecord", "t[1]@2", "t@2.tfrecord", "t[1].tfrecord", "u@2"):
-        shard_files.check_other_shards(shard_files.output_paths(str(tmp_path / output_file), []))
+        shard_files.check_other_shards(shard_files.output_paths(str(tmp_path / output_file)))
 
 
 def test_same_command_again_replaces_its_set(tmp_path, sample_vocab):
@@ -589,8 +591,8 @@ def test_unmasked_records_are_said_to_the_next_command(tmp_path, sample_vocab, c
 
 
 def test_report_that_cannot_be_written_is_said_before_the_work(tmp_path, sample_vocab):
-    assert refused(tmp_path, sample_vocab, report="/proc/none/a.json").startswith(
-        "error: /proc/none: ")
+    assert refused(tmp_path, sample_vocab, report="/proc/none/a.json") == (
+        "error: /proc/none/a.json cannot be written (No such file or directory); give another path")
 
 
 def test_report(tmp_path, sample_vocab):
@@ -621,7 +623,7 @@ def test_report(tmp_path, sample_vocab):
 
 def test_report_is_a_file_or_nothing(tmp_path, sample_vocab):
     assert refused(tmp_path, sample_vocab, report=tmp_path) == (
-        "error: --report=%s is a directory; give the name of a JSON file" % tmp_path)
+        "error: %s: a directory, expected the name of a file to write" % tmp_path)
     make(tmp_path, sample_vocab)
     assert sorted(os.listdir(str(tmp_path))) == ["in.txt", "out"]
 
@@ -653,7 +655,12 @@ BAD_LINE = TEXT.encode("utf-8") + "中文编码\n".encode("gbk") + TEXT.encode("
     ({"output_file": "/tmp/a@2,/tmp/a-00001-of-00002"},
      "--output_file names /tmp/a-00001-of-00002 twice"),
     ({"output_file": "/etc/hostname/a.tfrecord"}, "/etc/hostname"),  # is a file
-    ({"output_file": "/proc/none/a.tfrecord"}, "/proc/none: No such file or directory"),
+    ({"output_file": "/proc/none/a.tfrecord"},
+     "/proc/none/a.tfrecord.json cannot be written (No such file or directory); give another path"),
+    ({"output_file": "/dev/null"}, "/dev/null: a device or a pipe, expected the name of a file"),
+    ({"report": "/dev/full"}, "/dev/full: a device or a pipe, expected the name of a file"),
+    ({"output_file": "/tmp/%s.tfrecord" % ("长" * 90)}, "cannot be written (File name too long)"),
+    ({"output_file": "/tmp/a\udcff.tfrecord"}, "/tmp/a�.tfrecord: this is not UTF-8; rename"),
     ({"vocab_file": None}, "neither --vocab_file nor --spm_model_file is given"),
     ({"vocab_file": "/none/vocab.txt"}, "--vocab_file=/none/vocab.txt: no such file"),
     ({"vocab_file": NEWS}, "expected every token once"),
@@ -687,9 +694,70 @@ def test_vocabulary_without_mask(tmp_path, sample_vocab):
     assert "vocab.txt: no [CLS] [MASK] among its" in sentence
 
 
-def test_output_that_is_an_input(tmp_path, sample_vocab):
-    sentence = refused(tmp_path, sample_vocab, output_file=tmp_path / "in.txt")
-    assert "in.txt is one of the input files; name another" in sentence
+@pytest.mark.parametrize("flag", ["output_file", "report"])
+@pytest.mark.parametrize("name", ["in.txt", "./in.txt", "../{dir}/in.txt", "link", "hard", "v.txt"])
+def test_output_that_is_an_input(tmp_path, sample_vocab, flag, name):
+    (tmp_path / "in.txt").write_text(TEXT, encoding="utf-8")
+    os.symlink(str(tmp_path / "in.txt"), str(tmp_path / "link"))
+    os.link(str(tmp_path / "in.txt"), str(tmp_path / "hard"))
+    shutil.copy(sample_vocab, str(tmp_path / "v.txt"))
+    path = "%s/%s" % (tmp_path, name.format(dir=tmp_path.name))
+    assert refused(tmp_path, str(tmp_path / "v.txt"), **{flag: path}) == (
+        "error: %s is one of the input files; name another" % path)
+
+
+def test_files_to_write_that_are_one(tmp_path, sample_vocab):
+    changes = {"output_file": "%s/a,%s/./a" % (tmp_path, tmp_path)}
+    assert refused(tmp_path, sample_vocab, **changes) == (
+        "error: %s/a and %s/./a are one file to write; name each once" % (tmp_path, tmp_path))
+    changes = {"output_file": tmp_path / "a", "report": tmp_path / "a.json"}
+    assert "a.json are one file to write" in refused(tmp_path, sample_vocab, **changes)
+
+
+def test_description_that_is_an_input(tmp_path, sample_vocab):
+    """in.txt.json would be the description of in.txt."""
+    text = tmp_path / "a.json"
+    text.write_text(TEXT, encoding="utf-8")
+    sentence = refused(tmp_path, sample_vocab, input_file=text, output_file=tmp_path / "a")
+    assert sentence == "error: %s is one of the input files; name another" % text
+
+
+def test_sets_with_numbers_in_their_names_have_their_own_descriptions(tmp_path, sample_vocab):
+    """Only what the command itself writes for NAME@N is one set."""
+    names = ["part-1-of-3/tf.tfrecord", "part-00002-of-00003/tf.tfrecord", "wiki-1-of-2.tfrecord",
+             "wiki-2-of-2.tfrecord", "part-00003-of-00003/tf.tfrecord"]
+    for seed, name in enumerate(names):
+        make(tmp_path, sample_vocab, output_file=tmp_path / "out" / name, random_seed=seed)
+    for seed, name in enumerate(names):
+        made = description(tmp_path / "out" / name)
+        assert made["flags"]["random_seed"] == seed
+        assert list(made["files"]) == [os.path.basename(name)]
+
+
+def test_comma_in_a_name(tmp_path, sample_vocab, caplog):
+    caplog.set_level("INFO", "albert")
+    (tmp_path / "a,b.txt").write_text(TEXT, encoding="utf-8")
+    make(tmp_path, sample_vocab, input_file="%s/a\\,b.txt" % tmp_path,
+         output_file="%s/out/c\\,d@2" % tmp_path)
+    assert sorted(os.listdir(str(tmp_path / "out"))) == [
+        "c,d-00000-of-00002", "c,d-00001-of-00002", "c,d.json"]
+    assert "--input_file=%s/out/c\\,d-* " % tmp_path in caplog.text
+    assert "a comma inside a name is written \\,)" in refused(
+        tmp_path, sample_vocab, input_file=tmp_path / "a,b.txt")
+
+
+@needs_proc
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_text_from_a_pipe(tmp_path, sample_vocab, num_workers):
+    """As --input_file=<(zcat a.gz): it is read once, and has no size."""
+    expected = (make(tmp_path, sample_vocab) / "a.tfrecord").read_bytes()
+    reading, writing = os.pipe()
+    os.write(writing, TEXT.encode("utf-8"))
+    os.close(writing)
+    out = make(tmp_path, sample_vocab, input_file="/proc/self/fd/%d" % reading,
+               num_workers=num_workers)
+    os.close(reading)
+    assert (out / "a.tfrecord").read_bytes() == expected
 
 
 def test_fewer_instances_than_files(tmp_path, sample_vocab):

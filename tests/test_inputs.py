@@ -175,9 +175,9 @@ def test_unmasked_file_that_does_not_fit(tmp_path, changes, message):
 
 
 def test_unmasked_file_without_a_description(tmp_path):
-    path = write_unmasked(tmp_path / "a-0-of-1.tfrecord")
+    path = write_unmasked(tmp_path / "a-00000-of-00001.tfrecord")
     os.remove(path + ".json")
-    with pytest.raises(UserError, match=r"a-0-of-1.tfrecord holds no masks, .* in "
+    with pytest.raises(UserError, match=r"a-00000-of-00001.tfrecord holds no masks, .* in "
                                         r"\S*/a\.tfrecord\.json; copy that file from where"):
         check(path)
 
@@ -232,13 +232,13 @@ def test_flipped_byte_is_found(tmp_path):
 
 
 def test_total_records(tmp_path):
-    paths = [write(tmp_path / "t-0-of-2"), write(tmp_path / "t-1-of-2", range(4)),
+    paths = [write(tmp_path / "t-00000-of-00002"), write(tmp_path / "t-00001-of-00002", range(4)),
              write(tmp_path / "u", range(2))]
     assert inputs.total_records(paths) == 11
-    write_description(str(tmp_path / "t.json"), {"t-0-of-2": 500, "t-1-of-2": 4})
+    write_description(str(tmp_path / "t.json"), {"t-00000-of-00002": 500, "t-00001-of-00002": 4})
     assert inputs.total_records(paths) == 506  # the smallest of "t", and "u", are counted
-    write_description(str(tmp_path / "t.json"), {"t-0-of-2": 500, "t-1-of-2": 400})
-    with pytest.raises(UserError, match=r"t.json says that \S*t-1-of-2 holds 400 records, and it "
+    write_description(str(tmp_path / "t.json"), {"t-00000-of-00002": 500, "t-00001-of-00002": 400})
+    with pytest.raises(UserError, match=r"t.json says that \S*t-00001-of-00002 holds 400 records, and it "
                                         "holds 4; make the data again, or correct the number"):
         inputs.total_records(paths)
 

@@ -59,6 +59,8 @@ def test_spec_is_that_of_the_description():
     ("data/tf.tfrecord", "data/tf.tfrecord.json"),
     ("data/tf-00003-of-00064.tfrecord", "data/tf.tfrecord.json"),
     ("data/tf.tfrecord-00003-of-00064", "data/tf.tfrecord.json"),
+    ("a-00001-of-00002/tf-3-of-64.tfrecord", "a-00001-of-00002/tf-3-of-64.tfrecord.json"),
+    ("a-00001-of-00002-b.tfrecord", "a-00001-of-00002-b.tfrecord.json"),
     ("tf_1.tfrecord", "tf_1.tfrecord.json"),
 ])
 def test_description_path(path, description):
@@ -73,18 +75,18 @@ def test_description_is_read_as_it_was_written(tmp_path, sample_vocab):
         "flags": lengths, "counts": {"documents": 7},
         "vocab": {"file": "vocab.txt", "size": tokenizer.vocab_size, "special_ids": SPECIAL_IDS,
                   "fingerprint": tokenizer.fingerprint}}
-    paths = [str(tmp_path / name) for name in ("t-0-of-2", "t-1-of-2", "u")]
+    paths = [str(tmp_path / name) for name in ("t-00000-of-00002", "t-00001-of-00002", "u")]
     texts = records.description_texts(description, dict(zip(paths, (3, 4, 5))))
     assert sorted(texts) == [str(tmp_path / "t.json"), str(tmp_path / "u.json")]
     for path, text in texts.items():
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(text)
     read = records.read_descriptions(paths + [str(tmp_path / "v")])
-    of_t = dict(description, files={"t-0-of-2": 3, "t-1-of-2": 4})
+    of_t = dict(description, files={"t-00000-of-00002": 3, "t-00001-of-00002": 4})
     assert read == {paths[0]: of_t, paths[1]: of_t, str(tmp_path / "v"): None,
                     paths[2]: dict(description, files={"u": 5})}
     assert [records.described_size(path, read[path]) for path in read] == [3, 4, 5, None]
-    assert records.described_size("t-2-of-2", of_t) is None
+    assert records.described_size("t-00002-of-00002", of_t) is None
 
 
 @pytest.mark.parametrize("part, key, value, problem", [

@@ -18,11 +18,11 @@ from pretraining import shard_files
     ("d/@2", ["d/@2"]),
 ])
 def test_names_of_the_output(output_file, paths):
-    assert shard_files.output_paths(output_file, []) == paths
+    assert shard_files.output_paths(output_file) == paths
 
 
 def test_many_shards_have_five_digits():
-    paths = shard_files.output_paths("a@99999.tfrecord", [])
+    paths = shard_files.output_paths("a@99999.tfrecord")
     assert paths[-1] == "a-99998-of-99999.tfrecord"
     assert sorted(paths) == paths
 
@@ -30,7 +30,7 @@ def test_many_shards_have_five_digits():
 def test_set_whose_name_only_begins_alike(tmp_path):
     """tf-big-00000-of-00008 is no shard of tf@4."""
     (tmp_path / "tf-big-00000-of-00008.tfrecord").write_text("")
-    shard_files.check_other_shards(shard_files.output_paths(str(tmp_path / "tf@4.tfrecord"), []))
+    shard_files.check_other_shards(shard_files.output_paths(str(tmp_path / "tf@4.tfrecord")))
 
 
 @pytest.mark.parametrize("outputs, work_dir, path", [
@@ -50,14 +50,14 @@ def test_publish(tmp_path):
         shards.append((str(tmp_path / ("shard-%d" % number)), len(content)))
     out = tmp_path / "out"
     out.mkdir()
-    (out / ".t-0-of-2.77.tmp").write_text("abandoned")
-    names = ["t-0-of-2", "t-1-of-2", "u"]
+    (out / ".t-00000-of-00002.77.tmp").write_text("abandoned")
+    names = ["t-00000-of-00002", "t-00001-of-00002", "u"]
     shard_files.publish(shards, [str(out / name) for name in names], {"flags": {"ngram": 3}})
     assert sorted(os.listdir(str(tmp_path))) == ["out"]
-    assert sorted(os.listdir(str(out))) == ["t-0-of-2", "t-1-of-2", "t.json", "u", "u.json"]
+    assert sorted(os.listdir(str(out))) == ["t-00000-of-00002", "t-00001-of-00002", "t.json", "u", "u.json"]
     assert [(out / name).read_text() for name in names] == ["one", "two", "three"]
     assert json.loads((out / "t.json").read_text()) == {
-        "flags": {"ngram": 3}, "files": {"t-0-of-2": 3, "t-1-of-2": 3}}
+        "flags": {"ngram": 3}, "files": {"t-00000-of-00002": 3, "t-00001-of-00002": 3}}
     assert json.loads((out / "u.json").read_text())["files"] == {"u": 5}
 
 

@@ -91,6 +91,11 @@ def fingerprint(parts):
     return digest.hexdigest()[:16]
 
 
+def is_empty(path):
+    """Whether a file has no content; a pipe's is not known."""
+    return not size(path) and (is_remote(path) or os.path.isfile(path))
+
+
 def remove(path):
     return _gfile().Remove(path) if is_remote(path) else os.remove(path)
 
@@ -331,6 +336,8 @@ def read_lines(path, on_bad_line=None, or_else="", max_bytes=None, on_bytes=None
     """
     with _reading(path) as (content, raw):
         reported = last = 0
+        if not raw.seekable():  # a pipe
+            on_bytes = None
         for count, (number, line) in enumerate(_raw_lines(content, max_bytes), 1):
             if on_bytes and not count % 64:
                 on_bytes(raw.tell() - reported)
