@@ -55,6 +55,7 @@ def define_flags():
     flags.DEFINE_string("input_file", None, "Text as for create_pretraining_data.py; finetune: "
                         "pairs with labels, as LCQMC's train.txt.")
     flags.DEFINE_string("vocab_file", None, "WordPiece vocabulary.")
+    flags.DEFINE_bool("skip_bad_lines", False, "Leave out lines that are not UTF-8.")
     flags.DEFINE_string("output", "benchmark.json", "JSON to write.")
     flags.DEFINE_list("megabytes", ["4", "16", "64"], "data: sizes of the text, which is repeated "
                       "or cut to them.")
@@ -77,17 +78,36 @@ def define_flags():
                       "and PyTorch or TensorFlow, or one with each; default: this one.")
 
 
-def write_text(paths, num_bytes, target):
-    """Writes documents of the files, repeated as necessary, until `num_bytes` are reached."""
+def write_text(paths, num_bytes, target, skip_bad_lines=False):
+    """Writes documents of the files, repeated as necessary, until `num_bytes` are reached.
+
+    Raises:
+      UserError: there is no document in the files.
+    """
     written = 0
     with open(target, "w", encoding="utf-8") as stream:
         while written < num_bytes:
-            for document in corpus.read_documents(paths, collections.Counter()):
+            before = written
+            for document in corpus.read_documents(paths, collections.Counter(), skip_bad_lines):
                 text = "\n".join(document) + "\n\n"
                 stream.write(text)
                 written += len(text.encode("utf-8"))
                 if written >= num_bytes:
                     break
+            if written == before:
+                raise UserError("%s: no text in %d file(s); give files with a sentence a line"
+                                % (paths[0], len(paths)))
+
+
+def numbers(name, texts, number_type, expected):
+    """The values of a flag that lists numbers, each finite and above 0."""
+    try:
+        values = [number_type(text) for text in texts]
+    except ValueError:
+        values = []
+    if not values or not all(0 < value < float("inf") for value in values):
+        raise UserError("--%s=%s: expected %s" % (name, ",".join(texts), expected))
+    return values
 
 
 def ours(script, **flags):
@@ -148,10 +168,12 @@ def table(rows):
 def data(flags, paths, directory):
     """create_pretraining_data.py by size of the text and number of processes."""
     rows = []
-    for megabytes in flags.megabytes:
+    sizes = numbers("megabytes", flags.megabytes, float, "sizes in MB above 0, as 4,16")
+    processes = numbers("num_workers", flags.num_workers, int, "numbers of processes, as 1,2")
+    for megabytes in sizes:
         text = os.path.join(directory, "text.txt")
-        write_text(paths, float(megabytes) * 1e6, text)
-        for num_workers in flags.num_workers:
+        write_text(paths, megabytes * 1e6, text, flags.skip_bad_lines)
+        for num_workers in processes:
             output = os.path.join(directory, "out.tfrecord")
             _, cost = measure(ours(
                 "create_pretraining_data.py", input_file=text, output_file=output,
@@ -161,7 +183,7 @@ def data(flags, paths, directory):
                 instances = json.load(stream)["counts"]["instances"]
             rate = instances / cost["seconds"]
             rows.append({
-                "MB": float(megabytes), "workers": int(num_workers), "instances": instances,
+                "MB": megabytes, "workers": num_workers, "instances": instances,
                 "seconds": cost["seconds"], "CPU seconds": cost["cpu_seconds"],
                 "instances/s": rate, "x albert_zh": rate / ORIGINAL_INSTANCES_A_SECOND,
                 "MB of the largest process": cost["peak_mb"]})
@@ -172,7 +194,7 @@ def data(flags, paths, directory):
 def masking(flags, paths, directory):
     """run_pretraining.py with masks from the records and with dynamic masks, in turn."""
     text = os.path.join(directory, "text.txt")
-    write_text(paths, 4e6, text)
+    write_text(paths, 4e6, text, flags.skip_bad_lines)
     lengths = {"max_seq_length": 128, "max_predictions_per_seq": 20}
     sets = {"static": {}, "dynamic": {"store_word_starts": True}}
     for name, extra_flags in sets.items():
@@ -324,7 +346,7 @@ def training_rows(rates, memory, peaks, flops, length):
 def pretrain(flags, paths, directory):
     """A step of pre-training by this code, albert_zh and Hugging Face's, in turn."""
     text, records = (os.path.join(directory, name) for name in ("text.txt", "train.tfrecord"))
-    write_text(paths, 1e6, text)
+    write_text(paths, 1e6, text, flags.skip_bad_lines)
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
     measure(ours("create_pretraining_data.py", input_file=text, vocab_file=flags.vocab_file,
                  output_file=records, masked_lm_prob=0.15, dupe_factor=1,
@@ -382,6 +404,8 @@ def run(benchmark, flags):
     """Runs one benchmark in a temporary directory and writes its table."""
     tokenization.load_tokenizer(flags.vocab_file)  # fails now if the file is wrong
     paths = files.expand(flags.input_file)
+    files.check_rereadable(paths)
+    files.check_outputs([flags.output], paths + [flags.vocab_file])
     with files.replacing(flags.output) as temporary:
         with tempfile.TemporaryDirectory() as directory:
             rows = benchmark(flags, paths, directory)

@@ -26,13 +26,17 @@ import tqdm
 from absl import flags
 
 import tokenization
+from text.corpus import ARTICLE_TAGS, read_lines
 
 SMALLEST, LARGEST = 100, 1000000
 # As Google trained ALBERT's vocabulary: at most 10 million sentences, and these symbols.
 MAX_SENTENCES = 10000000
 USER_DEFINED_SYMBOLS = ["(", ")", '"', "-", ".", "–", "£", "€"]
 # SentencePiece silently skips longer lines; its default of 4192 bytes is 1,400 Chinese characters.
+# Lines are cut far below it (text/corpus.py), and grow at most elevenfold when they are cleaned.
 MAX_LINE_BYTES = 1 << 20
+# It silently skips every line with its sign of an unknown piece, too.
+RESERVED = "\u2585"
 # The trainer crashes in a process that has loaded TensorFlow (issue 813 of google/sentencepiece),
 # so it runs in its own: options as an argument, sentences on stdin, the model on stdout.
 TRAINER = """
@@ -70,25 +74,24 @@ class Corpus:
     """The lines of the input files, read again on every pass and never kept in memory.
 
     Attributes:
-      skipped: number of lines that the last pass skipped because they are not UTF-8.
+      counts: Counter of what text.corpus.read_lines counted in the last pass.
     """
 
     def __init__(self, paths, skip_bad_lines=False):
+        files.check_rereadable(paths)
         self.paths = paths
-        self.skipped = 0
-        self._on_bad_line = self._skip if skip_bad_lines else None
+        self.counts = collections.Counter()
+        self._skip_bad_lines = skip_bad_lines
 
     def lines(self, title):
-        """Yields every line; after a few seconds a progress bar named `title` appears."""
-        self.skipped = 0
-        with tqdm.tqdm(desc=title, unit=" lines", delay=3, disable=None) as bar:
-            for path in self.paths:
-                for _, line in files.read_lines(path, self._on_bad_line, files.OR_SKIP):
+        """Yields every line that is not blank; long ones in pieces; shows a progress bar."""
+        self.counts.clear()
+        with console.progress(total=sum(map(files.size, self.paths)), unit="B", desc=title) as bar:
+            for line in read_lines(self.paths, self.counts, self._skip_bad_lines):
+                if line:
                     yield line
-                    bar.update()
-
-    def _skip(self, number):
-        self.skipped += 1
+                if self.counts["input bytes"] != bar.n:
+                    bar.update(self.counts["input bytes"] - bar.n)
 
 
 def _tails(word):
@@ -235,9 +238,6 @@ def check_flags(flags):
     """Rejects flags out of range and a missing library before any work."""
     if not flags.output_file:
         raise UserError("--output_file is missing; give the name of the vocabulary to write")
-    if files.is_directory(flags.output_file):
-        raise UserError("--output_file=%s is a directory; give the name of a file"
-                        % flags.output_file)
     if not SMALLEST <= flags.vocab_size <= LARGEST:
         raise UserError("--vocab_size=%d is out of range; give a number of tokens from %d to %d"
                         % (flags.vocab_size, SMALLEST, LARGEST))
@@ -260,27 +260,38 @@ def _write(path, content):
         stream.write(content)
 
 
+def output_paths(output_file, model_type):
+    """The files to write: the vocabulary, or PREFIX.model and, for people to read, PREFIX.vocab."""
+    if model_type == "wordpiece":
+        return [output_file]
+    prefix = re.sub(r"\.model$", "", output_file)
+    return [prefix + ".model", prefix + ".vocab"]
+
+
 def make_wordpiece(flags, corpus, counts):
     """Writes the vocabulary; returns its tokenizer."""
+    tokens = train_wordpiece(
+        corpus, counts, flags.vocab_size, flags.min_frequency, flags.do_lower_case)
+    if len(tokens) == len(tokenization.WordPieceTokenizer.special_tokens):
+        raise UserError("--min_frequency=%d: no character of the text occurs so often, the most "
+                        "frequent one %d times; lower it or give more text"
+                        % (flags.min_frequency, max(counts.values())))
     with files.replacing(flags.output_file) as temporary:
-        _write(temporary, b"")  # an unwritable path fails now, not after training
-        tokens = train_wordpiece(
-            corpus, counts, flags.vocab_size, flags.min_frequency, flags.do_lower_case)
         _write(temporary, "".join(token + "\n" for token in tokens).encode("utf-8"))
     return tokenization.WordPieceTokenizer(flags.output_file, flags.do_lower_case)
 
 
 def make_sentencepiece(flags, corpus):
-    """Writes PREFIX.model and, for people to read, PREFIX.vocab; returns the tokenizer."""
-    prefix = re.sub(r"\.model$", "", flags.output_file)
+    """Writes PREFIX.model and PREFIX.vocab; returns the tokenizer."""
     clean = tokenization.SentencePieceCleaner(flags.do_lower_case).clean
-    with files.replacing(prefix + ".model") as model, files.replacing(prefix + ".vocab") as vocab:
-        _write(model, b"")
-        sentences = filter(None, (clean(line)[0] for line in corpus.lines("reading")))
-        content = train_sentencepiece(sentences, flags.vocab_size, flags.character_coverage)
-        _write(model, content)
-        _write(vocab, list_pieces(content).encode("utf-8"))
-    return tokenization.SentencePieceTokenizer(prefix + ".model", flags.do_lower_case)
+    cleaned = (clean(line)[0].replace(RESERVED, " ") for line in corpus.lines("reading"))
+    content = train_sentencepiece(
+        filter(None, cleaned), flags.vocab_size, flags.character_coverage)
+    model, vocab = output_paths(flags.output_file, flags.model_type)
+    with files.replacing(model) as temporary, files.replacing(vocab) as listing:
+        _write(temporary, content)
+        _write(listing, list_pieces(content).encode("utf-8"))
+    return tokenization.SentencePieceTokenizer(model, flags.do_lower_case)
 
 
 def _summarize(flags, tokenizer, corpus):
@@ -292,8 +303,15 @@ def _summarize(flags, tokenizer, corpus):
         console.say("  fewer than --vocab_size=%d: no others occur often enough in the text; set "
                     "vocab_size to %d in the model's config",
                     flags.vocab_size, tokenizer.vocab_size)
-    if corpus.skipped:
-        console.say("  %d lines are not UTF-8 and were left out", corpus.skipped)
+    for name, sentence in [
+            ("bad lines", "%d lines are not UTF-8 and were left out"),
+            ("long lines cut", "%d long lines were cut in pieces"),
+            (ARTICLE_TAGS, "%d lines are <doc ...> or </doc> and were left out")]:
+        if corpus.counts[name]:
+            console.say("  " + sentence, corpus.counts[name])
+    if flags.model_type == "sentencepiece" and corpus.counts["lines"] > MAX_SENTENCES:
+        console.say("  it learnt from %d of the %d lines, drawn at random", MAX_SENTENCES,
+                    corpus.counts["lines"])
     console.say("  of the input's %d characters %.3f %% are covered and %.3f %% fall in %s; "
                 "%.2f characters a token", total["characters"], 100 - share * total["uncovered"],
                 share * total["unknown"], tokenizer.tokens[tokenizer.unk_id],
@@ -308,19 +326,16 @@ def _summarize(flags, tokenizer, corpus):
 def main(flags):
     check_flags(flags)
     corpus = Corpus(files.expand(flags.input_file), flags.skip_bad_lines)
+    files.check_outputs(output_paths(flags.output_file, flags.model_type), corpus.paths)
     # Also for sentencepiece, so that a bad line is found before its trainer starts.
     counts = count_characters(corpus, flags.do_lower_case)
     if not counts:
         raise UserError("--input_file=%s: no text in %d files; give files with a sentence a line"
                         % (flags.input_file, len(corpus.paths)))
-    try:
-        if flags.model_type == "wordpiece":
-            tokenizer = make_wordpiece(flags, corpus, counts)
-        else:
-            tokenizer = make_sentencepiece(flags, corpus)
-    except OSError as error:
-        raise UserError("--output_file=%s cannot be written (%s); give another path"
-                        % (flags.output_file, error.strerror or error)) from None
+    if flags.model_type == "wordpiece":
+        tokenizer = make_wordpiece(flags, corpus, counts)
+    else:
+        tokenizer = make_sentencepiece(flags, corpus)
     _summarize(flags, tokenizer, corpus)
 
 

@@ -25,6 +25,8 @@ from pretraining import inputs, objectives, recipes, records
 from training import checkpoints, command_line, estimators, run_directory
 from training.settings import Schedule
 
+RESULTS_FILE = "eval_results.txt"
+
 
 def define_flags():
     """The flags of both original codes, with their names."""
@@ -66,7 +68,9 @@ def define_flags():
 
 def record_files(patterns):
     """files.expand without the descriptions that a glob such as data/tf* finds beside records."""
-    return [path for path in files.expand(patterns) if not path.endswith(".json")]
+    paths = [path for path in files.expand(patterns) if not path.endswith(".json")]
+    files.check_rereadable(paths)
+    return paths
 
 
 def input_files(flags):
@@ -78,7 +82,8 @@ def input_files(flags):
     eval_paths = []
     if flags.do_eval and held_out:
         eval_paths = record_files(held_out)
-        both = sorted(set(train_paths) & set(eval_paths))
+        trained_on = set(map(files.identity, train_paths))
+        both = [path for path in eval_paths if files.identity(path) in trained_on]
         if both and flags.eval_input_file:
             raise UserError("%s is both in --input_file and in --eval_input_file; hold it out of "
                             "the training data" % both[0])
@@ -178,7 +183,7 @@ def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, ev
             with estimators.damage_named(evaluation.paths):
                 results = estimator.evaluate(evaluation.input_fn, steps=max_eval_steps)
             estimators.write_results(
-                os.path.join(run.checkpointing.output_dir, "eval_results.txt"), results)
+                os.path.join(run.checkpointing.output_dir, RESULTS_FILE), results)
 
 
 def known_features(vocabulary):
@@ -227,6 +232,8 @@ def main(flags):
     check_masking_flags(flags)
     train_paths, eval_paths = input_files(flags)
     command_line.check_flags(flags, train_paths + eval_paths)
+    files.check_outputs([os.path.join(flags.output_dir, RESULTS_FILE)],
+                        train_paths + eval_paths + [flags.bert_config_file])
     run = command_line.run_settings(flags)
     config = modeling.AlbertConfig.from_json_file(flags.bert_config_file)
     config.check_length(flags.max_seq_length)

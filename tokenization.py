@@ -111,6 +111,10 @@ class Tokenizer:
             raise UserError("%s: no %s among its %d tokens, expected %s; check that it is the file "
                             "of a BERT or ALBERT model, or make one with create_vocab.py"
                             % (path, " ".join(missing), len(tokens), " ".join(self.special_tokens)))
+        if len(tokens) == len(self.special_tokens):
+            raise UserError("%s: nothing but the special tokens %s, expected words or characters "
+                            "too; make it anew with create_vocab.py or take that of the model"
+                            % (path, " ".join(self.special_tokens)))
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             self.vocab[token] for token in self.special_tokens)
         options = "%s %s%s" % (type(self).__name__, self.do_lower_case, self.rules)

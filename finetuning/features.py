@@ -13,6 +13,7 @@ import sys
 import typing
 
 from util import console, files, sources, tfrecords
+from util.errors import UserError
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -77,11 +78,11 @@ def featurize(task, split, examples, tokenizer, settings, data):
     """
     path = cache_path(task, split, data, tokenizer, settings)
     limits_path = path + ".json"
-    if files.is_file(path) and files.is_file(limits_path):
-        count = input_pipeline.count_records(path)
-        console.say("%s: %s, features from %s", split, _sizes(examples, count), path)
-        limits.read(limits_path).say(split)
-        return path, count
+    cached = _cached(path, limits_path)
+    if cached:
+        console.say("%s: %s, features from %s", split, _sizes(examples, cached[0]), path)
+        cached[1].say(split)
+        return path, cached[0]
     found = limits.Limits()
 
     def serialized():
@@ -102,6 +103,18 @@ def featurize(task, split, examples, tokenizer, settings, data):
     found.say(split)
     found.write(limits_path)
     return path, count
+
+
+def _cached(path, limits_path):
+    """(number of windows, Limits) of cache files that are there and whole, or None."""
+    if not (files.is_file(path) and files.is_file(limits_path)):
+        return None
+    try:
+        return input_pipeline.count_records(path), limits.read(limits_path)
+    except (TypeError, ValueError) as error:  # a UserError is one
+        console.say("%s is damaged (%s); its features are made anew",
+                    path, str(error).partition(";")[0])
+        return None
 
 
 def _sizes(examples, num_windows):

@@ -279,11 +279,18 @@ def with_steps(settings, num_examples):
 
 
 def run(task, settings):
-    """Trains, evaluates and predicts as set, at every point of the grid if there is one."""
-    if settings.grid:
-        grid_search.run(run_once, task, settings)
-    else:
-        run_once(task, settings)
+    """Trains, evaluates and predicts as set, at every point of the grid if there is one.
+
+    No input file is overwritten, were it named like one of the output.
+    """
+    inputs = settings.inputs
+    paths = [inputs.config_file, inputs.vocab_file, inputs.spm_model_file]
+    paths += [task.path(name) for name in wanted_splits(task, settings)]
+    with files.protecting(filter(None, paths)):
+        if settings.grid:
+            grid_search.run(run_once, task, settings)
+        else:
+            run_once(task, settings)
 
 
 def run_once(task, settings):
@@ -338,16 +345,21 @@ def _run(task, config, tokenizer, splits, settings):
     return scores
 
 
+def wanted_splits(task, settings):
+    """The names of the splits that the settings need."""
+    wanted = [split for split, asked in (
+        ("train", settings.do_train), ("dev", settings.do_eval),
+        ("test", settings.do_predict or settings.vectors.level)) if asked]
+    return [name for split in wanted for name in task.splits(split)]
+
+
 def split_names(task, settings):
     """The names of the splits that the settings need; sets the task up.
 
     Raises:
       UserError: a file is missing, which is checked before any work, or invalid.
     """
-    wanted = [split for split, asked in (
-        ("train", settings.do_train), ("dev", settings.do_eval),
-        ("test", settings.do_predict or settings.vectors.level)) if asked]
-    names = [name for split in wanted for name in task.splits(split)]
+    names = wanted_splits(task, settings)
     for name in names:
         task.path(name)
     task.setup(known_identity(settings))

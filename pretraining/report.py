@@ -2,6 +2,12 @@
 
 import collections
 
+from util.errors import UserError
+
+from text import corpus
+
+# So much of the text in no instance is an error.
+LOST_SHARE = 0.8
 # Warning thresholds.
 UNKNOWN_SHARE, DROPPED_SHARE, CUT_SHARE, BAD_LINE_SHARE = 0.02, 0.5, 0.2, 0.01
 SHOWN_CHARACTERS = 50  # unknown ones in a report
@@ -116,13 +122,8 @@ def _instance_warnings(statistics, settings):
             "an instance has %.0f tokens on average, under half of --max_seq_length=%d; the "
             "documents are short: lower it, or padding is most of what is computed"
             % (length, settings.max_seq_length))
-    cut = 1 - (counts["tokens"] - 3 * counts["instances"]) / max(
-        counts["tokens of the text"] * settings.dupe_factor, 1)
-    if cut > CUT_SHARE:
-        sentences.append(
-            "%.0f %% of the text is in no instance, because sentences are long for "
-            "--max_seq_length=%d or alone in their documents; raise it, or pass --split_sentences "
-            "if lines are paragraphs" % (100 * cut, settings.max_seq_length))
+    if lost_share(statistics, settings) > CUT_SHARE:
+        sentences.append(_lost_sentence(statistics, settings))
     masked = share("masked tokens", "tokens")
     if not settings.store_word_starts and masked < 0.7 * settings.masked_lm_prob:
         sentences.append(
@@ -138,12 +139,36 @@ def _instance_warnings(statistics, settings):
     return sentences
 
 
+def lost_share(statistics, settings):
+    """The share of the text's tokens that are in no instance."""
+    counts = statistics.counts
+    return 1 - (counts["tokens"] - 3 * counts["instances"]) / max(
+        counts["tokens of the text"] * settings.dupe_factor, 1)
+
+
+def _lost_sentence(statistics, settings):
+    return ("%.0f %% of the text is in no instance, because sentences are long for "
+            "--max_seq_length=%d or alone in their documents; raise it, or pass --split_sentences "
+            "if lines are paragraphs"
+            % (100 * lost_share(statistics, settings), settings.max_seq_length))
+
+
+def lost_error(statistics, settings):
+    """The UserError of a text that is nearly all in no instance, or None."""
+    if lost_share(statistics, settings) <= LOST_SHARE:
+        return None
+    return UserError("%s; %s sentences in %s documents were found" % (
+        _lost_sentence(statistics, settings), "{:,}".format(statistics.counts["sentences"]),
+        "{:,}".format(statistics.counts["documents"])))
+
+
 def closing_table(statistics, settings, paths):
     """The summary a person reads at the end, as one text."""
     counts, share = statistics.counts, statistics.share
     rows = ["%-46s %12s" % (name, "{:,}".format(counts[name])) for name in (
         "documents", "sentences", "documents dropped (fewer than two sentences)",
-        "documents cut in pieces", "long lines cut", "bad lines", "instances")]
+        "documents cut in pieces", "long lines cut", "bad lines", corpus.ARTICLE_TAGS,
+        "instances")]
     rows += ["%-46s %12.1f" % row for row in [
         ("tokens an instance", share("tokens", "instances")),
         ("masked tokens an instance", share("masked tokens", "instances"))]]

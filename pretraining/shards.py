@@ -54,9 +54,11 @@ def make_data(inputs, outputs, maker, num_workers=None, work_dir=None):
             input_bytes)
         counts.pop("input bytes", None)
         statistics.counts.update(counts)
-        if statistics.counts["instances"] < len(outputs):
+        problem = (shard_files.too_few_error(statistics.counts["instances"], outputs)
+                   or report.lost_error(statistics, maker.settings))
+        if problem:
             clear(directory)
-            raise shard_files.too_few_error(statistics.counts["instances"], outputs)
+            raise problem
         shards = write_shards(directory, runs, len(outputs), num_workers)
         shard_files.publish(shards, outputs, maker.description(statistics.counts))
     return statistics

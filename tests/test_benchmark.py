@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -83,6 +84,42 @@ def test_all_are_measured_in_turn_and_one_that_fails_is_left_out(tmp_path, monke
         "other: 3.5 examples/s", "this code: 7.0 examples/s", "other: 3.5 examples/s"]
     with pytest.raises(UserError, match="bad.py failed"):  # this code must run
         benchmark.measure_in_turn(peers[1:], 1, str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "\u200b\n"])
+def test_text_without_documents_is_said(tmp_path, text):
+    (tmp_path / "in.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"in.txt: no text in 1 file\(s\); give files with a sent"):
+        benchmark.write_text([str(tmp_path / "in.txt")], 10, str(tmp_path / "out.txt"))
+
+
+def test_bad_lines_are_left_out_where_the_flag_says_so(tmp_path):
+    (tmp_path / "in.txt").write_bytes(b"a\nb\xff\nc\n")
+    arguments = [str(tmp_path / "in.txt")], 1, str(tmp_path / "out.txt")
+    with pytest.raises(UserError, match="line 2: byte 2 is not UTF-8.* or pass --skip_bad_lines"):
+        benchmark.write_text(*arguments)
+    benchmark.write_text(*arguments, skip_bad_lines=True)
+    assert (tmp_path / "out.txt").read_text() == "a\nc\n\n"
+    assert not tiny.parse(benchmark.define_flags).skip_bad_lines
+
+
+@pytest.mark.parametrize("flag, value", [
+    ("megabytes", "inf"), ("megabytes", "4,nan"), ("megabytes", "0"), ("megabytes", "x"),
+    ("megabytes", ""), ("num_workers", "1,-1"), ("num_workers", "1.5")])
+def test_sizes_and_processes_are_numbers_above_0(tmp_path, flag, value):
+    flags = tiny.parse(benchmark.define_flags, **{flag: value})
+    with pytest.raises(UserError, match="--%s=%s: expected (sizes|numbers)" % (flag, value)):
+        benchmark.data(flags, [], str(tmp_path))
+
+
+@pytest.mark.parametrize("output", ["in.txt", "./in.txt", "vocab.txt"])
+def test_figures_do_not_overwrite_the_input(tmp_path, sample_vocab, output):
+    (tmp_path / "in.txt").write_text("a\nb\n")
+    shutil.copy(sample_vocab, str(tmp_path / "vocab.txt"))
+    flags = tiny.parse(benchmark.define_flags, input_file=tmp_path / "in.txt",
+                       vocab_file=tmp_path / "vocab.txt", output="%s/%s" % (tmp_path, output))
+    with pytest.raises(UserError, match="is one of the input files; name another"):
+        benchmark.run(benchmark.data, flags)
 
 
 def candidates(tmp_path, **flags):

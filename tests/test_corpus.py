@@ -30,9 +30,45 @@ def documents(tmp_path, text, **options):
     ("a\nb", [["a", "b"]], 2),
     ("\n\na\r\n b \n\n \u3000\nc\n\n\n", [["a", "b"], ["c"]], 9),
     ("\ufeffa\n\nb", [["a"], ["b"]], 3),
+    ("a\n\u200b\nb\n \ufeff\u200d \nc\n\ufe0f\u3164\nd\n\x00\ne", [[char] for char in "abcde"], 9),
+    ("a\n\u200bb\n\u200bc\u200b\n", [["a", "\u200bb", "\u200bc\u200b"]], 3),
 ])
 def test_documents_end_at_blank_lines(tmp_path, text, expected, lines):
     assert documents(tmp_path, text) == (expected, {"lines": lines} if lines else {})
+
+
+def test_tags_of_wikiextractor_are_no_sentences(tmp_path):
+    text = ('<doc id="1" url="a?b=1" title="A > B">\nA\nb\n</doc>\n<doc id="2">\nc\nd <doc>\n'
+            "</doc>x\n<docs>\n</doc>\n<doc>\ne\n")
+    assert documents(tmp_path, text) == (
+        [["A", "b"], ["c", "d <doc>", "</doc>x", "<docs>"], ["e"]],
+        {"lines": 12, "<doc> tags left out": 5})
+
+
+@pytest.mark.parametrize("text", [
+    "a\rb\r\rc", "a\rb\r", "长江\r" * 5, "x\n" + "a sentence\r" * 9])
+def test_carriage_returns_alone_are_said(tmp_path, monkeypatch, text):
+    """Such a file would be one line; one that is appended to others, a line cut in pieces."""
+    monkeypatch.setattr(corpus, "MAX_LINE_BYTES", 40)
+    with pytest.raises(UserError, match="in.txt line [12]: its lines end with CR alone, expected "
+                                        r"LF or CRLF; convert the file \(tr "):
+        documents(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["a\r\nb\r\n", "a\r\r\nb\rc\n", "a\nb\rc", "abc\r", "\r\r"])
+def test_other_carriage_returns_are_white_space(tmp_path, text):
+    assert "".join(sum(documents(tmp_path, text)[0], [])).replace("\r", "") in "abc"
+
+
+def test_progress_on_one_long_line(tmp_path, monkeypatch):
+    """The bytes are counted while the line is read, not at its end alone."""
+    monkeypatch.setattr(corpus, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(corpus, "MAX_DOCUMENT_CHARACTERS", 100000)
+    (tmp_path / "in.txt").write_text("a" * 999999)
+    counts = collections.Counter()
+    made = list(corpus.chunks(corpus.read_documents([str(tmp_path / "in.txt")], counts), 1, counts))
+    assert len(made) == 10
+    assert all(0 < chunk.input_bytes < 200000 for chunk in made)
 
 
 def test_file_ends_a_document(tmp_path):

@@ -639,6 +639,16 @@ def test_corpus_without_blank_lines_is_a_warning(tmp_path, sample_vocab, caplog)
     assert "warning" not in caplog.text
 
 
+def test_tags_of_wikiextractor_are_counted(tmp_path, sample_vocab, caplog):
+    caplog.set_level("INFO", "albert")
+    plain = (make(tmp_path, sample_vocab) / "a.tfrecord").read_bytes()
+    text = TEXT.replace("\n\n", '\n</doc>\n<doc id="12" url="https://a?b" title="c">\n\n')
+    out = make(tmp_path, sample_vocab, '<doc id="1">\n' + text)
+    assert (out / "a.tfrecord").read_bytes() == plain
+    assert description(out / "a.tfrecord")["counts"]["<doc> tags left out"] == 5
+    assert "<doc> tags left out                                       5\n" in caplog.text
+
+
 # ---- what the command refuses ----
 
 BAD_LINE = TEXT.encode("utf-8") + "中文编码\n".encode("gbk") + TEXT.encode("utf-8")
@@ -676,6 +686,11 @@ BAD_LINE = TEXT.encode("utf-8") + "中文编码\n".encode("gbk") + TEXT.encode("
     ({"text": ""}, "in.txt: empty; expected one sentence a line"),
     ({"text": "\n \n"}, "0 instances for 1 output files"),
     ({"text": "一句。\n\n又一句。\n"}, "the input needs documents of two or more sentences"),
+    ({"text": "长江发源于青藏高原" * 200 + "\n一句。\n"},
+     "99 % of the text is in no instance, because sentences are long for --max_seq_length=32 or "
+     "alone in their documents; raise it, or pass --split_sentences if lines are paragraphs; "
+     "2 sentences in 1 documents were found"),
+    ({"text": TEXT.replace("\n", "\r")}, "in.txt line 1: its lines end with CR alone, expected LF"),
     ({"text": BAD_LINE}, "in.txt line 9: byte 1 is not UTF-8; it looks like GBK: convert the file "
                          "(iconv -f gb18030 -t utf-8) or "
                          "pass --skip_bad_lines"),
@@ -684,6 +699,14 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, sample_vocab, ch
     sentence = refused(tmp_path, **dict({"vocab": sample_vocab}, **changes))
     assert sentence.startswith("error: ")
     assert message in sentence
+
+
+def test_vocabulary_of_special_tokens_only(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+    assert refused(tmp_path, str(tmp_path / "vocab.txt")) == (
+        "error: %s/vocab.txt: nothing but the special tokens [PAD] [UNK] [CLS] [SEP] [MASK], "
+        "expected words or characters too; make it anew with create_vocab.py or take that of the "
+        "model" % tmp_path)
 
 
 def test_vocabulary_without_mask(tmp_path, sample_vocab):

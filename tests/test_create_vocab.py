@@ -102,8 +102,12 @@ def test_measure_counts_unknown_and_uncovered_characters(tmp_path):
     ("input_file", "", "no input files given"),
     ("input_file", "none*.txt", r"none\*.txt: no such file"),
     ("output_file", None, "--output_file is missing"),
-    ("output_file", ROOT, "is a directory"),
-    ("output_file", "/dev/null/vocab.txt", "output_file=/dev/null/vocab.txt cannot be written"),
+    ("output_file", ROOT, "a directory, expected the name of a file to write"),
+    ("output_file", "/dev/null/vocab.txt", "/dev/null/vocab.txt cannot be written"),
+    ("output_file", "/dev/null", "/dev/null: a device or a pipe, expected the name of a file"),
+    ("output_file", "/tmp/" + "a" * 250, r"cannot be written \(File name too long\)"),
+    ("min_frequency", 100000, "--min_frequency=100000: no character of the text occurs so often, "
+                              "the most frequent one 30 times; lower it or give more text"),
     ("vocab_size", 99, "--vocab_size=99 is out of range; give a number of tokens from 100 to "),
     ("min_frequency", 0, "--min_frequency=0 is out of range"),
     ("character_coverage", 0.5, "--character_coverage=0.5 is out of range"),
@@ -144,7 +148,47 @@ def test_skipped_lines_are_counted(tmp_path):
     (tmp_path / "in.txt").write_bytes(b"good\n\xff\ngood\n")
     corpus = create_vocab.Corpus(files.expand(str(tmp_path / "in.txt")), skip_bad_lines=True)
     assert list(corpus.lines("reading")) == ["good", "good"]
-    assert corpus.skipped == 1
+    assert corpus.counts["bad lines"] == 1
+
+
+@pytest.mark.parametrize("model_type, output_file", [
+    ("wordpiece", "in.txt"), ("wordpiece", "./in.txt"), ("sentencepiece", "text.model")])
+def test_input_is_not_overwritten(tmp_path, model_type, output_file):
+    (tmp_path / "text.vocab").write_text("low lower\n" * 9)
+    with pytest.raises(UserError, match="is one of the input files; name another"):
+        make(tmp_path, model_type=model_type, output_file="%s/%s" % (tmp_path, output_file),
+             input_file="%s/in.txt,%s/text.vocab" % (tmp_path, tmp_path))
+    assert sorted(os.listdir(str(tmp_path))) == ["in.txt", "text.vocab"]
+
+
+def test_pipe_is_refused(tmp_path):
+    """It would be empty the second time."""
+    os.mkfifo(str(tmp_path / "pipe"))
+    with pytest.raises(UserError, match="pipe is a pipe, and this command reads its input several "
+                                        "times; give a file"):
+        make(tmp_path, input_file=str(tmp_path / "pipe"))
+
+
+def test_sentencepiece_learns_from_every_line(tmp_path, caplog):
+    """It would leave out long lines, and those with a sign of its own, without a word."""
+    caplog.set_level("INFO", "albert")
+    text = "low lower\n" * 20 + "qz " * 500000 + "\n" + "\u2585 jj\n" * 5
+    make(tmp_path, text, model_type="sentencepiece", output_file=str(tmp_path / "a"))
+    tokens = "".join(tokenization.SentencePieceTokenizer(str(tmp_path / "a.model")).tokens)
+    assert all(letter in tokens for letter in "lowerqzj")
+    assert "  1 long lines were cut in pieces" in caplog.text
+
+
+@pytest.mark.parametrize("model_type", ["wordpiece", "sentencepiece"])
+def test_tags_of_wikiextractor_are_left_out(tmp_path, caplog, model_type):
+    caplog.set_level("INFO", "albert")
+    text = '<doc id="1" url="https://x?y=1" title="汤">\n\n%s\n</doc>\n' % TEXT
+    for name in ("a", "b"):
+        make(tmp_path, text if name == "a" else TEXT, model_type=model_type,
+             output_file=str(tmp_path / name))
+    suffix = "" if model_type == "wordpiece" else ".model"
+    assert (tmp_path / ("a" + suffix)).read_bytes() == (tmp_path / ("b" + suffix)).read_bytes()
+    assert "  2 lines are <doc ...> or </doc> and were left out" in caplog.text
 
 
 def test_command_says_what_it_made_and_what_comes_next(tmp_path):

@@ -84,6 +84,33 @@ def test_pattern_without_a_file(tmp_path, pattern):
         files.expand("%sa.txt,%s%s" % (root, root, pattern))
 
 
+def test_comma_inside_a_name(tmp_path):
+    root = write(tmp_path, **{"a,b": "", "a": "", "b": ""})
+    assert files.expand(root + r"a\,b.txt") == [root + "a,b.txt"]
+    assert files.expand(root + r"a\,*.txt," + root + "b.txt") == [root + "a,b.txt", root + "b.txt"]
+    with pytest.raises(UserError, match=r"no such file; .* \(a comma inside a name is written \\,"):
+        files.expand(root + "a,b.txt")
+    assert files.split_list(r" a\,b , c,,") == ["a,b", "c"]
+    assert files.split_list(None) == []
+
+
+def test_name_that_is_not_utf8(tmp_path):
+    """It can be opened, and neither printed nor written into a description."""
+    with open(os.path.join(os.fsencode(str(tmp_path)), b"a\xff.txt"), "w"):
+        pass
+    with pytest.raises(UserError, match="a\ufffd.txt: this is not UTF-8; rename the file"):
+        files.expand(str(tmp_path / "*.txt"))
+
+
+def test_pipe_cannot_be_read_again(tmp_path):
+    root = write(tmp_path, a="")
+    os.mkfifo(root + "pipe")
+    files.check_rereadable([root + "a.txt"])
+    with pytest.raises(UserError, match="pipe is a pipe, and this command reads its input several"):
+        files.check_rereadable([root + "a.txt", root + "pipe"])
+    assert files.is_empty(root + "a.txt") and not files.is_empty(root + "pipe")
+
+
 @pytest.mark.parametrize("nothing", [None, "", " , "])
 def test_no_pattern(nothing):
     with pytest.raises(UserError, match="no input files given"):
@@ -202,6 +229,16 @@ def test_memory_does_not_depend_on_the_line(tmp_path):
     asked = []
     assert len(list(files._raw_lines(Recorder(b"x" * 10000), 64))) == 157
     assert 0 < min(asked) <= max(asked) <= 64
+
+
+def test_carriage_returns_alone(tmp_path):
+    for text in ("a\rb", "a\rb\r", "\ufeff长\r江\r\r河\r"):
+        for max_bytes in (None, 1000):
+            with pytest.raises(UserError, match=r"long.txt line 1: its lines end with CR alone, "
+                                                r"expected LF or CRLF; convert the file"):
+                pieces(tmp_path, text, max_bytes)
+    assert pieces(tmp_path, "a\r", None) == [(1, "a")]
+    assert pieces(tmp_path, "a\r\nb\rc\r\nd\re", None) == [(1, "a"), (2, "b\rc"), (3, "d\re")]
 
 
 # ---- how much was read ----
@@ -341,6 +378,48 @@ def test_replacing_a_directory_is_refused_at_once(tmp_path):
     for path in (str(tmp_path), str(tmp_path) + "/", str(tmp_path / "none") + "/"):
         with pytest.raises(UserError, match="a directory, expected"), files.replacing(path):
             raise AssertionError("the work began")
+
+
+@pytest.mark.parametrize("name", ["a.txt", "./a.txt", "link", "hard"])
+def test_input_is_not_overwritten_by_any_name(tmp_path, name):
+    root = write(tmp_path, a="text", b="")
+    os.symlink("a.txt", root + "link")
+    os.link(root + "a.txt", root + "hard")
+    for other in ("a.txt", "link", "hard"):
+        with pytest.raises(UserError, match="%s is one of the input files; name another" % name):
+            files.check_outputs([root + "new", root + name], [root + other])
+        with files.protecting([root + other]):
+            with pytest.raises(UserError, match=name), files.replacing(root + name):
+                raise AssertionError("the work began")
+            with files.replacing(root + "b.txt") as temporary, open(temporary, "w"):
+                pass
+    assert sorted(os.listdir(root)) == ["a.txt", "b.txt", "hard", "link"]
+    with files.replacing(root + "a.txt") as temporary, open(temporary, "w"):
+        pass  # the inputs of another command
+
+
+def test_outputs_are_files_of_their_own(tmp_path):
+    root = write(tmp_path, a="")
+    os.mkfifo(root + "pipe")
+    os.symlink("/dev/null", root + "null")
+    files.check_outputs([root + "a.txt", root + "deep/b", root + "c"])
+    assert sorted(os.listdir(root)) == ["a.txt", "deep", "null", "pipe"]
+    for path in ("pipe", "null", "/dev/null"):
+        for write_it in (lambda path: files.check_outputs([path]),
+                         lambda path: files.write_lines(path, [])):
+            with pytest.raises(UserError, match=path + ": a device or a pipe, expected the name"):
+                write_it(os.path.join(root, path))
+    with pytest.raises(UserError, match="deep/b and .*deep/../deep/b are one file to write"):
+        files.check_outputs([root + "deep/b", root + "deep/../deep/b"])
+
+
+def test_name_that_cannot_be_written_is_said_before_the_work(tmp_path):
+    root = write(tmp_path, a="")
+    with pytest.raises(UserError, match=r"a.txt/b cannot be written \(.* directory\); give another"):
+        files.check_outputs([root + "a.txt/b"])
+    with pytest.raises(UserError, match=r"x cannot be written \(File name too long\); give another"):
+        files.check_outputs([root + "b", root + "x" * 250])
+    assert os.listdir(root) == ["a.txt"]
 
 
 def test_error_of_a_write_names_the_file(tmp_path):

@@ -179,13 +179,14 @@ def test_closing_table(known):
     known.counts["documents"] = 1234567
     known.counts["long lines cut"] = 2
     table = reports.closing_table(known, SETTINGS, ["a.tfrecord", "b.tfrecord"])
-    assert table.split("\n")[:13] == [
+    assert table.split("\n")[:14] == [
         "documents                                         1,234,567",
         "sentences                                                 4",
         "documents dropped (fewer than two sentences)              1",
         "documents cut in pieces                                   0",
         "long lines cut                                            2",
         "bad lines                                                 0",
+        "<doc> tags left out                                       0",
         "instances                                                 3",
         "tokens an instance                                     23.3",
         "masked tokens an instance                               3.0",

@@ -1,5 +1,6 @@
 """Raw text as documents: lists of sentences, read with little memory, in chunks of work."""
 
+import re
 import typing
 
 from util import files
@@ -8,6 +9,16 @@ from util import files
 MAX_LINE_BYTES = 1 << 16
 MAX_DOCUMENT_SENTENCES = 2000
 MAX_DOCUMENT_CHARACTERS = 1 << 19
+
+# What a line may hold that nobody sees: control and format characters (U+200B, U+FEFF), variation
+# selectors, fillers (https://www.unicode.org/reports/tr44/, Default_Ignorable_Code_Point).
+_INVISIBLE = re.compile(
+    r"[\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U000e0000-\U000e0fff]*\Z")
+# The lines that WikiExtractor writes around an article: <doc id="12" url="…" title="…"> and </doc>.
+_ARTICLE_TAG = re.compile(r"<doc(?: .*)?>\Z|</doc>\Z")
+ARTICLE_TAGS = "<doc> tags left out"
 
 
 class Chunk(typing.NamedTuple):
@@ -18,17 +29,46 @@ class Chunk(typing.NamedTuple):
 
 
 def read_documents(paths, counts, skip_bad_lines=False, split=None):
-    """Yields documents, lists of sentences; ends one at a blank line and at the end of a file.
+    """Yields documents, lists of sentences; what ends one, see `read_lines`.
 
     Args:
-      paths: text files, may be compressed.
-      counts: a Counter; gets "lines", "bad lines", "long lines cut", "documents cut in pieces" and
-        "input bytes".
-      skip_bad_lines: leave out lines that are not UTF-8, instead of an error.
+      paths, counts, skip_bad_lines: of `read_lines`; counts gets "documents cut in pieces", too.
       split: function line -> list of sentences; None: a line is a sentence.
 
     Raises:
-      UserError: a line is not UTF-8, or a compressed file is damaged.
+      UserError: as `read_lines`.
+    """
+    document, characters = [], 0
+    for line in read_lines(paths, counts, skip_bad_lines):
+        if line is None:
+            if document:
+                yield document
+            document, characters = [], 0
+            continue
+        for sentence in split(line) if split else [line]:
+            if document and (len(document) == MAX_DOCUMENT_SENTENCES
+                             or characters + len(sentence) > MAX_DOCUMENT_CHARACTERS):
+                counts["documents cut in pieces"] += 1
+                yield document
+                document, characters = [], 0
+            document.append(sentence)
+            characters += len(sentence)
+
+
+def read_lines(paths, counts, skip_bad_lines=False):
+    """Yields stripped lines, and None for what ends a document.
+
+    That is a line of white space or invisible characters, a tag of WikiExtractor, or the end of a
+    file. Longer lines than MAX_LINE_BYTES come in pieces.
+
+    Args:
+      paths: text files, may be compressed.
+      counts: a Counter; gets "lines", "bad lines", "long lines cut", ARTICLE_TAGS and "input
+        bytes".
+      skip_bad_lines: leave out lines that are not UTF-8, instead of an error.
+
+    Raises:
+      UserError: a line is not UTF-8, a compressed file is damaged, or CR alone ends the lines.
     """
     def on_bad_line(number):
         nonlocal last_bad
@@ -42,23 +82,8 @@ def read_documents(paths, counts, skip_bad_lines=False, split=None):
         last_bad = 0
         lines = files.read_lines(
             path, on_bad_line if skip_bad_lines else None, files.OR_SKIP, MAX_LINE_BYTES, on_bytes)
-        document, characters = [], 0
-        for line in _whole_lines(lines, counts):
-            if line is None:
-                if document:
-                    yield document
-                document, characters = [], 0
-                continue
-            for sentence in split(line) if split else [line]:
-                if document and (len(document) == MAX_DOCUMENT_SENTENCES
-                                 or characters + len(sentence) > MAX_DOCUMENT_CHARACTERS):
-                    counts["documents cut in pieces"] += 1
-                    yield document
-                    document, characters = [], 0
-                document.append(sentence)
-                characters += len(sentence)
-        if document:
-            yield document
+        yield from _whole_lines(lines, counts)
+        yield None
 
 
 def _whole_lines(lines, counts):
@@ -66,6 +91,8 @@ def _whole_lines(lines, counts):
     last_number = last_cut = 0
     for number, line in lines:
         line = line.strip()
+        if _INVISIBLE.match(line):
+            line = ""
         if number == last_number:
             counts["long lines cut"] += number != last_cut
             last_cut = number
@@ -74,7 +101,15 @@ def _whole_lines(lines, counts):
             continue
         last_number = number
         counts["lines"] += 1
+        if is_article_tag(line):
+            counts[ARTICLE_TAGS] += 1
+            line = ""
         yield line or None
+
+
+def is_article_tag(line):
+    """Whether a stripped line is one that WikiExtractor writes around an article."""
+    return line.endswith(">") and bool(_ARTICLE_TAG.match(line))
 
 
 def chunks(documents, characters, counts):

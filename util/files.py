@@ -136,7 +136,7 @@ def _natural(path):
 
 
 def split_list(text):
-    """A comma list -> its parts, stripped; "\\," is a comma inside a name: "a,b\\,c" -> a and b,c."""
+    """A comma list -> its parts, stripped; "a,b\\,c" is the two names a and b,c."""
     parts = (re.sub(r"\\,", ",", part).strip() for part in _COMMA.split(text or ""))
     return [part for part in parts if part]
 
@@ -161,6 +161,12 @@ def expand(patterns):
     for path in sorted(paths):
         check_name(path)
     return sorted(paths, key=_natural)
+
+
+def all_below(path):
+    """The local files of a directory and of those in it, or the files of a checkpoint's prefix."""
+    found = [os.path.join(root, name) for root, _, names in os.walk(path) for name in names]
+    return found or glob.glob(glob.escape(path) + "*")
 
 
 def check_name(text):
