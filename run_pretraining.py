@@ -232,8 +232,6 @@ def main(flags):
     check_masking_flags(flags)
     train_paths, eval_paths = input_files(flags)
     command_line.check_flags(flags, train_paths + eval_paths)
-    files.check_outputs([os.path.join(flags.output_dir, RESULTS_FILE)],
-                        train_paths + eval_paths + [flags.bert_config_file])
     run = command_line.run_settings(flags)
     config = modeling.AlbertConfig.from_json_file(flags.bert_config_file)
     config.check_length(flags.max_seq_length)
@@ -243,6 +241,8 @@ def main(flags):
     training = training_data(flags, train_paths, run, config.vocab_size)
     evaluation = evaluation_data(flags, eval_paths, run, config.vocab_size)
     schedule = train_paths and choose_schedule(flags, config, run.batches.step_examples)
+    files.check_outputs([os.path.join(flags.output_dir, RESULTS_FILE)],
+                        train_paths + eval_paths + [flags.bert_config_file])
     baseline = count_predictions(training, evaluation)
     run_directory.check_initial(run, features, is_training=bool(train_paths))
     with run_directory.locked(flags.output_dir, is_training=bool(train_paths)):

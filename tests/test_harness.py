@@ -108,6 +108,22 @@ def test_prediction_alone_needs_no_training_file(learned, tmp_path):
     assert (output / "test_results.tsv").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["test_results.tsv", "link"])
+def test_predictions_do_not_overwrite_the_texts(short, name):
+    path = short / "out" / "test_results.tsv"
+    predictions, text = path.read_bytes(), (short / "test.jsonl").read_bytes()
+    os.symlink("test_results.tsv", str(short / "out" / "link"))
+    path.write_bytes(text)
+    try:
+        with pytest.raises(UserError, match="test_results.tsv is one of the input files; name ano"):
+            run_short(short, "out", do_train=False, do_eval=False,
+                      test_file=short / "out" / name)
+        assert path.read_bytes() == text
+    finally:
+        path.write_bytes(predictions)
+        (short / "out" / "link").unlink()
+
+
 @pytest.mark.slow
 def test_a_fine_tuned_model_predicts_from_elsewhere(learned, tmp_path, caplog):
     """As albert_zh's run_classifier: --init_checkpoint, an empty directory, nothing is trained."""

@@ -258,6 +258,8 @@ def test_masking_flags_reach_the_masks(unmasked, monkeypatch):
      r"needs --eval_input_file, records made of text that is not trained on \(or --eval_on_train"),
     ({"do_eval": True, "eval_input_file": "{here}/t*"},
      "train.tfrecord is both in --input_file and in --eval_input_file; hold it out"),
+    ({"do_eval": True, "eval_input_file": "{here}/./train.tfrecord"},
+     "/./train.tfrecord is both in --input_file and in --eval_input_file; hold it out"),
     ({"do_train": False, "do_eval": True}, "no checkpoint to evaluate or export; train first"),
     ({"max_seq_length": 64}, "--max_seq_length=64 is larger than the config's "
                              "max_position_embeddings 32"),
@@ -270,6 +272,16 @@ def test_refused(here, changes, message):
     changes = {name: str(value).format(here=here) for name, value in changes.items()}
     with pytest.raises(UserError, match=message):
         run(here, **changes)
+
+
+def test_results_do_not_overwrite_the_input(here):
+    (here / "out").mkdir()
+    (here / "out" / "eval_results.txt").write_bytes((here / "train.tfrecord").read_bytes())
+    with pytest.raises(UserError, match="out/eval_results.txt is one of the input files"):
+        run(here, do_eval=True, eval_input_file=here / "out" / "eval_results.txt")
+    os.mkfifo(str(here / "pipe"))
+    with pytest.raises(UserError, match="pipe is a pipe, and this command reads its input several"):
+        run(here, input_file=here / "pipe")
 
 
 def test_seeds_command_without_held_out_records_trains_and_says_so(here, caplog):

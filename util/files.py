@@ -454,7 +454,7 @@ def protecting(paths):
 def check_outputs(outputs, inputs=()):
     """Refuses files to write that cannot be written, or not without harm, before any work.
 
-    Makes their directories, and tries to write there under such a name.
+    Tries to write there under such a name.
 
     Args:
       outputs: paths of the files to write.
@@ -490,15 +490,22 @@ def _check_target(path):
 
 
 def _try_to_write(path):
-    temporary = _temporary(path)
+    """Writes an empty file beside `path` and removes it and the directories that it needed."""
+    temporary, made = _temporary(path), []
+    directory = os.path.realpath(os.path.dirname(path))
+    while not os.path.exists(directory):
+        made.append(directory)
+        directory = os.path.dirname(directory)
     try:
-        make_directory(os.path.dirname(path))
-        with open(temporary, "wb"):
-            pass
-        os.remove(temporary)
+        with contextlib.ExitStack() as stack:
+            for directory in reversed(made):
+                os.mkdir(directory)
+                stack.callback(os.rmdir, directory)
+            with open(temporary, "wb"):
+                stack.callback(os.remove, temporary)
     except OSError as error:
         raise UserError("%s cannot be written (%s); give another path"
-                        % (path, error.strerror or error)) from None
+                        % (path, error.strerror)) from None
 
 
 def _temporary(path):
