@@ -100,6 +100,8 @@ def test_name_that_is_not_utf8(tmp_path):
         pass
     with pytest.raises(UserError, match="a\ufffd.txt: this is not UTF-8; rename the file"):
         files.expand(str(tmp_path / "*.txt"))
+    with pytest.raises(UserError, match="a\ufffd.txt: this is not UTF-8; rename the file"):
+        files.require_file(str(tmp_path / "a\udcff.txt"), "vocab_file")
 
 
 def test_pipe_cannot_be_read_again(tmp_path):

@@ -193,6 +193,7 @@ def require_file(path, flag):
     """Returns `path`, or raises a UserError that names the flag if it is not a file."""
     if not path:
         raise UserError("--%s is missing; give the path of a file" % flag)
+    check_name(path)
     if not is_file(path):
         raise UserError("--%s=%s: no such file; check the path" % (flag, path))
     return path
