@@ -38,7 +38,7 @@ LAZY = {"util/files.py", "pretraining/beam.py"}
 
 # Tests of something else than one module's contract.
 SUBJECTS = {"architecture", "changes", "coming_over", "commands", "families", "invented_files",
-            "recompute", "resume", "scripts", "tasks", "training_graph"}
+            "invented_texts", "recompute", "resume", "scripts", "tasks", "training_graph"}
 # Tested through the rows of tasks/datasets.py.
 THROUGH_OTHERS = {"tasks/submissions.py"}
 

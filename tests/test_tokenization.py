@@ -1,6 +1,5 @@
 """tokenization.py: the golden tokens, the places of tokens in raw text, and every error."""
 
-import functools
 import io
 import itertools
 import json
@@ -8,7 +7,6 @@ import os
 import pickle
 import random
 import sys
-import unicodedata
 
 from util.errors import UserError
 
@@ -16,6 +14,7 @@ import pytest
 
 import create_vocab
 import tokenization
+from definitions import check_offsets, google_pieces, slow_clean, slow_tokens, slow_words
 
 pytestmark = pytest.mark.every_platform  # each Python has its own Unicode tables
 
@@ -65,41 +64,6 @@ def random_texts(count, seed=1):
 
 def spans(tokenizer, text):
     return [text[start:end] for start, end in zip(*tokenizer.tokenize_with_offsets(text)[1:])]
-
-
-def slow_words(text, do_lower_case):
-    """Basic tokenization by its definition, a character at a time."""
-    spaced = ""
-    for char in text:
-        if char in "\0\ufffd" or (unicodedata.category(char) in ("Cc", "Cf")
-                                  and char not in "\t\n\r"):
-            continue
-        spaced += " %s " % char if tokenization.is_cjk(char) else char
-    words = []
-    for word in spaced.split():
-        if do_lower_case:
-            word = "".join(char for char in unicodedata.normalize("NFD", word.lower())
-                           if unicodedata.category(char) != "Mn")
-        apart = (" %s " % char if tokenization.is_punctuation(char) else char for char in word)
-        words += "".join(apart).split()
-    return words
-
-
-def slow_pieces(word, vocab):
-    pieces, begin = [], 0
-    while begin < len(word):
-        ends = [end for end in range(len(word), begin, -1)
-                if ("##" if begin else "") + word[begin:end] in vocab]
-        if not ends or len(word) > 200:
-            return ["[UNK]"]
-        pieces.append(("##" if begin else "") + word[begin:ends[0]])
-        begin = ends[0]
-    return pieces
-
-
-def slow_tokens(tokenizer, text):
-    return [piece for word in slow_words(text, tokenizer.do_lower_case)
-            for piece in slow_pieces(word, tokenizer.vocab)]
 
 
 def test_golden_tokens(lower, cased):
@@ -152,14 +116,6 @@ def test_spans_are_raw_text(lower, text, expected):
     if text.endswith("x"):
         assert lower.tokenize(text)[:3] == ["ᄒ", "##ᅡ", "##ᆫ"]
     assert spans(lower, text)[:len(expected)] == expected
-
-
-def check_offsets(tokenizer, text):
-    tokens, starts, ends = tokenizer.tokenize_with_offsets(text)
-    assert len(tokens) == len(starts) == len(ends)
-    assert list(starts) == sorted(starts)
-    assert all(0 <= start <= end <= len(text) for start, end in zip(starts, ends))
-    return zip(tokens, [text[start:end] for start, end in zip(starts, ends)])
 
 
 def test_normalized_spans_hold_their_tokens(lower, cased):
@@ -263,13 +219,6 @@ def test_sentencepiece_errors(tmp_path, spm_file, monkeypatch):
         tokenization.SentencePieceTokenizer(spm_file)
 
 
-def slow_clean(text):
-    """Google's clean-up by its definition."""
-    text = " ".join(text.split())
-    folded = unicodedata.normalize("NFKD", text)
-    return "".join(char for char in folded if not unicodedata.combining(char)).lower()
-
-
 def test_sentencepiece_clean_up_equals_the_definition():
     clean = tokenization.SentencePieceCleaner().clean
     for text in random_texts(2000, seed=4):
@@ -347,17 +296,13 @@ def test_sentencepiece_equals_googles_code(tmp_path):
     lines = list(english_lines(1000))
     path.write_bytes(create_vocab.train_sentencepiece(map(slow_clean, lines), 300, 1.0))
     tokenizer = tokenization.SentencePieceTokenizer(str(path))
-    encode = functools.partial(tokenizer.model.encode, out_type=str)
     split = within = 0
     for text in lines:
-        expected = []
-        for piece in encode(slow_clean(text)):
-            if piece[-1] == "," and piece[-2:-1].isdigit():
-                expected += encode(piece[:-1].replace("▁", "")) + [","]
-                split += 1
-                within += piece[0] != "▁"
-            else:
-                expected.append(piece)
+        numbers = [piece for piece in tokenizer.model.encode(slow_clean(text), out_type=str)
+                   if piece[-1] == "," and piece[-2:-1].isdigit()]
+        split += len(numbers)
+        within += sum(piece[0] != "▁" for piece in numbers)
+        expected = google_pieces(tokenizer.model, text)
         assert tokenizer.tokenize(text) == expected
         assert tokenizer.encode(text) == [tokenizer.model.piece_to_id(piece) for piece in expected]
         check_offsets(tokenizer, text)
