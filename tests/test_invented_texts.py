@@ -54,10 +54,13 @@ def is_invisible(text):
 
 
 def slow_documents(text):
-    """Documents by their definition."""
+    """The documents of a file with this text by their definition."""
+    return documents_of(text[text.startswith("\ufeff"):].split("\n"))
+
+
+def documents_of(lines):
     documents = [[]]
-    for line in text[text.startswith("\ufeff"):].split("\n"):
-        line = line.strip()
+    for line in map(str.strip, lines):
         if is_invisible(line) or line == "</doc>" or re.match("<doc( .*)?>$", line):
             documents.append([])
         else:
@@ -123,7 +126,7 @@ def test_bytes(content):
             bad += 1
     with invented.file("in.txt", content) as path, one_sentence():
         documents, counts = read(path, skip_bad_lines=True)
-        assert documents == slow_documents("\n".join(good))
+        assert documents == documents_of(good)
         assert counts["bad lines"] == bad
         if bad:
             with pytest.raises(UserError, match="in.txt line [0-9]+: byte [0-9]+ is not UTF-8"):
