@@ -471,8 +471,12 @@ class SentencePieceTokenizer(Tokenizer):
         if self.model.normalize("a").endswith("▁"):
             raise UserError("%s marks the ends of words (treat_whitespace_as_suffix), as no ALBERT "
                             "does; train it without that option" % spm_model_file)
-        super().__init__(spm_model_file, do_lower_case, content,
-                         [self.model.id_to_piece(index) for index in range(size)])
+        try:
+            pieces = [self.model.id_to_piece(index) for index in range(size)]
+        except UnicodeDecodeError:
+            raise UserError("%s: damaged, it holds pieces that are not UTF-8; copy or download it "
+                            "again" % spm_model_file) from None
+        super().__init__(spm_model_file, do_lower_case, content, pieces)
         self.is_word_start = np.array([not _continues_word(token) for token in self.tokens])
         # Text never gets the id of a control symbol, even if it spells one.
         self._text_ids = {token: index for index, token in enumerate(self.tokens)

@@ -211,6 +211,9 @@ def test_sentencepiece_errors(tmp_path, spm_file, monkeypatch):
     with io.open(spm_file, "rb") as stream:
         content = stream.read()
     path = tmp_path / "plain.model"
+    path.write_bytes(content.replace("한".encode("utf-8"), b"\xff\xff\xff"))
+    with pytest.raises(UserError, match="plain.model: damaged, it holds pieces that are not UTF-8"):
+        tokenization.SentencePieceTokenizer(str(path))
     path.write_bytes(content.replace(b"[MASK]", b"[MUSK]"))
     with pytest.raises(UserError, match=r"no \[MASK\] among"):
         tokenization.SentencePieceTokenizer(str(path))
