@@ -13,7 +13,6 @@ import sys
 import typing
 
 from util import console, files, sources, tfrecords
-from util.errors import UserError
 
 import numpy as np
 import tensorflow.compat.v1 as tf

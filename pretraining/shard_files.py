@@ -78,9 +78,7 @@ def work_path(outputs, work_dir):
 
 
 def too_few_error(number, outputs):
-    """The UserError of fewer instances than files, or None."""
-    if number >= len(outputs):
-        return None
+    """The UserError of fewer instances than files."""
     return UserError(
         "%d instances for %d output files; the input needs documents of two or more sentences, "
         "with a blank line between documents" % (number, len(outputs)))

@@ -54,8 +54,9 @@ def make_data(inputs, outputs, maker, num_workers=None, work_dir=None):
             input_bytes)
         counts.pop("input bytes", None)
         statistics.counts.update(counts)
-        problem = (shard_files.too_few_error(statistics.counts["instances"], outputs)
-                   or report.lost_error(statistics, maker.settings))
+        problem = report.lost_error(statistics, maker.settings)
+        if statistics.counts["instances"] < len(outputs):
+            problem = shard_files.too_few_error(statistics.counts["instances"], outputs)
         if problem:
             clear(directory)
             raise problem
