@@ -110,9 +110,8 @@ def _cached(path, limits_path):
         return None
     try:
         return input_pipeline.count_records(path), limits.read(limits_path)
-    except (TypeError, ValueError) as error:  # a UserError is one
-        console.say("%s is damaged (%s); its features are made anew",
-                    path, str(error).partition(";")[0])
+    except (TypeError, ValueError):  # a UserError is one
+        console.say("%s is damaged: the features are made anew", path)
         return None
 
 

@@ -230,15 +230,15 @@ def test_features_are_made_anew_when_anything_changes(here, monkeypatch):
     assert sorted(paths) == sorted(str(path) for path in (here / "cache").glob("*.tfrecord"))
 
 
-def test_a_truncated_cache_is_made_anew(here, caplog):
+@pytest.mark.parametrize("ending", ["", ".json"])
+def test_a_truncated_cache_is_made_anew(here, caplog, ending):
     caplog.set_level("INFO", "albert")
     path = cached(here)
-    with open(path, "rb") as stream:
+    with open(path + ending, "rb") as stream:
         content = stream.read()
-    with open(path, "rb+") as stream:
-        stream.truncate(1000)
+    with open(path + ending, "rb+") as stream:
+        stream.truncate(len(content) // 2)
     assert cached(here) == path
-    with open(path, "rb") as stream:
+    with open(path + ending, "rb") as stream:
         assert stream.read() == content
-    assert "truncated or corrupt after" in caplog.text
-    assert "complete records: its features are made anew" in caplog.text
+    assert "%s is damaged: the features are made anew" % path in caplog.text
