@@ -28,7 +28,7 @@ import pytest
 from factories import NEWS, ROOT, everything, flags, make, news, refused, stopped
 from pretraining import record_maker, shard_files, shards
 from processes import alive, descendants, needs_proc, wait_until
-from text import corpus
+from text import corpus, segmentation
 
 # What most tests make: twelve documents in eight chunks, which become three shards.
 DOCUMENTS, CHUNKS = 12, 8
@@ -147,6 +147,7 @@ def test_error_of_the_body_is_not_taken_for_one_of_the_lock(tmp_path):
 
 def test_second_command_is_refused(tmp_path, sample_vocab, monkeypatch):
     monkeypatch.setattr(work_directory, "LOCK_SECONDS", 0.2)
+    segmentation.load("jieba")  # the dictionary takes as long as the waiting
     work = str(tmp_path / "out" / ".t.tfrecord.work")
     with shards.work_directory(work):
         inode = os.stat(os.path.join(work, "lock")).st_ino
