@@ -21,7 +21,7 @@ from tasks import json_input
 # lines: one for each that was given; num_cut: items that did not fit whole; num_bad: lines that are
 # no item.
 Answered = collections.namedtuple("Answered", "lines num_cut num_bad")
-NOT_UTF8 = "not UTF-8; convert the file (iconv -t utf-8)"
+NOT_UTF8 = "not UTF-8; convert the file (iconv -f ITS_ENCODING -t utf-8)"
 
 
 def answer(made, texts, places=None, skip_bad_lines=False):

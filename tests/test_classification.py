@@ -601,8 +601,8 @@ def test_dropout(tmp_path):
     ({"multi_label": True, "regression": True}, "--multi_label and --regression exclude each"),
     ({"regression": True, "labels": "1,2"}, "--labels with --regression: numbers have no list"),
     ({"multi_label": True, "label_separator": ""}, "--label_separator is empty"),
-    ({"task_name": "lcqmc"}, "--text_a_column has no effect with --task_name=lcqmc, .* it is for "
-                            "your own files .*; leave it out$"),
+    ({"task_name": "lcqmc", "text_a_column": "1"}, "--text_a_column has no effect with "
+     "--task_name=lcqmc, .* it is for your own files .*; leave it out$"),
     ({"task_name": "jsonl"}, "--header has no effect with --task_name=jsonl; leave it out$"),
     ({"label_separator": "|"}, "--label_separator has no effect without --multi_label"),
     ({"skip_first_line": True}, "--skip_first_line has no effect with --header"),

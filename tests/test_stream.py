@@ -23,7 +23,7 @@ def test_standard_input(monkeypatch, capsysbinary):
     stream.score(Lengths(), stream.of_standard_input(), skip_bad_lines=True)
     assert capsysbinary.readouterr().out.decode("utf-8").splitlines() == [
         "我\t1.000000", "ab\t2.000000", "\xff\t1.000000",
-        "\terror: not UTF-8; convert the file (iconv -t utf-8)", "c\t1.000000"]
+        "\terror: not UTF-8; convert the file (iconv -f ITS_ENCODING -t utf-8)", "c\t1.000000"]
 
 
 def test_a_bad_line_of_standard_input(monkeypatch):
