@@ -4,6 +4,7 @@
     cat pairs.tsv | python3 similarity.py --model=exported/lcqmc > labelled.tsv
     python3 similarity.py --model=exported/lcqmc --input_file='pairs/*.tsv.gz' \
       --output_file=labelled@16.tsv --num_workers=8                  # goes on after a stop
+    python3 similarity.py --model=exported/lcqmc --serve             # over HTTP, with a page
 
     sim = BertSim("exported/lcqmc")                                  # from Python, as albert_zh's
     sim.start_model()
@@ -14,6 +15,7 @@ tagger gives entities, a reading model answers, a choice model choices. A pre-tr
 the words for every [MASK] of a text. docs/serving.md.
 """
 
+import collections
 import sys
 
 from util import commands, files
@@ -21,7 +23,7 @@ from util.errors import UserError
 
 from absl import flags as absl_flags
 
-from serving import batch, command_line, predictor, stream
+from serving import batch, command_line, engines, predictor, server_flags, stream
 
 
 class BertSim(object):
@@ -60,6 +62,7 @@ def define_flags():
                          lower_bound=1)
     flags.DEFINE_bool("skip_bad_lines", False, "Write the reason behind a line that is no item, "
                       "count it and go on.")
+    server_flags.define_flags()
 
 
 def score_files(flags):
@@ -73,7 +76,28 @@ def score_files(flags):
         flags.skip_bad_lines))
 
 
+def serve(flags):
+    """Answers over HTTP until it is stopped."""
+    command_line.model_arguments(flags)  # so that a missing --model is said
+    if flags.input_file or flags.output_file:
+        raise UserError("--serve answers over HTTP; leave out --input_file and --output_file")
+    try:
+        from serving import json_log, server
+    except ImportError as error:
+        raise UserError("--serve: %s; %s, on Python 3.9 or newer"
+                        % (error, engines.REQUIREMENTS)) from None
+    settings, paths = server_flags.settings_of(flags), server_flags.models_of(flags.model)
+    with server.listen(settings.host, settings.port) as listener:
+        json_log.start()
+        server.run(collections.OrderedDict(
+            (name, command_line.load(flags, path)) for name, path in paths.items()),
+            settings, listener)
+
+
 def main(flags):
+    if flags.serve:
+        serve(flags)
+        return
     if flags.input_file and flags.output_file:
         score_files(flags)
         return
