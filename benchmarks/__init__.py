@@ -1,1 +1,1 @@
-"""Processes that benchmark.py starts, also in other Pythons."""
+"""Processes that benchmark.py starts, also in other Pythons; a server under load."""
