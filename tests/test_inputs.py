@@ -238,8 +238,8 @@ def test_total_records(tmp_path):
     write_description(str(tmp_path / "t.json"), {"t-00000-of-00002": 500, "t-00001-of-00002": 4})
     assert inputs.total_records(paths) == 506  # the smallest of "t", and "u", are counted
     write_description(str(tmp_path / "t.json"), {"t-00000-of-00002": 500, "t-00001-of-00002": 400})
-    with pytest.raises(UserError, match=r"t.json says that \S*t-00001-of-00002 holds 400 records, and "
-                                        "it holds 4; make the data again, or correct the number"):
+    with pytest.raises(UserError, match=r"t.json says that \S*t-00001-of-00002 holds 400 records, "
+                                        "and it holds 4; make the data again, or correct the"):
         inputs.total_records(paths)
 
 
