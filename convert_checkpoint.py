@@ -106,6 +106,7 @@ def _check_tokenizer(tokenizer, model, flags):
     """Refuses a vocabulary of another size, or none where transformers needs one."""
     if tokenizer:
         tokenizer_files.check_size(tokenizer, model.weights.config)
+        company.check_vocabulary(tokenizer, restoring.resolve(flags.input))
     if tokenizer is None and flags.to in huggingface.CLASS_PREFIX:
         raise UserError("no vocabulary beside %s; transformers needs it: name it by --vocab_file "
                         "or --spm_model_file" % flags.input)

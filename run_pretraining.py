@@ -21,6 +21,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import optimization
+from interchange import company
 from pretraining import inputs, objectives, recipes, records
 from training import checkpoints, command_line, estimators, run_directory
 from training.settings import Schedule
@@ -187,8 +188,8 @@ def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, ev
 
 
 def known_features(vocabulary):
-    """run_directory.features_of what records.common_vocabulary knows."""
-    return {key: value for key, value in run_directory.features_of(*vocabulary).items()
+    """company.features_of what records.common_vocabulary knows."""
+    return {key: value for key, value in company.features_of(*vocabulary).items()
             if value is not None}
 
 

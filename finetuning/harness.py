@@ -300,7 +300,7 @@ def run_once(task, settings):
     export.check(task, settings.export, settings.do_eval)
     settings = with_source(settings)
     names = split_names(task, settings)
-    features = run_directory.features_of(tokenizer.fingerprint, tokenizer.do_lower_case)
+    features = company.features_of(tokenizer.fingerprint, tokenizer.do_lower_case)
     run_directory.check_initial(settings.run, features, settings.do_train)
     with run_directory.locked(settings.output_dir, settings.do_train):
         run_directory.claim(

@@ -81,11 +81,39 @@ def identity(directory):
     return {}
 
 
+def features_of(fingerprint, do_lower_case):
+    """What decides the meaning of token ids, as run.json has it.
+
+    Args:
+      fingerprint: of the tokenizer.
+      do_lower_case: of the tokenizer.
+    """
+    return {"vocabulary": fingerprint and fingerprint[:16], "do_lower_case": do_lower_case}
+
+
 def identity_of(checkpoint):
     """`identity` of the directory of a checkpoint; that of OUTPUT_DIR/best is OUTPUT_DIR's."""
     directory = directory_of(checkpoint)
     parent, name = os.path.split(directory)
     return identity(directory) or (identity(parent) if name == "best" else {})
+
+
+def other_vocabulary(checkpoint, features):
+    """A clause that says how `features_of` differ from those of a checkpoint's run; None if not."""
+    found = identity_of(checkpoint)
+    for key in sorted(set(found) & set(features)):
+        if found[key] != features[key]:
+            return ("%s was trained with another vocabulary: %s is %s there and %s here"
+                    % (checkpoint, key, found[key], features[key]))
+    return None
+
+
+def check_vocabulary(tokenizer, checkpoint):
+    """Raises a UserError if a checkpoint's run knows another vocabulary than the tokenizer's."""
+    difference = other_vocabulary(
+        checkpoint, features_of(tokenizer.fingerprint, tokenizer.do_lower_case))
+    if difference:
+        raise UserError("%s (%s); give the one of its training" % (difference, tokenizer.path))
 
 
 def labels(directory):

@@ -33,6 +33,7 @@ def load(path, vocab_file=None, spm_model_file=None, do_lower_case=True, bert_co
     model = _model(checkpoint, directory, bert_config_file)
     weights, head = model.weights, model.head
     tokenizer_files.check_size(tokenizer, weights.config)
+    company.check_vocabulary(tokenizer, checkpoint)
     identity = company.identity(directory)
     if head is None and (identity.get("squad_head") == "google_v2"
                          or any("answer_class/" in name for name in model.unknown)):

@@ -7,6 +7,7 @@ from util.errors import UserError
 import pytest
 
 import tiny
+import tokenization
 from interchange import company
 
 
@@ -56,3 +57,17 @@ def test_run_json_of_the_best_is_that_of_its_run(tmp_path):
     (tmp_path / "run.json").write_text('{"task": "x"}')
     for folder, expected in (("", {"task": "x"}), ("best", {"task": "x"}), ("other", {})):
         assert company.identity_of(str(tmp_path / folder / "model.ckpt-1")) == expected
+
+
+def test_another_vocabulary_than_run_json_knows(tmp_path):
+    checkpoint = str(tmp_path / "best" / "model.ckpt-1")
+    tokenizer = tokenization.load_tokenizer(tiny.write_vocab(tmp_path / "vocab.txt"))
+    company.check_vocabulary(tokenizer, checkpoint)  # nothing is known
+    (tmp_path / "run.json").write_text(json.dumps(
+        company.features_of(tokenizer.fingerprint, True)))
+    company.check_vocabulary(tokenizer, checkpoint)
+    other = tokenization.load_tokenizer(
+        tiny.write_vocab(tmp_path / "other.txt", tiny.CHARACTERS[::-1]))
+    with pytest.raises(UserError, match=r"ckpt-1 was trained with another vocabulary: vocabulary "
+                       r"is \w{16} there and \w{16} here \(\S+/other.txt\); give the one of its"):
+        company.check_vocabulary(other, checkpoint)

@@ -13,9 +13,10 @@ import pytest
 
 import processes
 import tiny
+from interchange import company
 from training import run_directory, settings
 
-FEATURES = run_directory.features_of("a" * 64, True)
+FEATURES = company.features_of("a" * 64, True)
 
 
 def read(directory):
@@ -49,7 +50,7 @@ def test_another_vocabulary_of_the_same_size_is_refused(tmp_path):
     with pytest.raises(UserError, match="run: do_lower_case is True there and False here, "
                                         "vocabulary is a{16} there and b{16} here; use an empty"):
         run_directory.claim(str(tmp_path), {"hidden_size": 16},
-                            run_directory.features_of("b" * 64, False))
+                            company.features_of("b" * 64, False))
 
 
 def test_directories_of_before_are_resumed_and_learn_the_rest(tmp_path):
@@ -83,7 +84,7 @@ def test_vocabulary_of_the_initial_checkpoint(tmp_path, caplog, folder):
     run = run_of(tmp_path / "out", save(source / folder))
     run_directory.check_initial(run, FEATURES, is_training=False)
     run_directory.check_initial(run, {}, is_training=False)
-    other = run_directory.features_of("b" * 64, True)
+    other = company.features_of("b" * 64, True)
     with caplog.at_level(logging.INFO, "albert"):
         run_directory.check_initial(run, other, is_training=True)
     assert caplog.messages == [

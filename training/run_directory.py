@@ -66,8 +66,8 @@ def claim(directory, identity, features):
       directory: an output directory, made when absent.
       identity: a flat dict of what must not change when the run resumes: the config's keys, the
         task, its labels.
-      features: a flat dict of what decides the meaning of token ids, see `features_of`. It must
-        not change either, but a key may be unknown here or there, as in older directories.
+      features: a flat dict of what decides the meaning of token ids, see company.features_of. It
+        must not change either, but a key may be unknown here or there, as in older directories.
 
     Raises:
       UserError: the directory holds checkpoints of a run that differs (the keys are named), or all
@@ -83,7 +83,7 @@ def claim(directory, identity, features):
             raise UserError("--output_dir=%s holds checkpoints of another run: %s; use an empty "
                             "directory or that run's flags" % (directory, ", ".join(
                                 "%s is %s there and %s here" % one for one in differing)))
-        kept = {key: found[key] for key in set(features_of(None, None)) | {_TRAINING}
+        kept = {key: found[key] for key in set(company.features_of(None, None)) | {_TRAINING}
                 if key in found}
         features = dict(kept, **features)
     if good:
@@ -94,20 +94,10 @@ def claim(directory, identity, features):
 def _differing(found, identity, features):
     """[(key, value in run.json, value here)], sorted."""
     shared = set(found) & set(features)
-    strict = (set(found) | set(identity)) - set(features_of(None, None)) - {_TRAINING}
+    strict = (set(found) | set(identity)) - set(company.features_of(None, None)) - {_TRAINING}
     here = dict(identity, **features)
     return [(key, found.get(key), here.get(key)) for key in sorted(strict | shared)
             if found.get(key) != here.get(key)]
-
-
-def features_of(fingerprint, do_lower_case):
-    """What decides the meaning of token ids, as run.json has it.
-
-    Args:
-      fingerprint: of the tokenizer.
-      do_lower_case: of the tokenizer.
-    """
-    return {"vocabulary": fingerprint and fingerprint[:16], "do_lower_case": do_lower_case}
 
 
 def check_initial(run, features, is_training):
@@ -115,7 +105,7 @@ def check_initial(run, features, is_training):
 
     Args:
       run: settings.Run.
-      features: see `features_of`.
+      features: see company.features_of.
       is_training: whether it is but the beginning of a training: then the difference is said.
 
     Raises:
@@ -131,17 +121,11 @@ def check_initial(run, features, is_training):
         return
     if not initial:
         return
-    checkpoint = restoring.resolve(initial)
-    found = company.identity_of(checkpoint)
-    for key in sorted(set(found) & set(features)):
-        if found[key] == features[key]:
-            continue
-        sentence = ("%s was trained with another vocabulary: %s is %s there and %s here"
-                    % (checkpoint, key, found[key], features[key]))
-        if not is_training:
-            raise UserError(sentence + "; give the vocabulary and --do_lower_case of its training")
-        console.say("warning: %s; its embeddings belong to the tokens of the other one", sentence)
-        return
+    difference = company.other_vocabulary(restoring.resolve(initial), features)
+    if difference and not is_training:
+        raise UserError(difference + "; give the vocabulary and --do_lower_case of its training")
+    if difference:
+        console.say("warning: %s; its embeddings belong to the tokens of the other one", difference)
 
 
 # ---- what it was trained with ----
