@@ -86,6 +86,18 @@ def test_batches_are_of_one_model_of_similar_lengths_and_of_so_many_padded_token
     assert len(watch.seconds) == 8 and all(0 <= seconds < 30 for seconds in watch.seconds)
 
 
+def test_no_row_is_mostly_padding():
+    """Not beside one over twice as long, unless both are short."""
+    model = Model()
+    with batching.Batcher(settings(batch_tokens=10000)) as batcher:
+        held(batcher, model)
+        waiting = [future for length in (100, 49, 50, 200, 8, 20)
+                   for future in batcher.submit(model, [[row(length)]])]
+        model.open.set()
+        futures.wait(waiting, 30)
+    assert model.batches == [[1], [100, 50], [49], [200], [8, 20]]
+
+
 def test_one_who_fails_fails_alone():
     model = Model()
     with batching.Batcher(settings()) as batcher:
