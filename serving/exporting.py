@@ -5,7 +5,7 @@
 """
 
 import collections
-import glob
+import itertools
 import os
 import time
 
@@ -49,8 +49,10 @@ def batches(package):
                "input_mask": np.ones([2, length], np.int32),
                "segment_ids": np.zeros([2, length], np.int32)}
     longest["input_mask"][1, length // 2:] = 0
+    found += [short, longest]
     lines = _sample_lines()
-    found += [short, longest, _of_texts(package, list(zip(lines, lines[1:])), length)]
+    if lines:
+        found.append(_of_texts(package, list(zip(lines, lines[1:])), length))
     for batch in found:
         count, size = batch["input_ids"].shape
         batch["lengths"] = batch["input_mask"].sum(1).astype(np.int32)
@@ -60,13 +62,11 @@ def batches(package):
 
 def _sample_lines():
     """The first lines of the sample's text; none where it was taken away."""
-    found = []
-    for path in glob.glob(os.path.join(sources.ROOT, "data", "news_zh_1.txt")):
-        for _, line in files.read_lines(path):
-            found += [line] * bool(line)
-            if len(found) > SAMPLE_TEXTS:
-                break
-    return found
+    path = os.path.join(sources.ROOT, "data", "news_zh_1.txt")
+    if not os.path.isfile(path):
+        return []
+    lines = (line for _, line in files.read_lines(path) if line)
+    return list(itertools.islice(lines, SAMPLE_TEXTS + 1))
 
 
 def _of_texts(package, pairs, length):
