@@ -4,7 +4,7 @@
 
 Starts similarity.py --serve with the model, and asks it for so many seconds from 1, 8 and 32
 connections in turn, an item a request. CPU time is the server's own, as the clients run on the same
-machine; it hardly changes with other load, as the rates do.
+machine; other load makes it longer, but much less than it lowers the rates.
 """
 
 import json
