@@ -10,7 +10,6 @@ goes on when the same command is given again. `--output_file=data/tf@64.tfrecord
 docs/scale.md is about corpora of many gigabytes.
 """
 
-import logging
 
 from util import commands, console, files
 from util.errors import UserError
@@ -20,7 +19,7 @@ from absl import flags as absl_flags
 from pretraining import instances, record_maker, records, report, shard_files, shards
 from text import segmentation
 
-RUNNERS = ("DirectRunner", "FlinkRunner", "SparkRunner", "DataflowRunner")
+RUNNERS = ("spark",)
 
 
 def define_flags():
@@ -68,10 +67,12 @@ def define_further_flags(flags):
     flags.DEFINE_string("report", None, "JSON to write: lengths, [UNK], spans, what looks wrong.")
     flags.DEFINE_string("work_dir", None, "Local directory for unfinished work, about twice the "
                         "output; beside the output if not given.")
-    flags.DEFINE_enum("runner", None, RUNNERS, "Run on Apache Beam (pip install -r "
-                      "requirements-beam.txt): docs/scale.md.")
-    flags.DEFINE_string("beam_options", "", "More options of Beam and its runner, as one text: "
-                        "\"--flink_master=host:8081 --parallelism=64\".")
+    flags.DEFINE_enum("runner", None, RUNNERS, "Run on a cluster (pip install -r "
+                      "requirements-spark.txt; Java 17): docs/scale.md.")
+    flags.DEFINE_string("spark_master", None, "The cluster: spark://HOST:7077, yarn, k8s://HOST; "
+                        "local[2] for two threads here; spark-submit's if not given.")
+    flags.DEFINE_multi_string("spark_conf", [], "A property of Spark, as spark.executor.memory=2g; "
+                              "may be given several times.")
 
 
 def text_settings(flags):
@@ -107,24 +108,33 @@ def check_flags(flags):
     if flags.work_dir and files.is_remote(flags.work_dir):
         raise UserError("--work_dir=%s is not local; give a directory of this machine"
                         % flags.work_dir)
-    if flags.work_dir and flags.runner:
+    if flags.runner:
+        check_cluster_flags(flags)
+    elif flags.spark_master or flags.spark_conf:
+        raise UserError("--spark_%s without --runner=spark; add it, or leave that out"
+                        % ("master" if flags.spark_master else "conf"))
+
+
+def check_cluster_flags(flags):
+    """Refuses flags that are of this machine's processes."""
+    if flags.work_dir:
         raise UserError("--work_dir=%s with --runner: workers on other machines do not see it; "
                         "leave it out, unfinished work then lies beside the output"
                         % flags.work_dir)
-    if flags.beam_options and not flags.runner:
-        raise UserError("--beam_options without --runner; name a runner (%s) or leave them out"
-                        % ", ".join(RUNNERS))
+    if flags.num_workers:
+        raise UserError("--num_workers=%d with --runner: Spark takes what its cluster offers; "
+                        "leave it out, or give --spark_conf=spark.cores.max=%d"
+                        % (flags.num_workers, flags.num_workers))
 
 
-def beam_driver():
-    """The module pretraining.beam, which needs an optional package."""
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)  # else it lists failed imports
+def spark_driver():
+    """The module pretraining.spark, which needs an optional package."""
     try:
-        from pretraining import beam
+        from pretraining import spark
     except ImportError as error:
-        raise UserError("--runner needs Apache Beam (%s); pip install -r requirements-beam.txt, or "
-                        "leave --runner out" % error) from None
-    return beam
+        raise UserError("--runner=spark needs pyspark (%s); with Python 3.10 or later pip install "
+                        "-r requirements-spark.txt, or leave --runner out" % error) from None
+    return spark
 
 
 def main(flags):
@@ -141,8 +151,8 @@ def main(flags):
     files.check_outputs(outputs + descriptions + list(filter(None, [flags.report])),
                         inputs + [maker.tokenizer.path])
     if flags.runner:
-        statistics = beam_driver().make_data(
-            inputs, outputs, maker, flags.runner, flags.num_workers, flags.beam_options)
+        statistics = spark_driver().make_data(
+            inputs, outputs, maker, flags.spark_master, flags.spark_conf)
     else:
         statistics = shards.make_data(inputs, outputs, maker, flags.num_workers, flags.work_dir)
     if flags.report:

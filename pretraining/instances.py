@@ -1,7 +1,7 @@
 """A document -> pre-training instances: a pure function of text, settings and seed.
 
 Sentence-order pairs of one document (ALBERT paper, section 3.1), masked by masking.py. The drivers,
-shards.py and beam.py, read documents and write instances; the same document gives the same
+shards.py and spark.py, read documents and write instances; the same document gives the same
 instances under both.
 """
 

@@ -1,4 +1,4 @@
-"""Text -> serialized records: what the drivers, shards.py and beam.py, have in common."""
+"""Text -> serialized records: what the drivers, shards.py and spark.py, have in common."""
 
 import hashlib
 import typing

@@ -50,8 +50,8 @@ def make_data(inputs, outputs, maker, num_workers=None, work_dir=None):
     directory = shard_files.work_path(outputs, work_dir)
     with work_directory(directory):
         runs, statistics = make_runs(
-            RunMaker(directory, maker), corpus.chunks(documents, size, counts), num_workers,
-            input_bytes)
+            RunMaker(directory, maker, version(maker)), corpus.chunks(documents, size, counts),
+            num_workers, input_bytes)
         counts.pop("input bytes", None)
         statistics.counts.update(counts)
         problem = report.lost_error(statistics, maker.settings)
@@ -70,20 +70,23 @@ def fingerprint(*parts):
     return hashlib.blake2b(repr(parts).encode("utf-8"), digest_size=12).hexdigest()
 
 
+def version(maker):
+    """What besides the text decides the bytes of a run of a RecordMaker, as a fingerprint."""
+    return fingerprint(maker.tokenizer.fingerprint, maker.engine, maker.settings,
+                       sources.code_version("pretraining/shards.py"))
+
+
 class RunMaker:
     """A corpus.Chunk -> sorted runs of records in a directory, and their statistics.
 
     Args:
       directory: where runs are written and looked for.
       maker: record_maker.RecordMaker.
+      version: of `version(maker)`, for their names.
     """
 
-    def __init__(self, directory, maker):
-        self._directory, self._maker = directory, maker
-        # What besides the text decides the bytes.
-        self._version = fingerprint(
-            maker.tokenizer.fingerprint, maker.engine, maker.settings,
-            sources.code_version("pretraining/shards.py"))
+    def __init__(self, directory, maker, version):
+        self._directory, self._maker, self._version = directory, maker, version
 
     def __call__(self, chunk):
         """Returns (names of the runs, Statistics)."""

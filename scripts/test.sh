@@ -4,6 +4,7 @@
 # of the model, the optimizers and the Estimators; both without what is marked slow, unless it is
 # marked every_platform. What is slow runs beside all the rest, on the newest. It makes its
 # own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest: scripts/test.sh -k lamb
+# Spark's tests want Java: as root on Debian or Ubuntu it is installed, else they are left out.
 # For daily work: scripts/test.sh --fast leaves out what is marked slow, and the other TensorFlows.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
@@ -25,8 +26,20 @@ add() {
   fi
 }
 
+# Java for the cluster of tests/test_spark.py.
+find_java() {
+  command -v java >/dev/null || [ -n "${JAVA_HOME-}" ] && return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "== installing openjdk-17-jre-headless"
+    { apt-get -qq update && apt-get -qq install -y openjdk-17-jre-headless; } >/dev/null 2>&1 &&
+      return 0
+  fi
+  echo "== not on a Spark cluster: no Java found (openjdk-17-jre-headless, or JAVA_HOME)"
+}
+
 python=$(find_or_fetch_python $SUPPORTED)
 if [ -z "$fast" ]; then
+  find_java
   add 1.15 "3.7"
   add 2.15 "3.11 3.10 3.9"
 fi

@@ -1,6 +1,7 @@
 """Every test runs as the commands do: TensorFlow 1.x behaviour with resource variables."""
 
 import functools
+import logging
 import os
 import re
 import subprocess
@@ -135,3 +136,23 @@ def run_command():
                               **(popen or {}))
         return done.returncode, done.stdout.decode("utf-8", "replace")
     return run
+
+
+@pytest.fixture(scope="session")
+def object_store():
+    """The environment's S3 is a server of this process with s3a://bucket; yields its settings."""
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(
+        ip_address="127.0.0.1", port=0, verbose=False)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server.start()
+    settings = {"AWS_ENDPOINT_URL": "http://%s:%d" % server.get_host_and_port(),
+                "AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "secret",
+                "AWS_DEFAULT_REGION": "us-east-1"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        import s3fs
+        s3fs.S3FileSystem().mkdir("bucket")
+        yield settings
+    server.stop()

@@ -33,8 +33,8 @@ OF_ROOM = {"optimization.py": "optimization", "lamb_optimizer.py": "optimization
 # Modules that take a command's flags namespace: those that parse it and turn it into settings.
 FLAG_MODULES = COMMANDS | {"serving/server_flags.py", "util/commands.py", "util/platforms.py"}
 
-# What these import inside functions is for remote paths and for --runner alone.
-LAZY = {"util/files.py", "pretraining/beam.py"}
+# What this imports inside functions is for remote paths alone.
+LAZY = {"util/files.py"}
 
 # Tests of something else than one module's contract.
 SUBJECTS = {"architecture", "changes", "coming_over", "commands", "families", "invented_files",

@@ -680,9 +680,11 @@ BAD_LINE = TEXT.encode("utf-8") + "中文编码\n".encode("gbk") + TEXT.encode("
     ({"work_dir": "gs://bucket/work"}, "--work_dir=gs://bucket/work is not local; give a directory "
                                        "of this machine"),
     ({"work_dir": "/proc/none/work"}, "/proc/none: No such file or directory"),
-    ({"beam_options": "--a=b"}, "--beam_options without --runner; name a runner (DirectRunner, "),
-    ({"runner": "DirectRunner", "work_dir": "/tmp"}, "--work_dir=/tmp with --runner: workers on "
-                                                     "other machines do not see it"),
+    ({"spark_conf": "spark.a=b"}, "--spark_conf without --runner=spark; add it, or leave that out"),
+    ({"spark_master": "local[2]"}, "--spark_master without --runner=spark; add it"),
+    ({"runner": "spark", "work_dir": "/tmp", "num_workers": None},
+     "--work_dir=/tmp with --runner: workers on other machines do not see it"),
+    ({"runner": "spark"}, "--num_workers=1 with --runner: Spark takes what its cluster offers"),
     ({"text": ""}, "in.txt: empty; expected one sentence a line"),
     ({"text": "\n \n"}, "0 instances for 1 output files"),
     ({"text": "一句。\n\n又一句。\n"}, "the input needs documents of two or more sentences"),

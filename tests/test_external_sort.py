@@ -56,6 +56,29 @@ def test_merge_is_sorting_in_memory(tmp_path, keys, num_windows):
             assert list(merge.between(number, number + 1)) == expected[number:number + 1]
 
 
+@pytest.mark.parametrize("keys", [EVEN, TIES, CROWDED])
+@pytest.mark.parametrize("num_ranges", [1, 2, 3, 7, 200])
+def test_ranges_of_split_runs_are_sorting_in_memory(tmp_path, keys, num_ranges):
+    """Their slices come in any order, as through a shuffle; equal keys stay in that of the runs."""
+    rng = random.Random(num_ranges)
+    runs = random_runs(rng, keys, 100)
+    parts = {}
+    for number, path in enumerate(write_runs(tmp_path, runs)):
+        for key_range, part in external_sort.split_run(path, number, num_ranges, max_bytes=200):
+            assert len(part.content) <= 200 or len(part.keys) == 8
+            parts.setdefault(key_range, []).append(part)
+    merged = []
+    for key_range in range(num_ranges):
+        slices = parts.pop(key_range, [])
+        rng.shuffle(slices)
+        low, high = (2 ** 64 * edge / num_ranges for edge in (key_range, key_range + 1))
+        assert all(low <= key < high for part in slices
+                   for key in np.frombuffer(part.keys, np.uint64).tolist())
+        merged += external_sort.merge_slices(slices)
+    assert parts == {}
+    assert merged == in_memory(runs)
+
+
 def test_slices_are_the_whole(tmp_path):
     """As shards are written: cut at any places, more of them than windows or fewer."""
     rng = random.Random(5)

@@ -165,6 +165,22 @@ def test_the_likely_encoding_is_named(content, way):
     assert files.way_to_utf8(content).endswith(way)
 
 
+def test_part_of_a_file(tmp_path):
+    path = str(tmp_path / "a.txt")
+    with open(path, "wb") as stream:
+        stream.write("\ufeffab\n长江\n\ufeffb\n".encode("utf-8") + b"\xff\nlast")
+    read = [list(files.read_lines(files.Part(path, *edges), lambda _: None, max_bytes=limit))
+            for edges in ((0, 6), (6, 13), (13, 18), (6, 6), (20,)) for limit in (None, 64)]
+    assert read[::2] == read[1::2] == [
+        [(1, "ab")], [(1, "长江")], [(1, "\ufeffb")], [], [(1, "last")]]
+    told = []
+    for _ in files.read_lines(files.Part(path, 6, 18), on_bytes=told.append):
+        pass
+    assert sum(told) == 12
+    with pytest.raises(UserError, match="a.txt line 4: byte 1 is not UTF-8; "):
+        list(files.read_lines(files.Part(path, 13)))
+
+
 # ---- long lines ----
 
 def pieces(tmp_path, content, max_bytes, **options):

@@ -1,5 +1,6 @@
 """Records written without TensorFlow: its own bytes, read by it, complete or absent."""
 
+import io
 import os
 import random
 
@@ -119,6 +120,16 @@ def test_files_are_those_of_tensorflow(tmp_path):
     assert tfrecords.write(str(tmp_path / "ours"), iter(records)) == len(records)
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
     assert list(tf.python_io.tf_record_iterator(str(tmp_path / "ours"))) == records
+
+
+def test_frames_are_copied(tmp_path):
+    path, records = str(tmp_path / "a"), [b"a", b"", b"ccc", b"d"]
+    tfrecords.write(path, records)
+    for skip, number in ((0, 4), (1, 2), (3, 1), (4, 0)):
+        target = io.BytesIO()
+        with open(path, "rb") as source:
+            tfrecords.copy(source, target, skip, number)
+        assert target.getvalue() == b"".join(map(tfrecords.frame, records[skip:skip + number]))
 
 
 def test_file_without_records(tmp_path):

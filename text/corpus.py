@@ -86,6 +86,22 @@ def read_lines(paths, counts, skip_bad_lines=False):
         yield None
 
 
+def first_break(part):
+    """The position behind the first blank line in a files.Part, which may begin anywhere, or None.
+
+    The line that the part begins in does not count.
+    """
+    with files.open_binary(part.path) as stream:
+        stream.seek(part.begin)
+        is_whole = False
+        while stream.tell() < part.end:
+            line = stream.readline(MAX_LINE_BYTES)
+            if is_whole and line.endswith(b"\n") and not line.decode("utf-8", "replace").strip():
+                return stream.tell()
+            is_whole = line.endswith(b"\n")
+    return None
+
+
 def _whole_lines(lines, counts):
     """Yields stripped lines, None for a blank one; counts all and those that come in pieces."""
     last_number = last_cut = 0

@@ -9,6 +9,7 @@ are sealed (util/sealed.py).
 """
 
 import io
+import typing
 
 from util import files, sealed
 from util.errors import UserError
@@ -40,6 +41,56 @@ def write_run(path, keys, records):
 def is_whole(path):
     """Whether a run is there and just as it was written."""
     return sealed.is_whole(path) and sealed.is_whole(path + ".npy")
+
+
+class Slice(typing.NamedTuple):
+    """Some consecutive records of a run, as bytes: small to pickle."""
+    order: tuple    # (number of the run, of the slice): what sorts equal keys
+    keys: bytes     # uint64 [n]
+    lengths: bytes  # uint32 [n]
+    content: bytes  # of n records
+
+
+def split_run(path, number, num_ranges, max_bytes):
+    """Yields (range of keys, Slice) of a whole run, `num_ranges` being all keys in equal ranges.
+
+    Args:
+      path: given to `write_run`.
+      number: of the run, what sorts equal keys of several.
+      max_bytes: of a slice of more than one record.
+    """
+    with files.open_file(path + ".npy", "rb") as stream:
+        keys, ends = np.load(io.BytesIO(stream.read()))
+    begins = np.concatenate([np.zeros(1, np.uint64), ends[:-1]])
+    edges = np.array([-(-_KEYS * part // num_ranges) for part in range(1, num_ranges)], np.uint64)
+    ranges = np.searchsorted(edges, keys, side="right")
+    with files.open_file(path, "rb") as stream:
+        first = 0
+        while first < len(keys):
+            last = min(int(np.searchsorted(ranges, ranges[first], side="right")),
+                       int(np.searchsorted(ends, begins[first] + np.uint64(max_bytes), "right")))
+            last = max(last, first + 1)
+            yield int(ranges[first]), Slice(
+                (number, first), keys[first:last].tobytes(),
+                (ends - begins)[first:last].astype(np.uint32).tobytes(),
+                stream.read(int(ends[last - 1] - begins[first])))
+            first = last
+
+
+def merge_slices(parts):
+    """Yields the records of a list of Slices, in any order, sorted by key (equal keys by run)."""
+    parts.sort(key=lambda part: part.order)
+    keys = np.frombuffer(b"".join(part.keys for part in parts), np.uint64)
+    lengths = np.frombuffer(b"".join(part.lengths for part in parts), np.uint32)
+    return _in_order(keys, np.cumsum(lengths, dtype=np.int64),
+                     memoryview(b"".join(part.content for part in parts)))
+
+
+def _in_order(keys, ends, content, begin=0, end=None):
+    """Yields the records [begin, end) in order of their keys from their concatenation."""
+    begins = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
+    for index in np.argsort(keys, kind="stable")[begin:end].tolist():
+        yield bytes(content[begins[index]:ends[index]])
 
 
 class Merge:
@@ -89,10 +140,8 @@ class Merge:
             all_ends.append(ends[first:last].astype(np.int64) - offset + size)
             slices.append((run, offset, int(ends[last - 1]) - offset))
             size += slices[-1][2]
-        content, ends = _read(slices, size), np.concatenate(all_ends)
-        begins = np.concatenate([[0], ends[:-1]])
-        for index in np.argsort(np.concatenate(all_keys), kind="stable")[begin:end].tolist():
-            yield bytes(content[begins[index]:ends[index]])
+        yield from _in_order(np.concatenate(all_keys), np.concatenate(all_ends),
+                             _read(slices, size), begin, end)
 
 
 def _index(run):

@@ -1,7 +1,7 @@
 """Files: globs, text lines with their numbers, output that is complete or absent.
 
-Paths are local or of TensorFlow's file systems (gs://, hdfs://); TensorFlow is loaded only for the
-latter. Text may be compressed: .gz, .bz2, .xz, .zst.
+Paths are local, of fsspec's file systems (s3a://, gs://; util/remote.py), or of TensorFlow's where
+fsspec lacks a package for them. Text may be compressed: .gz, .bz2, .xz, .zst.
 """
 
 import bz2
@@ -18,6 +18,8 @@ import os
 import re
 import shutil
 import stat
+import typing
+import uuid
 import zlib
 
 from util.errors import UserError
@@ -30,28 +32,33 @@ _LAST_BREAK = re.compile(r".*(?:[。！？!?；;…，,、]|\s)", re.S)
 
 
 def is_remote(path):
-    """Whether only TensorFlow can open it: gs://, hdfs://, s3://."""
+    """Whether it is of another file system: gs://, hdfs://, s3a://."""
     return "://" in path
 
 
-def _gfile():
-    from util import platforms  # takes seconds and 400 MB, so only for remote files
-    return platforms.tf.gfile
+def _gfile(path):
+    """What opens a remote path: fsspec, else TensorFlow."""
+    from util import remote
+    found = remote.file_system(path)
+    if not found:
+        from util import platforms  # takes seconds and 400 MB
+        found = platforms.tf.gfile
+    return found
 
 
 def open_file(path, mode="r"):
     """A stream of UTF-8 text, or of bytes with "b" in the mode."""
     if is_remote(path):
-        return _gfile().GFile(path, mode)
+        return _gfile(path).GFile(path, mode)
     return open(path, mode, encoding=None if "b" in mode else "utf-8")  # noqa: SIM115
 
 
 def exists(path):
-    return _gfile().Exists(path) if is_remote(path) else os.path.exists(path)
+    return _gfile(path).Exists(path) if is_remote(path) else os.path.exists(path)
 
 
 def is_directory(path):
-    return _gfile().IsDirectory(path) if is_remote(path) else os.path.isdir(path)
+    return _gfile(path).IsDirectory(path) if is_remote(path) else os.path.isdir(path)
 
 
 def is_file(path):
@@ -61,7 +68,7 @@ def is_file(path):
 
 def size(path):
     """The size of a file in bytes."""
-    return _gfile().Stat(path).length if is_remote(path) else os.path.getsize(path)
+    return _gfile(path).Stat(path).length if is_remote(path) else os.path.getsize(path)
 
 
 def stamps(paths):
@@ -71,7 +78,7 @@ def stamps(paths):
 
 def _stamp(path):
     if is_remote(path):
-        found = _gfile().Stat(path)
+        found = _gfile(path).Stat(path)
         return found.length, found.mtime_nsec
     found = os.stat(path)
     return found.st_size, found.st_mtime_ns
@@ -97,13 +104,18 @@ def is_empty(path):
 
 
 def remove(path):
-    return _gfile().Remove(path) if is_remote(path) else os.remove(path)
+    return _gfile(path).Remove(path) if is_remote(path) else os.remove(path)
+
+
+def remove_directory(path):
+    """Removes a directory and all that is in it."""
+    return _gfile(path).DeleteRecursively(path) if is_remote(path) else shutil.rmtree(path)
 
 
 def rename(path, new_path):
     """Renames a file within one file system; an existing `new_path` is replaced."""
     if is_remote(path):
-        _gfile().Rename(path, new_path, overwrite=True)
+        _gfile(path).Rename(path, new_path, overwrite=True)
     else:
         os.replace(path, new_path)
 
@@ -111,7 +123,7 @@ def rename(path, new_path):
 def make_directory(path):
     """Makes a directory and its parents, unless it exists."""
     if is_remote(path):
-        _gfile().MakeDirs(path)
+        _gfile(path).MakeDirs(path)
     elif path:
         os.makedirs(path, exist_ok=True)
 
@@ -119,7 +131,7 @@ def make_directory(path):
 def _matches(pattern):
     """The paths that a glob matches; an existing path stands for itself."""
     if is_remote(pattern):
-        return _gfile().Glob(pattern)
+        return _gfile(pattern).Glob(pattern)
     if os.path.exists(pattern):
         return [pattern]
     directory = os.path.dirname(pattern)
@@ -205,7 +217,7 @@ class _Remote(io.RawIOBase):
     def __init__(self, path):
         super().__init__()
         self.name = path
-        self._stream = _gfile().GFile(path, "rb")
+        self._stream = _gfile(path).GFile(path, "rb")
 
     def readable(self):
         return True
@@ -224,6 +236,11 @@ class _Remote(io.RawIOBase):
 
     def tell(self):
         return self._stream.tell()
+
+
+def open_binary(path):
+    """A stream of the bytes of a file with all methods of one that `open` returns."""
+    return io.BufferedReader(_Remote(path)) if is_remote(path) else open_file(path, "rb")
 
 
 def _zstandard(stream):
@@ -297,8 +314,7 @@ def _reading(path):
       OSError: an input/output error, with the path.
     """
     with contextlib.ExitStack() as stack:
-        raw = stack.enter_context(
-            io.BufferedReader(_Remote(path)) if is_remote(path) else open_file(path, "rb"))
+        raw = stack.enter_context(open_binary(path))
         suffix = os.path.splitext(path)[1].lower()
         content = raw
         if suffix in _DECOMPRESSORS:
@@ -316,7 +332,10 @@ def _reading(path):
 
 
 def _with_path(error, path):
-    """Adds the path to an OSError of a read or a write, which has none."""
+    """Adds the path to an OSError of a read or a write, which has none; says what it does not."""
+    if is_remote(path) and not error.strerror:
+        from util import remote
+        return remote.refusal(path, error)
     error.filename = error.filename or path
     return error
 
@@ -326,11 +345,30 @@ def _damaged(path, error):
                      % (path, error, os.path.splitext(path)[1]))
 
 
+class Part(typing.NamedTuple):
+    """A part of a file: whole lines."""
+    path: str
+    begin: int = 0
+    end: int = None  # of the file
+
+    def number_of_first_line(self):
+        with open_file(self.path, "rb") as stream:
+            blocks = iter(lambda: stream.read(min(1 << 20, self.begin - stream.tell())), b"")
+            return 1 + sum(block.count(b"\n") for block in blocks)
+
+    def lines(self, content, max_bytes=None):
+        """_raw_lines of the part, given a stream of the file."""
+        if self.begin:
+            content.seek(self.begin)
+        return _raw_lines(content, max_bytes, None if self.end is None else self.end - self.begin)
+
+
 def read_lines(path, on_bad_line=None, or_else="", max_bytes=None, on_bytes=None):
     """Yields (line number from 1, text without its line break), streaming.
 
     Args:
-      path: a UTF-8 text file, may be compressed; a byte-order mark is dropped.
+      path: a UTF-8 text file, may be compressed, or a Part of one that is not, whose line numbers
+        are of the part; a byte-order mark is dropped.
       on_bad_line: called with the line number for a line that is not UTF-8, which is then left
         out; without it such a line is a UserError.
       or_else: what that error offers besides converting the file.
@@ -341,24 +379,27 @@ def read_lines(path, on_bad_line=None, or_else="", max_bytes=None, on_bytes=None
     Raises:
       UserError: a line is not UTF-8, a compressed file is damaged, or CR alone ends the lines.
     """
-    with _reading(path) as (content, raw):
-        reported = last = 0
+    part = path if isinstance(path, Part) else Part(path)
+    with _reading(part.path) as (content, raw):
+        reported, last = part.begin, 0
         if not raw.seekable():  # a pipe
             on_bytes = None
-        for count, (number, line) in enumerate(_raw_lines(content, max_bytes), 1):
+        for count, (number, line) in enumerate(part.lines(content, max_bytes), 1):
             if on_bytes and not count % 64:
                 on_bytes(raw.tell() - reported)
                 reported = raw.tell()
             if number in (1, last) and not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
                 raise UserError("%s line %d: its lines end with CR alone, expected LF or CRLF; "
-                                "convert the file (tr '\\r' '\\n' < OLD > NEW)" % (path, number))
+                                "convert the file (tr '\\r' '\\n' < OLD > NEW)" % (
+                                    part.path, number - 1 + part.number_of_first_line()))
             last = number
             try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = line.decode("utf-8-sig" if number == 1 and not part.begin else "utf-8")
             except UnicodeDecodeError as error:
                 if on_bad_line is None:
                     raise UserError("%s line %d: byte %d is not UTF-8; %s%s" % (
-                        path, number, error.start + 1, way_to_utf8(line), or_else)) from None
+                        part.path, number - 1 + part.number_of_first_line(), error.start + 1,
+                        way_to_utf8(line), or_else)) from None
                 on_bad_line(number)
                 continue
             yield number, text.rstrip("\r\n")
@@ -395,12 +436,17 @@ def _is_in(char, encoding):
     return True
 
 
-def _raw_lines(stream, max_bytes):
-    """Yields (line number, bytes); a long line in several pieces with the same number."""
+def _raw_lines(stream, max_bytes, size=None):
+    """Yields (line number, bytes); a long line in several pieces with the same number.
+
+    `size`: how many bytes to read, whole lines; None: to the end.
+    """
     limit = max_bytes or -1
-    number, rest = 1, b""
-    while True:
-        line = rest + stream.readline(limit - len(rest) if max_bytes else -1)
+    number, rest, left = 1, b"", float("inf") if size is None else size
+    while left or rest:
+        read = stream.readline(limit - len(rest) if max_bytes else -1) if left else b""
+        left -= len(read)
+        line = rest + read
         if not line:
             return
         if len(line) == limit and not line.endswith(b"\n"):
@@ -511,7 +557,8 @@ def _try_to_write(path):
 
 def _temporary(path):
     directory, name = os.path.split(path)
-    return os.path.join(directory, ".%s.%d.tmp" % (name, os.getpid()))
+    # A number of its own: another machine may write the same file in a process of the same id.
+    return os.path.join(directory, ".%s.%d.tmp" % (name, uuid.uuid4().int >> 64))
 
 
 # ---- complete or absent ----

@@ -8,7 +8,6 @@ reaches the disk later than its name. So its last bytes are a seal: the length a
 all before them.
 """
 
-import os
 import struct
 
 from util import files
@@ -23,7 +22,8 @@ _BLOCK = 1 << 20
 def write(path, chunks):
     """Writes an iterable of bytes to `path` and the seal behind them, complete or not at all."""
     length = crc = 0
-    with files.replacing(path, sync=False) as temporary, open(temporary, "wb") as stream:
+    with files.replacing(path, sync=False) as temporary, \
+            files.open_file(temporary, "wb") as stream:
         for chunk in chunks:
             stream.write(chunk)
             length += len(chunk)
@@ -34,8 +34,8 @@ def write(path, chunks):
 def is_whole(path):
     """Whether a file is there and just as `write` wrote it."""
     try:
-        length, crc = os.path.getsize(path) - SEAL_BYTES, 0
-        with open(path, "rb") as stream:
+        length, crc = files.size(path) - SEAL_BYTES, 0
+        with files.open_file(path, "rb") as stream:
             for begin in range(0, length, _BLOCK):
                 crc = google_crc32c.extend(crc, stream.read(min(_BLOCK, length - begin)))
             return stream.read() == _SEAL.pack(max(length, 0), crc)
@@ -47,5 +47,5 @@ def read(path):
     """The content of a file without its seal, or None where `is_whole` says no."""
     if not is_whole(path):
         return None
-    with open(path, "rb") as stream:
+    with files.open_file(path, "rb") as stream:
         return stream.read()[:-SEAL_BYTES]

@@ -98,9 +98,9 @@ def write(path, records):
 
 
 def is_whole(path, count):
-    """Whether a local file is there and holds just `count` records, all with the right CRCs."""
+    """Whether a file is there and holds just `count` records, all with the right CRCs."""
     try:
-        stream = open(path, "rb")  # noqa: SIM115
+        stream = files.open_file(path, "rb")
     except FileNotFoundError:
         return False
     with stream:
@@ -112,6 +112,15 @@ def is_whole(path, count):
             if stream.read(4) != struct.pack("<I", _masked_crc(record)):
                 return False
         return not stream.read(1)
+
+
+def copy(source, target, skip, number):
+    """Copies frames between binary streams: `number` of them, behind the first `skip`."""
+    for record in range(skip + number):
+        head = source.read(12)
+        frame = head + source.read(struct.unpack("<Q", head[:8])[0] + 4)
+        if record >= skip:
+            target.write(frame)
 
 
 def is_tfrecord(path):

@@ -1,0 +1,349 @@
+"""Text -> shuffled record files on Spark, for more text than one machine works through.
+
+The records, and with the same shards the bytes, are those of pretraining/shards.py:
+
+    files -> chunks of documents -> runs of records -> buckets, sorted by the key -> shards
+
+All of these are files in a work directory beside the output, which every worker reaches: complete
+or absent, and named by a hash of all that decides their bytes. So a task that is tried again, or a
+command that is started again, goes on with what is there. Records go from runs to buckets through
+Spark's shuffle. Counts are results of tasks, which Spark takes once however often it tries them.
+"""
+
+import collections
+import contextlib
+import functools
+import itertools
+import json
+import os
+import typing
+import zlib
+
+from util import console, external_sort, files, sealed, spark, tfrecords
+from util import work_directory as local
+
+import pyspark
+
+from pretraining import record_maker, report, shard_files, shards
+from text import corpus
+
+# Bytes of files, and how many files, that one task reads.
+PORTION_BYTES, PORTION_FILES = 1 << 26, 1000
+# Looks at a file that are a task.
+PER_TASK = 100
+# A worker holds a chunk of documents, in characters, and later a bucket of records. More buckets
+# would cost the driver too much memory: beyond 8 TB of records they are larger.
+MAX_CHUNK = 1 << 22
+BUCKET_BYTES, MAX_BUCKETS = 1 << 26, 1 << 17
+# Spark holds a thousand slices before it looks at their size.
+SLICE_BYTES = 1 << 16
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+
+
+def make_data(inputs, outputs, maker, master=None, conf=()):
+    """Makes the record files and descriptions of some text, as shards.make_data, on a cluster.
+
+    Args:
+      inputs: text files that all workers reach.
+      outputs: paths of the record files, too.
+      maker: record_maker.RecordMaker.
+      master, conf: of util.spark.session.
+
+    Returns:
+      report.Statistics.
+
+    Raises:
+      UserError: the text is wrong or makes fewer instances than there are outputs, a worker cannot
+        read or write, another process makes the same output, or the cluster does not do its work.
+    """
+    inputs, outputs = ([path if files.is_remote(path) else os.path.abspath(path) for path in paths]
+                       for paths in (inputs, outputs))
+    directory = shard_files.work_path(outputs, os.path.dirname(outputs[0]))
+    with work_directory(directory):
+        with connected(maker, master, conf) as session:
+            job = Job(session, directory, maker)
+            chunks, counts = job.read(inputs)
+            runs, statistics = job.make(chunks)
+            statistics.counts.update(counts)
+            problem = report.lost_error(statistics, maker.settings)
+            if statistics.counts["instances"] < len(outputs):
+                problem = shard_files.too_few_error(statistics.counts["instances"], outputs)
+            if not problem:
+                finished = job.join(job.sort(runs), len(outputs))
+        if problem:
+            clear(directory)
+            raise problem
+        shard_files.publish(finished, outputs, maker.description(statistics.counts))
+    return statistics
+
+
+def connected(maker, master, conf):
+    """util.spark.session with what a RecordMaker needs on the workers."""
+    local = [path for path in (maker.text.vocab_file, maker.text.spm_model_file)
+             if path and not files.is_remote(path)]
+    return spark.session("create_pretraining_data", ["pretraining/spark.py"], master, conf, local)
+
+
+@contextlib.contextmanager
+def work_directory(path):
+    """util.work_directory.work_directory; a remote one has no lock."""
+    if not files.is_remote(path):
+        with local.work_directory(path):
+            yield
+        return
+    files.make_directory(path)
+    try:
+        yield
+    except BaseException:
+        if files.exists(path):
+            console.say("what is done is kept in %s; the same command goes on from there (if you "
+                        "do not want it, delete that directory)", path)
+        raise
+    clear(path)
+
+
+def clear(directory):
+    """Removes all pieces from a work directory."""
+    if files.is_remote(directory):
+        files.remove_directory(directory)
+    else:
+        local.clear(directory)
+
+
+class Job:
+    """The steps, each a job of Spark.
+
+    Args:
+      session: util.spark.Session.
+      directory: for unfinished work, which all workers reach.
+      maker: record_maker.RecordMaker.
+    """
+
+    def __init__(self, session, directory, maker):
+        self._session, self._directory = session, directory
+        self._text, self._settings = maker.text, maker.settings
+        self._version = shards.version(maker)
+
+    def read(self, inputs):
+        """Files -> ([(name of a chunk of documents, number of its first one)], Counter)."""
+        parts = split(self._session, inputs)
+        size = sum(num_bytes for _, num_bytes in parts)
+        portion_bytes = min(max(size // 64, 1 << 18), PORTION_BYTES)
+        characters = min(max(1 << (size // 256).bit_length(), shards.MIN_CHUNK), MAX_CHUNK)
+        of_portions = self._session.run(
+            self._session.spread(list(portions(parts, portion_bytes))).map(
+                functools.partial(read_portion, text=self._text, characters=characters,
+                                  directory=self._directory)),
+            "text")
+        counts, chunks, first = collections.Counter(), [], 0
+        for of_portion, counted in of_portions:
+            counts.update(counted)
+            for name, number in of_portion:
+                chunks.append((name, first))
+                first += number
+        return chunks, counts
+
+    def make(self, chunks):
+        """Chunks -> ([(name of a run of records, its bytes)] in order of the text, Statistics)."""
+        of_tasks = self._session.run(
+            self._session.spread(chunks).mapPartitions(functools.partial(
+                make_runs, text=self._text, settings=self._settings, directory=self._directory,
+                version=self._version)), "records")
+        statistics, runs = report.Statistics(), []
+        for of_task, counted in of_tasks:
+            runs += of_task
+            statistics.update(report.Statistics.from_json(counted))
+        return runs, statistics
+
+    def sort(self, runs):
+        """Runs -> [(path of a bucket of sorted records, number of records)], all in order."""
+        size = sum(num_bytes for _, num_bytes in runs)
+        buckets = Buckets(
+            self._directory, shards.fingerprint(runs), min(1 + size // BUCKET_BYTES, MAX_BUCKETS))
+        numbers = range(buckets.number)
+        counts = dict(self._session.run(
+            self._session.spread(numbers, PER_TASK).flatMap(buckets.finished), "finished"))
+        missing = [bucket for bucket in numbers if bucket not in counts]
+        if missing:
+            places = {bucket: place for place, bucket in enumerate(missing)}
+            counts.update(self._session.run(
+                self._session.spread([(number, name) for number, (name, _) in enumerate(runs)])
+                .flatMap(functools.partial(buckets.slices, places=places))
+                .partitionBy(len(missing), int)
+                .mapPartitionsWithIndex(functools.partial(buckets.write, missing=missing)),
+                "sorting"))
+        return [(buckets.path(bucket), counts[bucket]) for bucket in numbers]
+
+    def join(self, buckets, num_shards):
+        """Sorted buckets -> [(path of a shard, number of records)], of as many records each."""
+        name = "shard-%s-%%d-of-%d" % (shards.fingerprint(buckets), num_shards)
+        work = [(os.path.join(self._directory, name % shard), spans)
+                for shard, spans in enumerate(cut(buckets, num_shards))]
+        self._session.run(self._session.spread(work).map(write_shard), "writing")
+        return [(path, sum(number for _, _, number in spans)) for path, spans in work]
+
+
+# ---- portions of files ----
+
+def split(session, inputs):
+    """Files -> [(files.Part, its bytes in the file)]: large ones are several parts if they can be.
+    """
+    sizes = session.run(session.spread(inputs, PER_TASK).map(files.size), "files")
+    parts = []
+    for path, size in zip(inputs, sizes):
+        if path.lower().endswith(COMPRESSED):
+            parts.append((files.Part(path), size))
+        else:
+            edges = list(range(0, size, PORTION_BYTES)) + [size]
+            parts += [(files.Part(path, *edge), edge[1] - edge[0])
+                      for edge in zip(edges, edges[1:])]
+    inner = [part for part, _ in parts if part.begin]
+    if not inner:
+        return parts
+    breaks = session.run(
+        session.spread(inner, PER_TASK).map(corpus.first_break), "parts of files")
+    return at_breaks(parts, dict(zip(inner, breaks)))
+
+
+def at_breaks(parts, breaks):
+    """[(files.Part, bytes)] that end anywhere -> the same text in parts that end between documents.
+
+    `breaks`: {part that does not begin its file: corpus.first_break(part)}.
+    """
+    moved = []
+    for part, size in parts:
+        position = breaks.get(part, 0)
+        if position is None:  # a document goes on through all of it
+            previous, _ = moved.pop()
+            moved.append((previous._replace(end=part.end), part.end - previous.begin))
+            continue
+        if position:
+            previous, _ = moved.pop()
+            moved.append((previous._replace(end=position), position - previous.begin))
+            part, size = part._replace(begin=position), part.end - position
+        moved.append((part, size))
+    return moved
+
+
+def portions(parts, num_bytes):
+    """[(files.Part, bytes)] -> lists of consecutive Parts, of that many bytes or of one Part."""
+    portion, held = [], 0
+    for part, size in parts:
+        if portion and (held + size > num_bytes or len(portion) == PORTION_FILES):
+            yield portion
+            portion, held = [], 0
+        portion.append(part)
+        held += size
+    if portion:
+        yield portion
+
+
+def read_portion(parts, text, characters, directory):
+    """Writes the chunks of some files.Parts -> ([(name, number of documents)], Counter)."""
+    counts = collections.Counter()
+    documents = record_maker.read_documents(parts, text, counts)
+    chunks = [(write_chunk(directory, chunk.documents), len(chunk.documents))
+              for chunk in corpus.chunks(documents, characters, counts)]
+    counts.pop("input bytes", None)
+    return chunks, counts
+
+
+def write_chunk(directory, documents):
+    """Writes documents, unless they are there, under a name that is theirs alone; returns it."""
+    name = "text-" + shards.fingerprint(documents)
+    path = os.path.join(directory, name)
+    if not sealed.is_whole(path):
+        content = json.dumps(documents, ensure_ascii=False).encode("utf-8")
+        sealed.write(path, [zlib.compress(content, 1)])
+    return name
+
+
+def read_chunk(directory, name):
+    content = sealed.read(os.path.join(directory, name))
+    return json.loads(zlib.decompress(content).decode("utf-8"))
+
+
+# ---- records ----
+
+_record_maker = functools.lru_cache(1)(record_maker.RecordMaker)  # one a process
+
+
+def make_runs(chunks, text, settings, directory, version):
+    """[(name of a chunk, number of its first document)] -> ([(name of a run, bytes)], statistics).
+    """
+    sent = {name: pyspark.SparkFiles.get(os.path.basename(path))
+            for name, path in (("vocab_file", text.vocab_file),
+                               ("spm_model_file", text.spm_model_file))
+            if path and not files.is_remote(path)}
+    maker = shards.RunMaker(directory, _record_maker(text._replace(**sent), settings), version)
+    runs, statistics = [], report.Statistics()
+    for name, first in chunks:
+        of_chunk, counted = maker(corpus.Chunk(first, read_chunk(directory, name), 0))
+        statistics.update(counted)
+        runs += [(run, files.size(os.path.join(directory, run))) for run in of_chunk]
+    yield runs, statistics.to_json()
+
+
+# ---- buckets and shards ----
+
+class Buckets(typing.NamedTuple):
+    """Files of the sorted records of equal ranges of keys, each with their number beside it.
+    """
+    directory: str
+    name: str    # of the runs they come from
+    number: int
+
+    def path(self, bucket):
+        return os.path.join(self.directory, "bucket-%s-%d-of-%d" % (
+            self.name, bucket, self.number))
+
+    def finished(self, bucket):
+        """Yields (bucket, number of records) if it is there."""
+        number = sealed.read(self.path(bucket) + ".number")
+        if number and tfrecords.is_whole(self.path(bucket), int(number)):
+            yield bucket, int(number)
+
+    def slices(self, numbered_run, places):
+        """(number, name of a run) -> (place of a bucket, Slice) of buckets that have a place."""
+        number, name = numbered_run
+        for bucket, part in external_sort.split_run(
+                os.path.join(self.directory, name), number, self.number, SLICE_BYTES):
+            if bucket in places:
+                yield places[bucket], part
+
+    def write(self, place, parts, missing):
+        """Writes the bucket missing[place] -> (bucket, number of records)."""
+        bucket = missing[place]
+        number = tfrecords.write(self.path(bucket), external_sort.merge_slices(
+            [part for _, part in parts]))
+        sealed.write(self.path(bucket) + ".number", [b"%d" % number])
+        yield bucket, number
+
+
+def cut(buckets, num_shards):
+    """[(path, number of records)] -> lists [(path, records to skip, to take)] of equal shards.
+
+    [("a", 3), ("b", 2)], 2 -> [("a", 0, 2)], [("a", 2, 1), ("b", 0, 2)]
+    """
+    ends = list(itertools.accumulate(number for _, number in buckets))
+    bucket, taken = 0, 0
+    for shard in range(1, num_shards + 1):
+        end, spans = ends[-1] * shard // num_shards, []
+        while taken < end:
+            begin = ends[bucket] - buckets[bucket][1]
+            last = min(end, ends[bucket])
+            if last > taken:
+                spans.append((buckets[bucket][0], taken - begin, last - taken))
+            taken = last
+            bucket += taken == ends[bucket] and bucket + 1 < len(ends)
+        yield spans
+
+
+def write_shard(work):
+    """(path, spans of buckets) -> writes the shard of these records, unless it is there."""
+    path, spans = work
+    if not tfrecords.is_whole(path, sum(number for _, _, number in spans)):
+        with files.replacing(path) as temporary, files.open_file(temporary, "wb") as target:
+            for bucket, skip, number in spans:
+                with files.open_file(bucket, "rb") as source:
+                    tfrecords.copy(source, target, skip, number)
