@@ -63,11 +63,11 @@ class Cluster:
 
     def start_worker(self, number):
         """Starts a worker; returns its process."""
-        process, log = started = self._start(
+        started = self._start(
             "worker-%d" % number, "Worker", "--cores", "2", "--memory", "1100m", "--work-dir",
             os.path.join(self._directory, "work-%d" % number), self.address)
         self._wait_for(started, "Successfully registered")
-        return process
+        return started[0]
 
     def _start(self, name, role, *arguments):
         import pyspark
