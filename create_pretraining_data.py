@@ -11,7 +11,7 @@ docs/scale.md is about corpora of many gigabytes.
 """
 
 
-from util import commands, console, files
+from util import commands, console, files, shard_names
 from util.errors import UserError
 
 from absl import flags as absl_flags
@@ -142,7 +142,7 @@ def main(flags):
     check_flags(flags)
     inputs = files.expand(flags.input_file)
     outputs = shard_files.output_paths(flags.output_file)
-    shard_files.check_other_shards(outputs)
+    shard_names.check_others(outputs)
     if all(files.is_empty(path) for path in inputs):
         raise UserError("%s: empty; expected one sentence a line, a blank line between documents"
                         % flags.input_file)

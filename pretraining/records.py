@@ -17,10 +17,9 @@ import collections
 import itertools
 import json
 import os
-import re
 import typing
 
-from util import files
+from util import files, shard_names
 from util.errors import UserError
 
 from pretraining import masking
@@ -73,10 +72,6 @@ def bounds(max_seq_length, vocab_size):
 
 # ---- writing descriptions ----
 
-# The name of a shard, as create_pretraining_data.py gives it: directory and stem, extension.
-SHARD = re.compile(r"(.*[^/])-\d{5}-of-\d{5}((?:\.[^/.]*)?)\Z", re.S)
-
-
 def description_path(record_path):
     """The path of a record file's description; the shards of one set share it.
 
@@ -84,7 +79,7 @@ def description_path(record_path):
     "data/tf-00003-of-00064.tfrecord" -> "data/tf.tfrecord.json"
     "part-1-of-3/tf-3-of-64.tfrecord" -> "part-1-of-3/tf-3-of-64.tfrecord.json"
     """
-    return SHARD.sub(r"\1\2", record_path) + ".json"
+    return shard_names.set_of(record_path) + ".json"
 
 
 def describe(flag_values, vocab_file, tokenizer, counts):

@@ -2,22 +2,15 @@
 
 import collections
 import contextlib
-import glob
 import hashlib
 import os
 import re
 import tempfile
 
-from util import files
+from util import files, shard_names
 from util.errors import UserError
 
 from pretraining import records
-
-MAX_SHARDS = 99999
-
-
-# NAME@N.EXT: name with directory, number of shards, extension.
-_SHARDED = re.compile(r"(.*[^/])@([0-9]+)((?:\.[^/.]*)?)\Z", re.S)
 
 
 def output_paths(output_file):
@@ -28,7 +21,7 @@ def output_paths(output_file):
     """
     paths = []
     for part in files.split_list(output_file):
-        paths += _shard_paths(part)
+        paths += shard_names.paths_of(part)
     if not paths:
         raise UserError("--output_file is missing; name a TFRecord file to write")
     for path, times in collections.Counter(paths).items():
@@ -39,33 +32,8 @@ def output_paths(output_file):
 
 def output_pattern(output_file):
     """--output_file as the next command reads it: "tf@64.tfrecord" -> "tf-*.tfrecord"."""
-    return ",".join(_SHARDED.sub(r"\1-*\3", part).replace(",", "\\,")
+    return ",".join(shard_names.pattern_of(part).replace(",", "\\,")
                     for part in files.split_list(output_file))
-
-
-def _shard_paths(name):
-    """NAME@N.EXT -> the paths of N shards; another name -> itself alone."""
-    match = _SHARDED.match(name)
-    if not match:
-        return [name]
-    stem, number, extension = match.group(1), int(match.group(2)), match.group(3)
-    if not 0 < number <= MAX_SHARDS:
-        raise UserError("--output_file=%s: %d shards, expected 1 to %d"
-                        % (name, number, MAX_SHARDS))
-    return ["%s-%05d-of-%05d%s" % (stem, shard, number, extension) for shard in range(number)]
-
-
-def check_other_shards(paths):
-    """Refuses to write 8 shards beside 16 of the same name: a glob would train on both."""
-    digits = "-%s-of-%s" % (("[0-9]" * 5,) * 2)
-    parts = (records.SHARD.match(path) for path in paths if not files.is_remote(path))
-    patterns = {glob.escape(match.group(1)) + digits + glob.escape(match.group(2))
-                for match in parts if match}
-    for pattern in sorted(patterns):
-        others = sorted(set(glob.glob(pattern)) - set(paths))
-        if others:
-            raise UserError("%s is of another set with the name of --output_file; delete the set "
-                            "or give another name" % others[0])
 
 
 def work_path(outputs, work_dir):

@@ -94,16 +94,12 @@ def _checked_outputs(inputs, output_file):
     """The paths to write.
 
     Raises:
-      UserError: one is an input or a directory, or cannot be compressed.
+      UserError: one is an input, or cannot be written or compressed.
     """
     outputs = shard_names.paths_of(output_file)
+    shard_names.check_others(outputs)
     files.compressed(b"", outputs[0])
-    taken = set(map(os.path.realpath, inputs))
-    for path in outputs:
-        if os.path.realpath(path) in taken:
-            raise UserError("--output_file=%s is one of the input files; name another" % path)
-        if not os.path.basename(path) or files.is_directory(path):
-            raise UserError("%s: a directory, expected the name of a file to write" % path)
+    files.check_outputs(outputs, inputs)
     return outputs
 
 

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 
-from util import external_sort
+from util import external_sort, shard_names
 
 import jieba
 import numpy as np
@@ -309,7 +309,7 @@ def test_set_of_another_size_beside_it(tmp_path, sample_vocab):
             "error: %s-00003-of-00008.tfrecord is of another set with the name of --output_file; "
             "delete the set or give another name" % stem)
     for output_file in ("t[1]@8.tfrecord", "t[1]@2", "t@2.tfrecord", "t[1].tfrecord", "u@2"):
-        shard_files.check_other_shards(shard_files.output_paths(str(tmp_path / output_file)))
+        shard_names.check_others(shard_files.output_paths(str(tmp_path / output_file)))
 
 
 def test_same_command_again_replaces_its_set(tmp_path, sample_vocab):

@@ -27,12 +27,6 @@ def test_many_shards_have_five_digits():
     assert sorted(paths) == paths
 
 
-def test_set_whose_name_only_begins_alike(tmp_path):
-    """tf-big-00000-of-00008 is no shard of tf@4."""
-    (tmp_path / "tf-big-00000-of-00008.tfrecord").write_text("")
-    shard_files.check_other_shards(shard_files.output_paths(str(tmp_path / "tf@4.tfrecord")))
-
-
 @pytest.mark.parametrize("outputs, work_dir, path", [
     (["d/tf-00000-of-00002.tfrecord"], None, "d/.tf.tfrecord.work"),
     (["a", "d/b"], None, ".a.work"),

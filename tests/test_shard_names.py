@@ -17,5 +17,15 @@ def test_what_is_no_set(tmp_path):
     with pytest.raises(UserError, match="a@0: 0 shards, expected 1 to 99999"):
         shard_names.paths_of("a@0")
     (tmp_path / "a-00001-of-00003.tsv").write_text("")
+    (tmp_path / "a-big-00000-of-00008.tsv").write_text("")  # of another name
+    paths = shard_names.paths_of(str(tmp_path / "a@2.tsv"))
     with pytest.raises(UserError, match="a-00001-of-00003.tsv is of another set"):
-        shard_names.paths_of(str(tmp_path / "a@2.tsv"))
+        shard_names.check_others(paths)
+    (tmp_path / "a-00001-of-00003.tsv").unlink()
+    shard_names.check_others(paths)
+
+
+def test_set_of_a_shard():
+    assert shard_names.set_of("d/a-00001-of-00003.tsv.gz") == "d/a.tsv.gz"
+    assert shard_names.set_of("d-00001-of-00003/a.tsv") == "d-00001-of-00003/a.tsv"
+    assert shard_names.pattern_of("d/a@3.tsv") == "d/a-*.tsv"
