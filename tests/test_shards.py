@@ -542,11 +542,14 @@ def real(real_once):
 @needs_proc
 @pytest.mark.slow
 def test_killed_at_random_times(real):
-    """Twice two kills and an end: one while runs are made, one of the command that goes on."""
+    """Two kills and an end: one while runs are made, one of the command that goes on.
+
+    Twice, and more often on a machine so busy that nothing was complete in time.
+    """
     run, uninterrupted, seconds = real
     rng = random.Random(20)
     reused = 0
-    for _ in range(2):
+    for attempt in range(20):
         process = run.start()
         assert run.reaches(process, run.complete_runs)
         time.sleep(rng.uniform(0.0, 0.2) * seconds)
@@ -563,6 +566,8 @@ def test_killed_at_random_times(real):
             reused += len(before)
         assert run.finish() == uninterrupted
         shutil.rmtree(str(run.out))
+        if attempt and reused:
+            break
     assert reused > 0
 
 
