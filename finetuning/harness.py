@@ -285,7 +285,9 @@ def run(task, settings):
     """
     inputs = settings.inputs
     paths = [inputs.config_file, inputs.vocab_file, inputs.spm_model_file]
-    paths += [task.path(name) for name in wanted_splits(task, settings)]
+    for name in wanted_splits(task, settings):
+        path = task.path(name)
+        paths += path if isinstance(path, list) else [path]  # RACE's are a file a passage
     with files.protecting(filter(None, paths)):
         if settings.grid:
             grid_search.run(run_once, task, settings)

@@ -29,7 +29,7 @@ tf.enable_resource_variables()
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-SESSION_CONFIG = estimators.session_config
+SESSION_CONFIG, SESSION = estimators.session_config, tf.Session
 
 
 def pytest_addoption(parser):
@@ -62,21 +62,30 @@ def module_loads_tensorflow(path):
     return any(sources.loads(imported, "tensorflow") for imported in sources.imports(path))
 
 
+def unoptimized(config):
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return config
+
+
+class QuickSession(SESSION):
+    """A session that runs graphs as they are built."""
+
+    def __init__(self, target="", graph=None, config=None):
+        super().__init__(target, graph, unoptimized(config or tf.ConfigProto()))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_trainings():
-    """Trainings in this process do without what takes two thirds of the time of four steps.
+    """Graphs in this process do without what takes two thirds of the time of four steps.
 
-    Graphs run as they are built: TensorFlow's optimizers would work a second on each set of fetches
+    They run as they are built: TensorFlow's optimizers would work a second on each set of fetches
     that hooks ask for. A small product tells the machine's peak, and there is no graph.pbtxt. What
     tests start as commands has all of it, and some are compared with trainings in this process.
     """
-    def unoptimized(devices):
-        config = SESSION_CONFIG(devices)
-        config.graph_options.rewrite_options.disable_meta_optimizer = True
-        return config
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estimators, "session_config", unoptimized)
+        patch.setattr(tf, "Session", QuickSession)
+        patch.setattr(estimators, "session_config",
+                      lambda devices: unoptimized(SESSION_CONFIG(devices)))
         patch.setattr(flops, "measure_matmul_peak", functools.partial(
             flops.measure_matmul_peak, size=256, seconds=0.01))
         patch.setattr(training_util, "write_graph", lambda *arguments, **options: None)
@@ -85,7 +94,8 @@ def quick_trainings():
 
 @pytest.fixture
 def optimized_graphs(monkeypatch):
-    """Trainings of a test run their graphs as commands do after all."""
+    """The graphs of a test run as those of commands do after all."""
+    monkeypatch.setattr(tf, "Session", SESSION)
     monkeypatch.setattr(estimators, "session_config", SESSION_CONFIG)
 
 
