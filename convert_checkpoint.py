@@ -76,7 +76,7 @@ def main(flags):
 def convert(flags):
     """--from, --to."""
     source, path = flags["from"].value, restoring.resolve(flags.input)
-    beside = company.directory_of(path)
+    beside = company.home_of(path)
     config = None if path == beside else company.config(
         beside, flags.bert_config_file, source == "bert")
     tokenizer = _tokenizer(flags, beside)
@@ -206,7 +206,7 @@ def inspect(flags):
     found = inspection.describe(shapes, checkpoints.checkpoint_step(path)
                                 if "global_step" in shapes else None)
     print(inspection.report(path, found))
-    tokenizer = _tokenizer(flags, company.directory_of(path))
+    tokenizer = _tokenizer(flags, company.home_of(path))
     _check_company(path, found, tokenizer)
     if not flags.text:
         return

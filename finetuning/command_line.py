@@ -1,5 +1,7 @@
 """The flags that every fine-tuning command shares, and the settings they make."""
 
+import contextlib
+
 from util import commands, console
 from util.errors import UserError
 
@@ -7,8 +9,9 @@ from absl import flags as absl_flags
 
 from finetuning import feature_export
 from finetuning.settings import Duration, Export, Inputs, Settings, Vectors
+from interchange import company, tokenizer_files
 from tasks.base import SPLITS
-from training import command_line, estimators
+from training import command_line, estimators, restoring
 from training.settings import Schedule
 
 
@@ -23,9 +26,11 @@ def define_flags():
 def _define_data_flags():
     flags = absl_flags
     flags.DEFINE_string("data_dir", None, "Directory of the task's files.")
-    flags.DEFINE_string("vocab_file", None, "WordPiece vocabulary of --init_checkpoint.")
+    flags.DEFINE_string("vocab_file", None, "WordPiece vocabulary; default: that in "
+                        "--output_dir, or beside --init_checkpoint.")
     flags.DEFINE_string("spm_model_file", None, "SentencePiece model, instead of --vocab_file.")
-    flags.DEFINE_bool("do_lower_case", True, "Lower-case the text; the Chinese models need True.")
+    flags.DEFINE_bool("do_lower_case", None, "Lower-case the text, as the Chinese models need; "
+                      "default: as in the training before, else True.")
     flags.DEFINE_integer("max_seq_length", 128, "Tokens per example, [CLS] and [SEP] included; "
                          "longer texts are cut.", lower_bound=8)
     flags.DEFINE_string("cache_dir", None, "Directory of cached features; OUTPUT_DIR/cache if not "
@@ -112,8 +117,7 @@ def settings(flags):
     _check_flags(flags)
     return Settings(
         command_line.run_settings(flags),
-        Inputs(flags.bert_config_file, flags.vocab_file, flags.spm_model_file, flags.do_lower_case,
-               flags.max_seq_length, flags.cache_dir),
+        _inputs(flags),
         Schedule(flags.learning_rate, optimizer=flags.optimizer, lamb_exclude=flags.lamb_exclude,
                  layer_decay=flags.layer_decay),
         Duration(flags.num_train_epochs, flags.warmup_proportion, flags.train_step,
@@ -122,6 +126,28 @@ def settings(flags):
         Export(flags.export_dir, flags.threshold_to_export), _grid(flags),
         flags.do_train, flags.do_eval, flags.do_predict, flags.eval_every_steps,
         flags.early_stopping, flags.save_errors, flags.use_checkpoint)
+
+
+def _inputs(flags):
+    """The Inputs; without flags vocabulary and casing are the run's, or its initial model's."""
+    places = [flags.output_dir]
+    if flags.init_checkpoint:
+        with contextlib.suppress(UserError):  # it is told when it is restored
+            places.append(company.home_of(restoring.resolve(flags.init_checkpoint)))
+    vocab_file, spm_model_file = flags.vocab_file, flags.spm_model_file
+    lower_case, found = flags.do_lower_case, {}
+    for place in places:
+        if not (vocab_file or spm_model_file):
+            vocab_file, spm_model_file = tokenizer_files.find(place)
+            if vocab_file or spm_model_file:
+                console.say("vocabulary: %s", vocab_file or spm_model_file)
+        found = dict(company.identity(place), **found)
+    if lower_case is None:
+        lower_case = found.get("do_lower_case", True)
+        if not lower_case:
+            console.say("--do_lower_case=False, as in the training before")
+    return Inputs(flags.bert_config_file, vocab_file, spm_model_file, lower_case,
+                  flags.max_seq_length, flags.cache_dir)
 
 
 def _check_flags(flags):

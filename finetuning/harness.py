@@ -20,7 +20,7 @@ import tokenization
 from finetuning import export, feature_export, grid_search
 from finetuning.features import INDEX_FEATURES, Split
 from finetuning.features import Settings as FeatureSettings
-from interchange import company
+from interchange import company, tokenizer_files
 from training import checkpoints, estimators, hooks, restoring, run_directory, step
 
 
@@ -307,6 +307,8 @@ def run_once(task, settings):
     with run_directory.locked(settings.output_dir, settings.do_train):
         run_directory.claim(
             settings.output_dir, dict(config.to_dict(), **task.identity()), features)
+        if settings.do_train and estimators.is_chief():
+            tokenizer_files.copy(tokenizer, settings.output_dir)
         options = feature_settings(settings)
         splits = {name: Split(task, name, tokenizer, options) for name in names}
         return _run(task, config, tokenizer, splits, settings)

@@ -91,11 +91,16 @@ def features_of(fingerprint, do_lower_case):
     return {"vocabulary": fingerprint and fingerprint[:16], "do_lower_case": do_lower_case}
 
 
-def identity_of(checkpoint):
-    """`identity` of the directory of a checkpoint; that of OUTPUT_DIR/best is OUTPUT_DIR's."""
+def home_of(checkpoint):
+    """`directory_of` a checkpoint; that of OUTPUT_DIR/best is OUTPUT_DIR."""
     directory = directory_of(checkpoint)
     parent, name = os.path.split(directory)
-    return identity(directory) or (identity(parent) if name == "best" else {})
+    return parent if name == "best" and not identity(directory) else directory
+
+
+def identity_of(checkpoint):
+    """`identity` of the directory of a checkpoint."""
+    return identity(home_of(checkpoint))
 
 
 def other_vocabulary(checkpoint, features):

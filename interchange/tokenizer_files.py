@@ -5,7 +5,6 @@
 """
 
 import os
-import shutil
 
 from util import files
 from util.errors import UserError
@@ -24,7 +23,7 @@ def find(directory):
     """(vocab file, SentencePiece model) in a model's directory; None for what is not there."""
     def first(names):
         paths = [os.path.join(directory, name) for name in names]
-        return next(filter(os.path.isfile, paths), None)
+        return next(filter(files.is_file, paths), None)
     return first(VOCAB_NAMES), first(SENTENCEPIECE_NAMES)
 
 
@@ -45,10 +44,13 @@ def check_size(tokenizer, config):
 
 
 def copy(tokenizer, directory):
-    """Copies a tokenizer's file to the name by which `load` finds it."""
+    """Copies a tokenizer's file to the name by which `load` finds it, unless it stands there."""
     is_wordpiece = isinstance(tokenizer, tokenization.WordPieceTokenizer)
-    shutil.copyfile(tokenizer.path, os.path.join(
-        directory, VOCAB if is_wordpiece else SENTENCEPIECE))
+    path = os.path.join(directory, VOCAB if is_wordpiece else SENTENCEPIECE)
+    if files.identity(path) != files.identity(tokenizer.path):
+        with files.open_file(tokenizer.path, "rb") as stream, files.replacing(path) as temporary, \
+                files.open_file(temporary, "wb") as copied:
+            copied.write(stream.read())
 
 
 def special_ids(tokenizer):

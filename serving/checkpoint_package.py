@@ -23,9 +23,9 @@ def load(path, vocab_file=None, spm_model_file=None, do_lower_case=True, bert_co
     Raises:
       UserError: something is missing, or does not fit.
     """
-    directory = path if os.path.isdir(path) else os.path.dirname(path)
     best = checkpoints.best(path) if os.path.isdir(path) else None
     checkpoint = best["checkpoint"] if best else restoring.resolve(path)
+    directory = company.home_of(checkpoint)
     tokenizer = tokenizer_files.load(directory, vocab_file, spm_model_file, do_lower_case)
     if tokenizer is None:
         raise UserError("%s has no vocabulary beside it; name it by --vocab_file or "

@@ -1,5 +1,6 @@
 """Fine-tuning end to end on tiny models: it learns, keeps the best, repeats itself, goes on."""
 
+import json
 import logging
 import os
 
@@ -98,14 +99,38 @@ def test_prediction_alone_later_reuses_the_features(learned):
 
 @pytest.mark.slow
 def test_prediction_alone_needs_no_training_file(learned, tmp_path):
-    """The labels are those of the run; those of a file with others are not looked at."""
+    """Labels and vocabulary are those of the run; a file with other labels is not looked at."""
     before = (learned / "out" / "test_results.tsv").read_bytes()
     (tmp_path / "test.tsv").write_bytes((learned / "test.tsv").read_bytes())
-    run(learned, do_predict=True, data_dir=tmp_path)
+    run(learned, do_predict=True, data_dir=tmp_path, vocab_file="")
     assert (learned / "out" / "test_results.tsv").read_bytes() == before
-    output = run(learned, tmp_path / "empty", do_predict=True, data_dir=tmp_path,
+    output = run(learned, tmp_path / "empty", do_predict=True, data_dir=tmp_path, vocab_file="",
                  init_checkpoint=checkpoints.best(str(learned / "out"))["checkpoint"])
     assert (output / "test_results.tsv").read_bytes() == before
+
+
+def test_vocabulary_and_casing_of_the_model(short, tmp_path):
+    """Those of the run in --output_dir, else of the initial checkpoint's, unless flags say others.
+    """
+    first, out = tmp_path / "first", tmp_path / "out"
+    (first / "best").mkdir(parents=True)
+    (first / "vocab.txt").write_bytes((short / "vocab.txt").read_bytes())
+    (first / "run.json").write_text(json.dumps({"do_lower_case": False}))
+    (first / "best" / "model.ckpt-3.index").write_text("")
+
+    def inputs(**flags):
+        found = command_line.settings(flags_of(
+            short, out, do_predict=True, vocab_file="", **flags)).inputs
+        return found.vocab_file, found.do_lower_case
+
+    initial = {"init_checkpoint": first / "best" / "model.ckpt-3"}
+    assert inputs() == (None, True)
+    assert inputs(**initial) == (str(first / "vocab.txt"), False)
+    assert inputs(do_lower_case=True, **initial) == (str(first / "vocab.txt"), True)
+    out.mkdir()
+    (out / "vocab.txt").write_bytes((short / "vocab.txt").read_bytes())
+    (out / "run.json").write_text(json.dumps({"do_lower_case": True}))
+    assert inputs(**initial) == (str(out / "vocab.txt"), True)
 
 
 @pytest.mark.parametrize("name", ["test_results.tsv", "link"])
