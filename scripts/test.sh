@@ -2,8 +2,9 @@
 # Runs every test on the newest TensorFlow, and where their Pythons are found, those on 1.15.5 for
 # which the version can make a difference (tests/conftest.py), and on 2.15.1, between the two, those
 # of the model, the optimizers and the Estimators; both without what is marked slow, unless it is
-# marked every_platform. What is slow runs beside all the rest, on the newest. It makes its
-# own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest: scripts/test.sh -k lamb
+# marked every_platform. What is slow, the rest and the older releases run beside one another.
+# It makes its own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest:
+# scripts/test.sh -k lamb
 # Spark's tests want Java: as root on Debian or Ubuntu it is installed, else they are left out.
 # For daily work: scripts/test.sh --fast leaves out what is marked slow, and the other TensorFlows.
 set -euo pipefail
@@ -65,10 +66,9 @@ run() {
   [ "$status" = 0 ] || [ "$status" = 5 ]
 }
 
-# The fast tests, then those of the other releases of TensorFlow.
-run_the_rest() {
+# Those of the other releases of TensorFlow.
+run_the_older() {
   local release worst=0 some
-  run .venv "not slow" "$@" || worst=1
   for release in ${releases[@]+"${releases[@]}"}; do
     some=()
     [ "$release" = 1.15 ] || some=(tests/test_{checkpoints,clusters,estimators,export,harness}.py \
@@ -83,12 +83,16 @@ if [ -n "$fast" ]; then
   run .venv "not slow" "$@"
   exit
 fi
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-run_the_rest "$@" > "$log" 2>&1 &
-rest=$!
+# The slow ones often wait (for kills, locks, a cluster), so that two cores have time for the rest.
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+run .venv "not slow" "$@" > "$logs/fast" 2>&1 &
+others=$!
+run_the_older "$@" > "$logs/older" 2>&1 &
+older=$!
 status=0
 run .venv slow "$@" || status=1
-wait "$rest" || status=1
-cat "$log"
+wait "$others" || status=1
+wait "$older" || status=1
+cat "$logs/fast" "$logs/older"
 exit "$status"
