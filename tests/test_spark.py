@@ -248,7 +248,10 @@ def test_driver_is_interrupted_killed_and_goes_on(tmp_path, sample_vocab, cluste
 
     def start(*command):
         with open(log, "wb") as stream:
-            return subprocess.Popen(list(command), cwd=ROOT, stdout=stream, stderr=stream)
+            return subprocess.Popen(
+                list(command), cwd=ROOT, stdout=stream, stderr=stream,
+                # Shells start what runs in the background with SIGINT ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def ended(end, piece):
         """A driver that got a signal as soon as there was a piece, and had not ended by then."""
