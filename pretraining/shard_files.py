@@ -2,12 +2,9 @@
 
 import collections
 import contextlib
-import hashlib
-import os
 import re
-import tempfile
 
-from util import files, shard_names
+from util import files, shard_names, work_directory
 from util.errors import UserError
 
 from pretraining import records
@@ -38,11 +35,8 @@ def output_pattern(output_file):
 
 def work_path(outputs, work_dir):
     """The directory for unfinished work: hidden, beside the first output unless that is remote."""
-    directory, name = os.path.split(re.sub(r"\.json$", "", records.description_path(outputs[0])))
-    if work_dir or files.is_remote(outputs[0]):
-        name += "." + hashlib.sha256(outputs[0].encode("utf-8")).hexdigest()[:8]
-        directory = work_dir or tempfile.gettempdir()
-    return os.path.join(directory, ".%s.work" % name)
+    name = re.sub(r"\.json$", "", records.description_path(outputs[0]))
+    return work_directory.place(name, work_dir, outputs[0])
 
 
 def too_few_error(number, outputs):

@@ -11,13 +11,11 @@ with another number of workers, too, as far as the engine rounds the same in oth
 
 import collections
 import functools
-import hashlib
 import itertools
 import json
 import os
 import re
 import shutil
-import tempfile
 import time
 import typing
 
@@ -65,7 +63,7 @@ def run(package, inputs, output_file, settings):
     """
     began = time.time()
     outputs = _checked_outputs(inputs, output_file)
-    directory = _work_path(output_file)
+    directory = work_directory.place(output_file)
     with work_directory.work_directory(directory):
         plan = _plan(directory, package, inputs, outputs, settings)
         work = Work(directory, outputs, sum(plan["lines"]))
@@ -101,15 +99,6 @@ def _checked_outputs(inputs, output_file):
     files.compressed(b"", outputs[0])
     files.check_outputs(outputs, inputs)
     return outputs
-
-
-def _work_path(output_file):
-    """Where unfinished work lies: hidden, beside the output unless that is remote."""
-    directory, name = os.path.split(output_file)
-    if files.is_remote(output_file):
-        name += "." + hashlib.sha256(output_file.encode("utf-8")).hexdigest()[:8]
-        directory = tempfile.gettempdir()
-    return os.path.join(directory, ".%s.work" % name)
 
 
 # ---- what is to be done ----

@@ -65,6 +65,12 @@ def everything(directory, unfinished=True):
     return contents
 
 
+def contents(directory):
+    """{name: content} of the output under a directory, without unfinished work."""
+    return {os.path.relpath(path, str(directory)): content
+            for path, content in everything(directory, unfinished=False).items()}
+
+
 def read(*paths):
     """Record files -> list of {name: list of numbers}."""
     examples = []

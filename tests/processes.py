@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import threading
 import time
@@ -59,6 +60,13 @@ def _end_with(pid):
             os.kill(pid, 0)
             time.sleep(1)
     os._exit(1)
+
+
+def hear_interrupts():
+    """The preexec_fn of a process: a shell lets what it starts with "&" ignore SIGINT, and so would
+    what a test starts.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def command(script, flags):

@@ -1,6 +1,7 @@
 """Models to serve, whose answers are known beforehand, and servers in this process."""
 
 import contextlib
+import json
 import threading
 import urllib.error
 import urllib.request
@@ -10,11 +11,21 @@ import numpy as np
 import processes
 import tiny
 import tokenization
+from interchange import tensorflow_files
 from interchange.tables import POSITIONS
 from serving import batching, package, predictor
+from test_conversion import random_weights
 
 LABELS = {"classification": ["no", "yes"], "tagging": ["O", "B-PER", "B-LOC", "I-LOC"]}
 TOLD = tiny.CHARACTERS[0]  # whether it is in a text is what the models know
+
+
+def write_model(directory):
+    """A pre-trained model of random weights as a checkpoint with its config and vocabulary."""
+    weights = random_weights()
+    tensorflow_files.write_tensorflow(weights.arrays, str(directory / "model.ckpt"))
+    (directory / "config.json").write_text(json.dumps(weights.config.to_dict()))
+    tiny.write_vocab(directory / "vocab.txt")
 
 
 class Engine(object):

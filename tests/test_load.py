@@ -1,25 +1,17 @@
 """The load that a server bears, for some seconds, and what is found wrong with one."""
 
-import json
-
 import pytest
 
 pytest.importorskip("starlette", reason="the server's packages are of Python 3.9 and newer")
 
-import tiny  # noqa: E402
 from benchmarks import load  # noqa: E402
-from interchange import tensorflow_files  # noqa: E402
-from served import model, running, settings  # noqa: E402
+from served import model, running, settings, write_model  # noqa: E402
 from serving import predictor  # noqa: E402
-from test_conversion import random_weights  # noqa: E402
 
 
 @pytest.mark.slow
 def test_server_bears_it(tmp_path):
-    weights = random_weights()
-    tensorflow_files.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
-    (tmp_path / "config.json").write_text(json.dumps(weights.config.to_dict()))
-    tiny.write_vocab(tmp_path / "vocab.txt")
+    write_model(tmp_path)
     known = load.items_of(predictor.load(str(tmp_path)), 60)
     limits = dict(load.LIMITS, read_seconds=0.5)
     with load.started(str(tmp_path), str(tmp_path / "log"), **limits) as port:

@@ -22,8 +22,7 @@ import processes  # noqa: E402
 import serving  # noqa: E402
 import similarity  # noqa: E402
 import tiny  # noqa: E402
-from interchange import tensorflow_files  # noqa: E402
-from served import TOLD, model, running, settings  # noqa: E402
+from served import TOLD, model, running, settings, write_model  # noqa: E402
 from serving import (  # noqa: E402
     front,
     json_log,
@@ -34,7 +33,6 @@ from serving import (  # noqa: E402
     service_metrics,
     work,
 )
-from test_conversion import random_weights  # noqa: E402
 
 JSON = {"content-type": "application/json"}
 
@@ -457,10 +455,7 @@ def test_nothing_of_the_server_is_loaded_without_serve():
 @pytest.mark.slow
 def test_command_answers_what_it_was_asked_before_it_was_stopped(tmp_path):
     """SIGTERM while a request is under way: its answer comes, the status is 0."""
-    weights = random_weights()
-    tensorflow_files.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
-    (tmp_path / "config.json").write_text(json.dumps(weights.config.to_dict()))
-    tiny.write_vocab(tmp_path / "vocab.txt")
+    write_model(tmp_path)
     log = tmp_path / "log"
     process = processes.start("similarity.py", {
         "model": tmp_path, "serve": True, "port": 0, "batch_wait_ms": 1500}, log)

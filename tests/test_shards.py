@@ -25,9 +25,9 @@ from util.errors import UserError
 
 import pytest
 
-from factories import NEWS, ROOT, everything, flags, make, news, refused, stopped
+from factories import NEWS, ROOT, contents, flags, make, news, refused, stopped
 from pretraining import record_maker, shard_files, shards
-from processes import alive, descendants, needs_proc, wait_until
+from processes import alive, descendants, hear_interrupts, needs_proc, wait_until
 from text import corpus, segmentation
 
 # What most tests make: twelve documents in eight chunks, which become three shards.
@@ -44,12 +44,6 @@ def outputs(directory, **changes):
     """Flags of three shards in directory/out."""
     return dict({"output_file": os.path.join(str(directory), "out", "t@3.tfrecord"),
                  "dupe_factor": 1}, **changes)
-
-
-def contents(directory):
-    """{name: content} of the output, without unfinished work."""
-    return {os.path.relpath(path, str(directory)): content
-            for path, content in everything(directory, unfinished=False).items()}
 
 
 @pytest.fixture(scope="module")
@@ -478,11 +472,9 @@ class Real:
         self._command += ["--%s=%s" % item for item in values.items()]
 
     def start(self):
-        # A shell lets what it starts with "&" ignore SIGINT, and so would what these tests start.
         return subprocess.Popen(
             self._command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+            start_new_session=True, preexec_fn=hear_interrupts)
 
     def reaches(self, process, condition):
         """Waits until `condition()` is true; False if the process ended before."""

@@ -21,9 +21,9 @@ from util import files, sealed, tfrecords
 import pytest
 
 import pretraining
-from factories import ROOT, everything, flags, make, news, stopped
+from factories import ROOT, contents, flags, make, news, stopped
 from pretraining import shards
-from processes import wait_until
+from processes import hear_interrupts, wait_until
 from spark_cluster import CONF, ONE_EXECUTOR, Cluster, executors, needs_spark
 
 # The sample's text twice: several pieces of each step.
@@ -65,11 +65,6 @@ def outputs(directory, **changes):
     return dict({"output_file": os.path.join(str(directory), "t@3.tfrecord"),
                  "report": os.path.join(str(directory), "report.json"), "max_seq_length": 64},
                 **changes)
-
-
-def contents(directory):
-    return {os.path.relpath(path, str(directory)): content
-            for path, content in everything(directory, unfinished=False).items()}
 
 
 @pytest.fixture(scope="module")
@@ -248,27 +243,15 @@ def test_driver_is_interrupted_killed_and_goes_on(tmp_path, sample_vocab, cluste
 
     def start(*command):
         with open(log, "wb") as stream:
-            return subprocess.Popen(
-                list(command), cwd=ROOT, stdout=stream, stderr=stream,
-                # Shells start what runs in the background with SIGINT ignored.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-
-    def ended(end, piece):
-        """A driver that got a signal as soon as there was a piece, and had not ended by then."""
-        for _ in range(10):  # until it is seen in time: little is left to do after the only bucket
-            driver = start(sys.executable, *(arguments + cluster_flags(cluster)))
-            wait_until(lambda: driver.poll() is not None or pieces(out, piece))  # noqa: B023
-            driver.send_signal(end)
-            driver.wait()
-            wait_until(lambda: running(cluster) == others)
-            if work_directory(out):
-                return driver
-            shutil.rmtree(str(out))
-        with open(log) as stream:
-            pytest.fail(stream.read())
+            return subprocess.Popen(list(command), cwd=ROOT, stdout=stream, stderr=stream,
+                                    preexec_fn=hear_interrupts)
 
     for end, piece in ((signal.SIGINT, "chunk-"), (signal.SIGKILL, "bucket-")):
-        driver = ended(end, piece)
+        driver = start(sys.executable, *(arguments + cluster_flags(cluster)))
+        wait_until(lambda: driver.poll() is not None or pieces(out, piece))  # noqa: B023
+        driver.send_signal(end)
+        driver.wait()
+        wait_until(lambda: running(cluster) == others)
         assert os.listdir(str(out)) == [os.path.basename(work_directory(out))]
         if end == signal.SIGINT:
             assert driver.returncode == 1

@@ -183,18 +183,9 @@ class Saver(tf.train.Saver):
         if not files.is_remote(directory):
             for entry in os.listdir(directory):
                 if entry.startswith(name + ".") or entry == STATE_FILE:
-                    _sync(os.path.join(directory, entry))
-            _sync(directory)
+                    files.synchronize(os.path.join(directory, entry))
+            files.synchronize(directory)
         super()._MaybeDeleteOldCheckpoints(*arguments, **options)
-
-
-def _sync(path):
-    """Flushes a local file, or a directory's entries, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class SaverHook(tf.train.SessionRunHook):

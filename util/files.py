@@ -586,7 +586,7 @@ def replacing(path, sync=True):
     try:
         yield temporary
         if sync and not is_remote(path):
-            _synchronize(temporary)
+            synchronize(temporary)
         rename(temporary, path)
     except OSError as error:
         raise _with_path(error, path) from None
@@ -595,7 +595,8 @@ def replacing(path, sync=True):
             remove(temporary)
 
 
-def _synchronize(path):
+def synchronize(path):
+    """Flushes a local file, or a directory's entries, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -6,7 +6,9 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import tempfile
 import time
 
 from util import console, files
@@ -14,6 +16,21 @@ from util.errors import UserError
 
 # The workers of a killed process hold its lock for a moment longer.
 LOCK_SECONDS = 10
+
+
+def place(name, work_dir=None, key=None):
+    """The directory for unfinished work: hidden, beside an output unless that is remote.
+
+    Args:
+      name: the path of the output, or of what several outputs have in common.
+      work_dir: where it is to be instead; then, and where the output is remote, it bears a hash.
+      key: what is hashed, `name` if it is None.
+    """
+    directory, base = os.path.split(name)
+    if work_dir or files.is_remote(name):
+        base += "." + hashlib.sha256((key or name).encode("utf-8")).hexdigest()[:8]
+        directory = work_dir or tempfile.gettempdir()
+    return os.path.join(directory, ".%s.work" % base)
 
 
 @contextlib.contextmanager
