@@ -11,15 +11,13 @@ docs/scale.md is about corpora of many gigabytes.
 """
 
 
-from util import commands, console, files, shard_names
+from util import command_line, commands, console, files, shard_names
 from util.errors import UserError
 
 from absl import flags as absl_flags
 
 from pretraining import instances, record_maker, records, report, shard_files, shards
 from text import segmentation
-
-RUNNERS = ("spark",)
 
 
 def define_flags():
@@ -67,12 +65,7 @@ def define_further_flags(flags):
     flags.DEFINE_string("report", None, "JSON to write: lengths, [UNK], spans, what looks wrong.")
     flags.DEFINE_string("work_dir", None, "Local directory for unfinished work, about twice the "
                         "output; beside the output if not given.")
-    flags.DEFINE_enum("runner", None, RUNNERS, "Run on a cluster (pip install -r "
-                      "requirements-spark.txt; Java 17): docs/scale.md.")
-    flags.DEFINE_string("spark_master", None, "The cluster: spark://HOST:7077, yarn, k8s://HOST; "
-                        "local[2] for two threads here; spark-submit's if not given.")
-    flags.DEFINE_multi_string("spark_conf", [], "A property of Spark, as spark.executor.memory=2g; "
-                              "may be given several times.")
+    command_line.define_runner_flags()
 
 
 def text_settings(flags):
@@ -108,33 +101,18 @@ def check_flags(flags):
     if flags.work_dir and files.is_remote(flags.work_dir):
         raise UserError("--work_dir=%s is not local; give a directory of this machine"
                         % flags.work_dir)
-    if flags.runner:
-        check_cluster_flags(flags)
-    elif flags.spark_master or flags.spark_conf:
-        raise UserError("--spark_%s without --runner=spark; add it, or leave that out"
-                        % ("master" if flags.spark_master else "conf"))
-
-
-def check_cluster_flags(flags):
-    """Refuses flags that are of this machine's processes."""
-    if flags.work_dir:
+    command_line.check_runner_flags(flags)
+    if flags.runner and flags.work_dir:
         raise UserError("--work_dir=%s with --runner: workers on other machines do not see it; "
                         "leave it out, unfinished work then lies beside the output"
                         % flags.work_dir)
-    if flags.num_workers:
-        raise UserError("--num_workers=%d with --runner: Spark takes what its cluster offers; "
-                        "leave it out, or give --spark_conf=spark.cores.max=%d"
-                        % (flags.num_workers, flags.num_workers))
 
 
 def spark_driver():
     """The module pretraining.spark, which needs an optional package."""
-    try:
+    with command_line.needing_pyspark():
         from pretraining import spark
-    except ImportError as error:
-        raise UserError("--runner=spark needs pyspark (%s); with Python 3.10 or later pip install "
-                        "-r requirements-spark.txt, or leave --runner out" % error) from None
-    return spark
+        return spark
 
 
 def main(flags):

@@ -4,6 +4,8 @@
     cat pairs.tsv | python3 similarity.py --model=exported/lcqmc > labelled.tsv
     python3 similarity.py --model=exported/lcqmc --input_file='pairs/*.tsv.gz' \
       --output_file=labelled@16.tsv --num_workers=8                  # goes on after a stop
+    python3 similarity.py --model=exported/lcqmc --input_file='/shared/pairs/*.tsv.gz' \
+      --output_file=/shared/labelled@16.tsv --runner=spark --spark_master=spark://HOST:7077
     python3 similarity.py --model=exported/lcqmc --serve             # over HTTP, with a page
 
     sim = BertSim("exported/lcqmc")                                  # from Python, as albert_zh's
@@ -18,12 +20,13 @@ the words for every [MASK] of a text. docs/serving.md.
 import collections
 import sys
 
+from util import command_line as runners
 from util import commands, files
 from util.errors import UserError
 
 from absl import flags as absl_flags
 
-from serving import batch, command_line, engines, predictor, server_flags, stream
+from serving import batch, command_line, engines, package, predictor, server_flags, stream
 
 
 class BertSim(object):
@@ -62,7 +65,27 @@ def define_flags():
                          lower_bound=1)
     flags.DEFINE_bool("skip_bad_lines", False, "Write the reason behind a line that is no item, "
                       "count it and go on.")
+    runners.define_runner_flags()
     server_flags.define_flags()
+
+
+def check_runner_flags(flags):
+    """Refuses flags that do not go with --runner."""
+    runners.check_runner_flags(flags)
+    if flags.runner and not (flags.input_file and flags.output_file):
+        raise UserError("--runner=%s is for --input_file with --output_file; add them, or leave it "
+                        "out" % flags.runner)
+    if flags.runner and flags.model and not package.is_export(flags.model):
+        raise UserError("--model=%s is no export, and workers of a cluster have no TensorFlow for "
+                        "others; python3 export_model.py --model=%s --output=exported, and give "
+                        "--model=exported" % (flags.model, flags.model))
+
+
+def spark_driver():
+    """The module serving.spark, which needs an optional package."""
+    with runners.needing_pyspark():
+        from serving import spark
+        return spark
 
 
 def score_files(flags):
@@ -71,9 +94,13 @@ def score_files(flags):
     found = command_line.load_package(flags)
     batch.apart(lambda: command_line.check_decisions(flags, found),
                 flags.num_workers if flags.eval_file else 1)
-    batch.run(found, inputs, flags.output_file, batch.Settings(
+    work = found, inputs, flags.output_file, batch.Settings(
         flags.engine, flags.num_threads, flags.num_workers, flags.top, flags.bfloat16,
-        flags.skip_bad_lines))
+        flags.skip_bad_lines)
+    if flags.runner:
+        spark_driver().run(*work, master=flags.spark_master, conf=flags.spark_conf)
+    else:
+        batch.run(*work)
 
 
 def serve(flags):
@@ -95,6 +122,7 @@ def serve(flags):
 
 
 def main(flags):
+    check_runner_flags(flags)
     if flags.serve:
         serve(flags)
         return

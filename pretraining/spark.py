@@ -11,33 +11,24 @@ Spark's shuffle. Counts are results of tasks, which Spark takes once however oft
 """
 
 import collections
-import contextlib
 import functools
 import itertools
-import json
 import os
 import typing
-import zlib
 
-from util import console, external_sort, files, sealed, spark, tfrecords
-from util import work_directory as local
+from util import external_sort, files, portions, sealed, spark, tfrecords, work_directory
 
 import pyspark
 
 from pretraining import record_maker, report, shard_files, shards
 from text import corpus
 
-# Bytes of files, and how many files, that one task reads.
-PORTION_BYTES, PORTION_FILES = 1 << 26, 1000
-# Looks at a file that are a task.
-PER_TASK = 100
 # A worker holds a chunk of documents, in characters, and later a bucket of records. More buckets
 # would cost the driver too much memory: beyond 8 TB of records they are larger.
 MAX_CHUNK = 1 << 22
 BUCKET_BYTES, MAX_BUCKETS = 1 << 26, 1 << 17
 # Spark holds a thousand slices before it looks at their size.
 SLICE_BYTES = 1 << 16
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def make_data(inputs, outputs, maker, master=None, conf=()):
@@ -56,10 +47,9 @@ def make_data(inputs, outputs, maker, master=None, conf=()):
       UserError: the text is wrong or makes fewer instances than there are outputs, a worker cannot
         read or write, another process makes the same output, or the cluster does not do its work.
     """
-    inputs, outputs = ([path if files.is_remote(path) else os.path.abspath(path) for path in paths]
-                       for paths in (inputs, outputs))
+    inputs, outputs = (list(map(files.absolute, paths)) for paths in (inputs, outputs))
     directory = shard_files.work_path(outputs, os.path.dirname(outputs[0]))
-    with work_directory(directory):
+    with work_directory.shared(directory):
         with connected(maker, master, conf) as session:
             job = Job(session, directory, maker)
             chunks, counts = job.read(inputs)
@@ -71,7 +61,7 @@ def make_data(inputs, outputs, maker, master=None, conf=()):
             if not problem:
                 finished = job.join(job.sort(runs), len(outputs))
         if problem:
-            clear(directory)
+            work_directory.clear(directory)
             raise problem
         shard_files.publish(finished, outputs, maker.description(statistics.counts))
     return statistics
@@ -82,32 +72,6 @@ def connected(maker, master, conf):
     local = [path for path in (maker.text.vocab_file, maker.text.spm_model_file)
              if path and not files.is_remote(path)]
     return spark.session("create_pretraining_data", ["pretraining/spark.py"], master, conf, local)
-
-
-@contextlib.contextmanager
-def work_directory(path):
-    """util.work_directory.work_directory; a remote one has no lock."""
-    if not files.is_remote(path):
-        with local.work_directory(path):
-            yield
-        return
-    files.make_directory(path)
-    try:
-        yield
-    except BaseException:
-        if files.exists(path):
-            console.say("what is done is kept in %s; the same command goes on from there (if you "
-                        "do not want it, delete that directory)", path)
-        raise
-    clear(path)
-
-
-def clear(directory):
-    """Removes all pieces from a work directory."""
-    if files.is_remote(directory):
-        files.remove_directory(directory)
-    else:
-        local.clear(directory)
 
 
 class Job:
@@ -126,12 +90,12 @@ class Job:
 
     def read(self, inputs):
         """Files -> ([(name of a chunk of documents, number of its first one)], Counter)."""
-        parts = split(self._session, inputs)
+        parts = portions.split(self._session, inputs, corpus.first_break)
         size = sum(num_bytes for _, num_bytes in parts)
-        portion_bytes = min(max(size // 64, 1 << 18), PORTION_BYTES)
+        portion_bytes = min(max(size // 64, 1 << 18), portions.PORTION_BYTES)
         characters = min(max(1 << (size // 256).bit_length(), shards.MIN_CHUNK), MAX_CHUNK)
         of_portions = self._session.run(
-            self._session.spread(list(portions(parts, portion_bytes))).map(
+            self._session.spread(list(portions.grouped(parts, portion_bytes))).map(
                 functools.partial(read_portion, text=self._text, characters=characters,
                                   directory=self._directory)),
             "text")
@@ -162,7 +126,7 @@ class Job:
             self._directory, shards.fingerprint(runs), min(1 + size // BUCKET_BYTES, MAX_BUCKETS))
         numbers = range(buckets.number)
         counts = dict(self._session.run(
-            self._session.spread(numbers, PER_TASK).flatMap(buckets.finished), "finished"))
+            self._session.spread(numbers, portions.PER_TASK).flatMap(buckets.finished), "finished"))
         missing = [bucket for bucket in numbers if bucket not in counts]
         if missing:
             places = {bucket: place for place, bucket in enumerate(missing)}
@@ -183,84 +147,16 @@ class Job:
         return [(path, sum(number for _, _, number in spans)) for path, spans in work]
 
 
-# ---- portions of files ----
-
-def split(session, inputs):
-    """Files -> [(files.Part, its bytes in the file)]: large ones are several parts if they can be.
-    """
-    sizes = session.run(session.spread(inputs, PER_TASK).map(files.size), "files")
-    parts = []
-    for path, size in zip(inputs, sizes):
-        if path.lower().endswith(COMPRESSED):
-            parts.append((files.Part(path), size))
-        else:
-            edges = list(range(0, size, PORTION_BYTES)) + [size]
-            parts += [(files.Part(path, *edge), edge[1] - edge[0])
-                      for edge in zip(edges, edges[1:])]
-    inner = [part for part, _ in parts if part.begin]
-    if not inner:
-        return parts
-    breaks = session.run(
-        session.spread(inner, PER_TASK).map(corpus.first_break), "parts of files")
-    return at_breaks(parts, dict(zip(inner, breaks)))
-
-
-def at_breaks(parts, breaks):
-    """[(files.Part, bytes)] that end anywhere -> the same text in parts that end between documents.
-
-    `breaks`: {part that does not begin its file: corpus.first_break(part)}.
-    """
-    moved = []
-    for part, size in parts:
-        position = breaks.get(part, 0)
-        if position is None:  # a document goes on through all of it
-            previous, _ = moved.pop()
-            moved.append((previous._replace(end=part.end), part.end - previous.begin))
-            continue
-        if position:
-            previous, _ = moved.pop()
-            moved.append((previous._replace(end=position), position - previous.begin))
-            part, size = part._replace(begin=position), part.end - position
-        moved.append((part, size))
-    return moved
-
-
-def portions(parts, num_bytes):
-    """[(files.Part, bytes)] -> lists of consecutive Parts, of that many bytes or of one Part."""
-    portion, held = [], 0
-    for part, size in parts:
-        if portion and (held + size > num_bytes or len(portion) == PORTION_FILES):
-            yield portion
-            portion, held = [], 0
-        portion.append(part)
-        held += size
-    if portion:
-        yield portion
-
+# ---- text ----
 
 def read_portion(parts, text, characters, directory):
     """Writes the chunks of some files.Parts -> ([(name, number of documents)], Counter)."""
     counts = collections.Counter()
     documents = record_maker.read_documents(parts, text, counts)
-    chunks = [(write_chunk(directory, chunk.documents), len(chunk.documents))
+    chunks = [(sealed.keep(directory, chunk.documents), len(chunk.documents))
               for chunk in corpus.chunks(documents, characters, counts)]
     counts.pop("input bytes", None)
     return chunks, counts
-
-
-def write_chunk(directory, documents):
-    """Writes documents, unless they are there, under a name that is theirs alone; returns it."""
-    name = "text-" + shards.fingerprint(documents)
-    path = os.path.join(directory, name)
-    if not sealed.is_whole(path):
-        content = json.dumps(documents, ensure_ascii=False).encode("utf-8")
-        sealed.write(path, [zlib.compress(content, 1)])
-    return name
-
-
-def read_chunk(directory, name):
-    content = sealed.read(os.path.join(directory, name))
-    return json.loads(zlib.decompress(content).decode("utf-8"))
 
 
 # ---- records ----
@@ -278,7 +174,7 @@ def make_runs(chunks, text, settings, directory, version):
     maker = shards.RunMaker(directory, _record_maker(text._replace(**sent), settings), version)
     runs, statistics = [], report.Statistics()
     for name, first in chunks:
-        of_chunk, counted = maker(corpus.Chunk(first, read_chunk(directory, name), 0))
+        of_chunk, counted = maker(corpus.Chunk(first, sealed.kept(directory, name), 0))
         statistics.update(counted)
         runs += [(run, files.size(os.path.join(directory, run))) for run in of_chunk]
     yield runs, statistics.to_json()

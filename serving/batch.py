@@ -22,7 +22,7 @@ import typing
 from util import console, files, shard_names, work_directory, workers
 from util.errors import UserError
 
-from serving import engines, items, lines, predictor
+from serving import engines, lines, predictor
 
 CHUNK = 1024  # lines; what they are computed with decides their last digits
 PLAN = "plan.json"
@@ -62,23 +62,32 @@ def run(package, inputs, output_file, settings):
         be seen; the work directory holds work of another model, other files or flags.
     """
     began = time.time()
-    outputs = _checked_outputs(inputs, output_file)
+    outputs = checked_outputs(inputs, output_file)
     directory = work_directory.place(output_file)
     with work_directory.work_directory(directory):
-        plan = _plan(directory, package, inputs, outputs, settings)
+        wanted = wanted_plan(package, inputs, outputs, settings)
+        plan = kept_plan(directory, wanted, outputs, settings.engine) or new_plan(
+            directory, wanted, package, settings, [
+                _count(path, package.head, settings.skip_bad_lines) for path in inputs])
         work = Work(directory, outputs, sum(plan["lines"]))
         maker = PieceMaker(directory, outputs[0], functools.partial(
             predictor.make, package, plan["engine"], _threads(settings), settings.top,
             settings.bfloat16), settings.skip_bad_lines)
-        done = work.num_lines - work.num_missing
-        console.say("%d lines, %d done; %s, %d worker(s), %d thread(s) each", work.num_lines, done,
-                    plan["engine"], settings.num_workers, _threads(settings))
+        work.publish(range(len(outputs)))
+        console.say("%d lines, %d done; %s, %d worker(s), %d thread(s) each", work.num_lines,
+                    work.num_lines - work.num_missing, plan["engine"], settings.num_workers,
+                    _threads(settings))
         with console.progress(total=work.num_missing, unit="lines", desc="answering") as bar:
             for chunk, counts in workers.in_parallel(
                     maker, work.missing(inputs), settings.num_workers):
                 work.add(chunk.part, chunk.number, counts)
+                work.publish([chunk.part])
                 bar.update(len(chunk.entries))
-    seconds = time.time() - began
+    say_summary(output_file, inputs, outputs, work, time.time() - began)
+
+
+def say_summary(output_file, inputs, outputs, work, seconds):
+    """Says what a run has done."""
     console.say("%s: %d lines of %d file(s) in %d; %.0f s, %.0f lines a second; %d did not fit "
                 "whole, %d bad", output_file, work.num_lines, len(inputs), len(outputs), seconds,
                 work.num_missing / seconds, *work.totals())
@@ -88,7 +97,7 @@ def _threads(settings):
     return settings.num_threads or max(1, workers.processors() // settings.num_workers)
 
 
-def _checked_outputs(inputs, output_file):
+def checked_outputs(inputs, output_file):
     """The paths to write.
 
     Raises:
@@ -103,26 +112,33 @@ def _checked_outputs(inputs, output_file):
 
 # ---- what is to be done ----
 
-def _plan(directory, package, inputs, outputs, settings):
-    """What decides the bytes of the output, with "engine" and the "lines" of every input.
-
-    That of a run that was stopped is taken as it is.
-
-    Raises:
-      UserError: it is of another model, other files or flags; a line is no item.
-    """
-    wanted = {
+def wanted_plan(package, inputs, outputs, settings):
+    """What decides the bytes of the output, without "engine" and the "lines" of every input."""
+    return {
         "model": package.fingerprint, "vocabulary": package.tokenizer.fingerprint,
         "options": dict(package.options, max_seq_length=package.max_seq_length, top=settings.top,
                         bfloat16=settings.bfloat16, chunk=CHUNK),
         "inputs": list(map(_identity, inputs)),
         "outputs": list(map(os.path.basename, outputs))}
+
+
+def kept_plan(directory, wanted, outputs, engine):
+    """The plan of a run that was stopped, or None where there is none.
+
+    Args:
+      directory: the work directory; cleared if there is no plan in it.
+      wanted: of `wanted_plan`.
+      engine: of the command, "auto" or one of engines.NAMES.
+
+    Raises:
+      UserError: it is of another model, other files or flags; outputs of before are there.
+    """
     path = os.path.join(directory, PLAN)
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as stream:
+    if files.exists(path):
+        with files.open_file(path) as stream:
             plan = json.load(stream)
-        engine = plan["engine"] if settings.engine == "auto" else settings.engine
-        other = [name for name, value in dict(wanted, engine=engine).items() if plan[name] != value]
+        asked = dict(wanted, engine=plan["engine"] if engine == "auto" else engine)
+        other = [name for name, value in asked.items() if plan[name] != value]
         if other:
             raise UserError("%s holds unfinished work of a run with other %s; repeat that run's "
                             "command, delete that directory to start anew, or name another "
@@ -133,19 +149,28 @@ def _plan(directory, package, inputs, outputs, settings):
     if there and len(outputs) > 1:  # nobody could tell old ones from new ones
         raise UserError("%s is there already, of a run that is over; remove the set, or name "
                         "another --output_file" % there[0])
-    wanted["lines"] = [_count(path, package.head, settings.skip_bad_lines) for path in inputs]
-    total = sum(wanted["lines"])
-    if total < len(outputs):
+    return None
+
+
+def new_plan(directory, wanted, package, settings, num_lines):
+    """Writes and returns the plan of a run that begins, with these numbers of lines of the inputs.
+
+    Raises:
+      UserError: there are fewer lines than outputs.
+    """
+    total, num_outputs = sum(num_lines), len(wanted["outputs"])
+    if total < num_outputs:
         raise UserError("%d lines for %d output files; give a lower number behind the @ of "
-                        "--output_file, or more lines" % (total, len(outputs)))
-    wanted["engine"] = _engine(package, settings, total)
-    files.write_json(path, wanted)
-    return wanted
+                        "--output_file, or more lines" % (total, num_outputs))
+    plan = dict(wanted, lines=num_lines, engine=_engine(package, settings, total))
+    files.write_json(os.path.join(directory, PLAN), plan)
+    return plan
 
 
 def _identity(path):
     """[path, size, time of the last change] of an input."""
-    return [path, files.size(path), None if files.is_remote(path) else os.stat(path).st_mtime_ns]
+    return [files.absolute(path), files.size(path),
+            None if files.is_remote(path) else os.stat(path).st_mtime_ns]
 
 
 def _count(path, head, skip_bad_lines):
@@ -154,7 +179,7 @@ def _count(path, head, skip_bad_lines):
     with console.progress(unit="lines", desc="checking " + os.path.basename(path)) as bar:
         for count, text in lines.numbered(path):
             try:
-                items.fields(lines.parse(text)[1], head)
+                lines.check(text, head)
             except UserError as error:
                 if not skip_bad_lines:
                     raise UserError("%s line %d: %s%s" % (
@@ -202,13 +227,42 @@ class PieceMaker(object):
         content = "".join(line + "\n" for line in answered.lines).encode("utf-8")
         counts = answered.num_cut, answered.num_bad
         path = os.path.join(self._directory, _piece_name(chunk.part, chunk.number, counts))
-        with files.replacing(path) as temporary, open(temporary, "wb") as stream:
+        with files.replacing(path) as temporary, files.open_file(temporary, "wb") as stream:
             stream.write(files.compressed(content, self._output))
         return counts
 
 
+class Output(typing.NamedTuple):
+    """An output whose pieces are all there."""
+
+    directory: str  # of the pieces
+    part: int
+    path: str
+    pieces: list    # [(number, (items that did not fit whole, bad lines))]
+
+    def totals(self):
+        """(items that did not fit whole, bad lines)."""
+        return tuple(map(sum, zip(*(counts for _, counts in self.pieces))))
+
+    def write(self):
+        """Puts the pieces together under its name, notes its size, and removes them; or does
+        nothing where that has been done."""
+        done = os.path.join(self.directory, "output-%d-%d-%d" % ((self.part,) + self.totals()))
+        if files.exists(done):
+            return
+        paths = [os.path.join(self.directory, _piece_name(self.part, number, counts))
+                 for number, counts in self.pieces]
+        with files.replacing(self.path) as temporary, files.open_file(temporary, "wb") as stream:
+            for path in paths:
+                with files.open_file(path, "rb") as piece:
+                    shutil.copyfileobj(piece, stream)
+        files.write_lines(done, [str(files.size(self.path))])
+        for path in paths:
+            files.remove(path)
+
+
 class Work(object):
-    """What is done and what is missing, and the outputs of what is done.
+    """What is done and what is missing.
 
     Args:
       directory: of the pieces.
@@ -225,12 +279,9 @@ class Work(object):
         self._pieces = [{} for _ in outputs]  # of each output: {number: (items cut, bad lines)}
         self._finished = {}  # {number of an output: (items cut, bad lines)}
         files.remove_abandoned(outputs)
-        for name in os.listdir(directory):
+        for name in files.names(directory):
             self._find(name)
-        self.num_missing = sum(end - first for part, number, first, end in self._all_chunks()
-                               if not self._is_done(part, number))
-        for part in range(len(outputs)):
-            self._publish_if_complete(part)
+        self.num_missing = sum(end - first for _, _, first, end in self.missing_chunks())
 
     def _find(self, name):
         """Takes note of what a stopped run left under a name."""
@@ -240,15 +291,15 @@ class Work(object):
             self._pieces[part][number] = cut, bad
         elif output:
             part, cut, bad = map(int, output.groups())
-            with open(self._path(name)) as stream:
+            with files.open_file(self._path(name)) as stream:
                 size = int(stream.read())
             path = self._outputs[part]
             if files.exists(path) and files.size(path) == size:
                 self._finished[part] = cut, bad
             else:  # its output was taken away
-                os.remove(self._path(name))
+                files.remove(self._path(name))
         elif name.endswith(".tmp"):
-            os.remove(self._path(name))
+            files.remove(self._path(name))
 
     def _path(self, name):
         return os.path.join(self._directory, name)
@@ -269,6 +320,10 @@ class Work(object):
     def _is_done(self, part, number):
         return part in self._finished or number in self._pieces[part]
 
+    def missing_chunks(self):
+        """Yields (part, number, first line, end) of every chunk that is to be answered."""
+        return (chunk for chunk in self._all_chunks() if not self._is_done(*chunk[:2]))
+
     def missing(self, inputs):
         """Yields the Chunks that are to be answered.
 
@@ -288,27 +343,21 @@ class Work(object):
             yield chunk
 
     def add(self, part, number, counts):
-        """Takes note of a piece that is done; its output may be complete with it."""
+        """Takes note of a piece that is done."""
         self._pieces[part][number] = counts
-        self._publish_if_complete(part)
 
-    def _publish_if_complete(self, part):
-        """Puts the pieces of an output together under its name, once all are there."""
-        pieces, length = self._pieces[part], self._bounds[part + 1] - self._bounds[part]
-        if part not in self._finished and len(pieces) * CHUNK >= length:
-            paths = [self._path(_piece_name(part, number, counts))
-                     for number, counts in sorted(pieces.items())]
-            with files.replacing(self._outputs[part]) as temporary, \
-                    files.open_file(temporary, "wb") as stream:
-                for path in paths:
-                    with open(path, "rb") as piece:
-                        shutil.copyfileobj(piece, stream)
-            totals = tuple(map(sum, zip(*pieces.values())))
-            files.write_lines(self._path("output-%d-%d-%d" % ((part,) + totals)),
-                              [str(files.size(self._outputs[part]))])
-            self._finished[part] = totals
-            for path in paths:
-                os.remove(path)
+    def complete(self, parts):
+        """Those of some outputs whose pieces are all there and that are not written: [Output]."""
+        return [Output(self._directory, part, self._outputs[part],
+                       sorted(self._pieces[part].items()))
+                for part in parts if part not in self._finished
+                and len(self._pieces[part]) * CHUNK >= self._bounds[part + 1] - self._bounds[part]]
+
+    def publish(self, parts, write_all=lambda outputs: list(map(Output.write, outputs))):
+        """Writes those of some outputs that are `complete`."""
+        outputs = self.complete(parts)
+        write_all(outputs)
+        self._finished.update((output.part, output.totals()) for output in outputs)
 
 
 def _piece_name(part, number, counts):

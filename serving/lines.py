@@ -16,6 +16,7 @@ import json
 from util import files
 from util.errors import UserError
 
+from serving import items
 from tasks import json_input
 
 # lines: one for each that was given; num_cut: items that did not fit whole; num_bad: lines that are
@@ -79,6 +80,11 @@ def parse(text):
     return values, values
 
 
+def check(text, head):
+    """Raises a UserError if a line is no item, as far as can be seen without a tokenizer."""
+    items.fields(parse(text)[1], head)
+
+
 def _line(text, values, of_item, reason):
     if values is None:
         cells = ["error: " + reason] if reason else columns(of_item)
@@ -116,7 +122,8 @@ def _shares(pairs):
 
 
 def numbered(path):
-    """Yields (number from 1, text) of every line of a file; the text None if it is not UTF-8."""
+    """Yields (number from 1, text) of every line of a file, or files.Part; the text None if it is
+    not UTF-8."""
     expected, bad = 1, []
     for number, text in files.read_lines(path, on_bad_line=bad.append):
         yield from ((missing, None) for missing in range(expected, number))

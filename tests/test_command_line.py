@@ -1,13 +1,15 @@
-"""The flags that the commands of trained models share."""
+"""The flags that commands share: those of trained models, and of clusters."""
 
 import io
 import logging
 
+from util import command_line as runners
 from util.errors import UserError
 
 import pytest
 
 import convert_checkpoint
+import create_pretraining_data
 import export_model
 import similarity
 import tiny
@@ -45,7 +47,10 @@ def flags_of(here, **changes):
     ({"eval_file": "dev.tsv"}, "--eval_file is for --bfloat16"),
     ({"bfloat16": True, "engine": "tensorflow"}, "only OpenVINO computes in it"),
     ({"num_workers": 2}, "--num_workers=2 is for --input_file with --output_file"),
-    ({"output_file": "out@2.tsv"}, "of standard input: several files need --input_file")])
+    ({"output_file": "out@2.tsv"}, "of standard input: several files need --input_file"),
+    ({"runner": "spark"}, "--runner=spark is for --input_file with --output_file; add them"),
+    ({"runner": "spark", "input_file": "a", "output_file": "b"},
+     "out is no export, .*; python3 export_model.py --model=.*out --output=exported, and give ")])
 def test_flags_that_do_not_fit(trained, monkeypatch, changes, message):  # noqa: F811
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(UserError, match=message):
@@ -70,3 +75,25 @@ def test_bfloat16_is_judged_by_its_decisions(trained, monkeypatch, caplog):  # n
         90, 0.5, 0.9, 0.5))
     with pytest.raises(UserError, match="--bfloat16: 50.00 % of the decisions flipped, more than"):
         command_line.check_decisions(flags, found)
+
+
+@pytest.mark.parametrize("command", [create_pretraining_data, similarity])
+@pytest.mark.parametrize("changes, message", [
+    ({}, None), ({"runner": "spark", "spark_conf": "spark.cores.max=2"}, None),
+    ({"spark_master": "yarn"}, "--spark_master without --runner=spark; add it"),
+    ({"spark_conf": "spark.cores.max=2"}, "--spark_conf without --runner=spark; add it"),
+    ({"runner": "spark", "num_workers": 1}, "--num_workers=1 with --runner: Spark takes what")])
+def test_flags_of_a_cluster(command, changes, message):
+    flags = tiny.parse(command.define_flags, **changes)
+    if not message:
+        runners.check_runner_flags(flags)
+        return
+    with pytest.raises(UserError, match=message):
+        runners.check_runner_flags(flags)
+
+
+def test_a_package_that_is_missing():
+    with pytest.raises(UserError, match=r"^--runner=spark needs pyspark \(No module .*; with "
+                                        "Python 3.10 or later pip install"), \
+            runners.needing_pyspark():
+        import no_such_module  # noqa: F401

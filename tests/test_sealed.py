@@ -34,6 +34,15 @@ def test_damage_is_seen(tmp_path, damage):
     assert sealed.read(str(path)) is None
 
 
+def test_texts_have_a_name_of_their_own(tmp_path):
+    names = [sealed.keep(str(tmp_path), texts) for texts in (["长江", None], [], ["长江", None])]
+    assert names[0] == names[2] and sorted(os.listdir(str(tmp_path))) == sorted(names[:2])
+    assert sealed.kept(str(tmp_path), names[0]) == ["长江", None]
+    (tmp_path / names[0]).write_bytes(b"")
+    assert sealed.keep(str(tmp_path), ["长江", None]) == names[0]
+    assert sealed.kept(str(tmp_path), names[0]) == ["长江", None]
+
+
 def test_file_that_is_not_there_is_not_whole(tmp_path):
     assert not sealed.is_whole(str(tmp_path / "a"))
     assert sealed.read(str(tmp_path / "a")) is None

@@ -1,4 +1,4 @@
-"""util/spark.py and pretraining/spark.py on a real cluster: the bytes of the local driver.
+"""util/spark.py and the drivers over it, on a real cluster: the bytes of the local drivers.
 
 Whatever a job meets: a worker, an executor, the driver killed, a full disk, a file that vanishes,
 Ctrl-C. Most tests share one cluster and one job on it; a job takes ten seconds to start.
@@ -8,7 +8,9 @@ import contextlib
 import gzip
 import importlib.util
 import json
+import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,18 +18,24 @@ import sys
 import tarfile
 import threading
 
-from util import files, sealed, tfrecords
+from util import files, portions, sealed, tfrecords
+from util.errors import UserError
 
 import pytest
 
 import pretraining
+import tiny
+import tokenization
 from factories import ROOT, contents, flags, make, news, stopped
 from pretraining import shards
-from processes import hear_interrupts, wait_until
+from processes import command, hear_interrupts, wait_until
+from serving import batch, onnx_file, package
 from spark_cluster import CONF, ONE_EXECUTOR, Cluster, executors, needs_spark
+from test_conversion import random_weights
 
 # The sample's text twice: several pieces of each step.
 TEXT = (news().strip() + "\n\n") * 2
+CHUNK = batch.CHUNK
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +45,32 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def session(cluster, sample_vocab, object_store):
-    """A session on the cluster, open for all tests; its workers know the object store."""
+def model(tmp_path_factory, sample_vocab):
+    """An export of a classification with random weights and the sample's vocabulary: its path."""
+    pytest.importorskip("onnxruntime")
+    directory = tmp_path_factory.mktemp("model")
+    tokenizer = tokenization.load_tokenizer(shutil.copy(sample_vocab, str(directory / "vocab.txt")))
+    found = package.Package(
+        "classification", None, ["no", "yes"], 48, tokenizer, None, random_weights(
+            3, "classification", 2, vocab_size=tokenizer.vocab_size, max_position_embeddings=48),
+        "fingerprint", "tsv")
+    package.save(found, str(directory))
+    onnx_file.write(found, str(directory))
+    return str(directory)
+
+
+@pytest.fixture(scope="module")
+def session(cluster, model, object_store):
+    """A session on the cluster, open for all tests; its workers know the object store, and have
+    the vocabulary and the model.
+    """
     from util import spark
     conf = dict(CONF, **{"spark.executorEnv." + name: value
                          for name, value in object_store.items()})
-    with spark.session("tests", ["pretraining/spark.py"], cluster.address,
-                       ["%s=%s" % item for item in conf.items()], [sample_vocab]) as session:
+    with spark.session("tests", ["pretraining/spark.py", "serving/spark.py"], cluster.address,
+                       ["%s=%s" % item for item in conf.items()], [
+                           os.path.join(model, name) for name in (
+                               "vocab.txt", package.FILE, package.ONNX)]) as session:
         yield session
 
 
@@ -55,7 +82,7 @@ def on_spark(session, monkeypatch):
     from pretraining import spark as driver
     monkeypatch.setattr(spark, "session", lambda *_: contextlib.nullcontext(session))
     monkeypatch.setattr(shards, "MIN_CHUNK", 1 << 14)
-    monkeypatch.setattr(driver, "PORTION_BYTES", 1 << 16)
+    monkeypatch.setattr(portions, "PORTION_BYTES", 1 << 16)
     monkeypatch.setattr(driver, "BUCKET_BYTES", 1 << 19)
     return {"runner": "spark", "num_workers": None}
 
@@ -145,41 +172,7 @@ def test_object_store(tmp_path, sample_vocab, on_spark, expected):
     assert len(files.expand("s3a://bucket/out/*")) == len(expected)
 
 
-# ---- parts of files, buckets and shards ----
-
-@needs_spark
-def test_parts_of_a_file_are_its_documents(tmp_path):
-    from pretraining import spark as driver
-    from text import corpus
-
-    path = str(tmp_path / "in.txt")
-    lines = ["ab", "", "c" * 30, " ", "", "长江 ", "河", "", "x", "\t", "y" * 9, "z"]
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write("\r\n".join(lines))
-    size = files.size(path)
-    whole = list(corpus.read_documents([path], {"lines": 0, "input bytes": 0}))
-    numbers = set()
-    for step in range(1, size + 2):
-        edges = list(range(0, size, step)) + [size]
-        parts = [files.Part(path, *edge) for edge in zip(edges, edges[1:])]
-        moved = driver.at_breaks(
-            [(part, part.end - part.begin) for part in parts],
-            {part: corpus.first_break(part) for part in parts if part.begin})
-        counts = {"lines": 0, "input bytes": 0}
-        assert list(corpus.read_documents([part for part, _ in moved], counts)) == whole
-        assert counts == {"lines": len(lines), "input bytes": size}
-        assert sum(size for _, size in moved) == size
-        numbers.add(len(moved))
-    assert numbers == {1, 2, 3, 4, 5}
-
-
-@needs_spark
-def test_portions():
-    from pretraining import spark as driver
-    sized = [("a", 5), ("b", 4), ("c", 99), ("d", 1), ("e", 9)]
-    assert list(driver.portions(sized, 10)) == [["a", "b"], ["c"], ["d", "e"]]
-    assert len(list(driver.portions([("a", 0)] * 2001, 10))) == 3
-
+# ---- buckets and shards ----
 
 @needs_spark
 @pytest.mark.parametrize("num_shards", [1, 2, 5, 7])
@@ -322,8 +315,7 @@ def test_bad_line_of_a_part_has_its_number_in_the_file(tmp_path, sample_vocab, o
 @pytest.mark.slow
 @needs_spark
 def test_file_that_vanishes(tmp_path, sample_vocab, on_spark, monkeypatch, expected):
-    from pretraining import spark as driver
-    original = driver.split
+    original = portions.split
 
     def vanishing(*arguments):
         parts = original(*arguments)
@@ -331,7 +323,7 @@ def test_file_that_vanishes(tmp_path, sample_vocab, on_spark, monkeypatch, expec
         return parts
 
     values = outputs(tmp_path / "out", **dict(on_spark, input_file=write_inputs(tmp_path)))
-    monkeypatch.setattr(driver, "split", vanishing)
+    monkeypatch.setattr(portions, "split", vanishing)
     assert stopped(tmp_path, sample_vocab, **values) == (
         "error: %s: No such file or directory on a worker; give paths that all workers see: of a "
         "shared directory, hdfs://, s3a://, gs://" % (tmp_path / "in_1.txt.gz"))
@@ -440,3 +432,172 @@ def test_what_the_engine_says_is_kept(tmp_path, sample_vocab, run_command):
 def test_mistake_in_an_error_of_spark(text, sentence):
     from util import spark
     assert spark.find_mistake(text) == sentence
+
+
+# ---- answers ----
+
+@pytest.fixture
+def answering(session, model, monkeypatch, caplog):
+    """answering(module of a driver, inputs, output, ...) runs it with small pieces, on the open
+    session where it wants one; gives the summary without its times.
+    """
+    from serving import spark as driver
+    monkeypatch.setattr(driver, "connected", lambda *_: contextlib.nullcontext(session))
+    monkeypatch.setattr(portions, "PORTION_BYTES", 1 << 12)
+    monkeypatch.setattr(batch, "CHUNK", 50)
+    caplog.set_level(logging.INFO, "albert")
+
+    def answer(module, inputs, output, **settings):
+        module.run(package.load(model), list(map(str, inputs)), str(output), batch.Settings(
+            "onnxruntime", 1, **settings))
+        parts = caplog.messages[-1].split("; ")
+        return parts[0].partition(": ")[2], parts[2]
+
+    return answer
+
+
+def write_lines(tmp_path, bad=(), times=1):
+    """Lines in a plain file of several parts, a compressed one and an empty one; their paths."""
+    lines = [line[:20] + "\t" + line[-30:] for line in news().split("\n") if line][:1200]
+    lines[7] = '{"text": "长江", "id": 7}'
+    for number, line in bad:
+        lines[number] = line
+    paths = [tmp_path / name for name in ("a.tsv", "b.tsv.gz", "c.tsv", "d.tsv")]
+    for path, begin, end in zip(paths, (0, 700, 0, 900), (700, 900, 0, 1200)):
+        content = "".join(line + "\n" for line in lines[begin:end]).encode("utf-8") * times
+        path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return paths
+
+
+@pytest.mark.slow
+@needs_spark
+def test_answers_are_the_bytes_of_the_local_driver(tmp_path, cluster, answering):
+    """Also when an executor is killed, whose tasks are tried again."""
+    from serving import spark as driver
+    inputs, out = write_lines(tmp_path, [(650, ""), (1100, "a\tb\tc")]), tmp_path / "spark"
+    killed = []
+    summary = answering(batch, inputs, tmp_path / "local" / "out@3.tsv.gz", skip_bad_lines=True)
+    assert summary[0] == "1200 lines of 4 file(s) in 3" and summary[1].endswith(", 2 bad")
+
+    def kill():
+        wait_until(lambda: pieces(out, "piece-"))
+        killed.extend(executors(cluster.workers[0].pid))
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        assert answering(driver, inputs, out / "out@3.tsv.gz", skip_bad_lines=True) == summary
+    finally:
+        killer.join()
+    assert killed and contents(out) == contents(tmp_path / "local") and len(contents(out)) == 3
+    assert sorted(os.listdir(str(out))) == sorted(contents(out))  # no unfinished work
+
+
+@pytest.mark.slow
+@needs_spark
+def test_driver_of_answers_is_killed_and_another_goes_on(
+        tmp_path, cluster, model, answering, monkeypatch):
+    """What is done is not done again: a piece that says more than it has shows."""
+    from serving import spark as driver
+    monkeypatch.setattr(batch, "CHUNK", CHUNK)
+    inputs = write_lines(tmp_path, times=8)
+    flags = {"model": model, "input_file": ",".join(map(str, inputs)), "engine": "onnxruntime",
+             "output_file": str(tmp_path / "out" / "out@2.tsv"), "runner": "spark"}
+    process = subprocess.Popen(command("similarity.py", flags) + cluster_flags(cluster), cwd=ROOT)
+    wait_until(lambda: process.poll() is not None or pieces(tmp_path / "out", "piece-"))
+    process.kill()
+    assert process.wait() == -signal.SIGKILL and contents(tmp_path / "out") == {}
+    done = min(pieces(tmp_path / "out", "piece-"))
+    work = work_directory(tmp_path / "out")
+    more = re.sub(r"-(\d+)-(\d+)$", lambda counts: "-%d-%s" % (
+        int(counts.group(1)) + 1000, counts.group(2)), done)
+    os.rename(os.path.join(work, done), os.path.join(work, more))
+    lines, counts = answering(driver, inputs, tmp_path / "out" / "out@2.tsv")
+    local = answering(batch, inputs, tmp_path / "local" / "out@2.tsv")
+    assert contents(tmp_path / "out") == contents(tmp_path / "local")
+    assert lines == local[0] == "9600 lines of 4 file(s) in 2"
+    assert int(counts.split()[0]) == int(local[1].split()[0]) + 1000
+
+
+@pytest.mark.slow
+@needs_spark
+def test_bad_line_of_an_item_has_its_number_in_the_file(tmp_path, answering):
+    from serving import spark as driver
+    inputs = write_lines(tmp_path, [(650, ""), (800, "{")])
+    sentences = []
+    for module in (batch, driver):
+        with pytest.raises(UserError) as raised:
+            answering(module, inputs, tmp_path / "out" / "out.tsv")
+        sentences.append(str(raised.value))
+        assert os.listdir(str(tmp_path / "out")) == []
+    assert sentences[0] == sentences[1] and sentences[0].startswith(
+        "%s line 651: text is empty; " % inputs[0])
+
+
+@pytest.mark.slow
+@needs_spark
+def test_what_the_local_driver_left_is_gone_on_with(tmp_path, answering, monkeypatch):
+    from serving import lines
+    from serving import spark as driver
+    inputs, original, texts = write_lines(tmp_path)[2:], lines.answer, []
+
+    def stopping(made, chunk, *arguments):
+        if len(texts) == 200:
+            raise tiny.StopHere
+        texts.extend(chunk)
+        return original(made, ["长江"] * len(chunk), *arguments)  # which shows what was kept
+
+    monkeypatch.setattr(lines, "answer", stopping)
+    with pytest.raises(tiny.StopHere):
+        answering(batch, inputs, tmp_path / "out" / "out.tsv")
+    answering(driver, inputs, tmp_path / "out" / "out.tsv")
+    found = [text for _, text in files.read_lines(str(tmp_path / "out" / "out.tsv"))]
+    given = [text for _, text in files.read_lines(str(inputs[1]))]
+    assert len(found) == 300 and all(line.startswith("长江\t") for line in found[:200])
+    assert all(line.startswith(text + "\t") for line, text in zip(found[200:], given[200:]))
+
+
+@pytest.mark.slow
+@needs_spark
+def test_answers_in_an_object_store(tmp_path, answering):
+    from serving import spark as driver
+    inputs = write_lines(tmp_path)[1:2]
+    files.move(shutil.copy(str(inputs[0]), str(tmp_path / "copy")), "s3a://bucket/b.tsv.gz")
+    summary = answering(batch, inputs, tmp_path / "out" / "out@2.tsv")
+    assert answering(driver, ["s3a://bucket/b.tsv.gz"], "s3a://bucket/made/out@2.tsv") == summary
+    names = files.names("s3a://bucket/made")
+    assert sorted(names) == sorted(contents(tmp_path / "out"))
+    for name in names:
+        with files.open_file("s3a://bucket/made/" + name, "rb") as stream:
+            assert stream.read() == contents(tmp_path / "out")[name]
+
+
+@needs_spark
+def test_lines_of_chunks():
+    """Blocks of parts of files, a part of a file that ends with a bad line, and spans over them."""
+    from serving import spark as driver
+    of_parts = [("a", [("x", 3), ("y", 2)], None), ("a", [("z", 4)], None), ("b", [("w", 5)], None)]
+    blocks = driver.numbered(of_parts)
+    assert blocks == [("x", "a", 1, 3), ("y", "a", 4, 2), ("z", "a", 6, 4), ("w", "b", 1, 5)]
+    assert driver.num_lines(["b", "c", "a"], blocks) == [5, 0, 9]
+    with pytest.raises(UserError, match="^a line 7: bad or pass --skip_bad_lines$"):
+        driver.numbered([of_parts[0], ("a", [], (2, "bad")), ("b", [], (1, "bad"))])
+    ends = [3, 5, 9, 14]
+    for first in range(14):
+        for end in range(first + 1, 15):
+            found = driver.spans(blocks, ends, first, end)
+            assert [ends[blocks.index(block)] - block.count + skip + index
+                    for block, skip, take in found for index in range(take)] == list(
+                        range(first, end))
+            assert all(take for _, _, take in found)
+
+
+@needs_spark
+def test_worker_that_cannot_load_the_model(tmp_path, model, monkeypatch):
+    from serving import engines
+    from serving import spark as driver
+    monkeypatch.setattr(driver.pyspark.SparkFiles, "getRootDirectory", lambda: model)
+    monkeypatch.setattr(engines, "OnnxRuntime", lambda *_: 1 / 0)
+    with pytest.raises(UserError, match="^on the worker .*: .*onnx: onnxruntime cannot read it "):
+        driver._predictor.__wrapped__(driver.Model("onnxruntime", 1, 5, False))

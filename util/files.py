@@ -175,6 +175,18 @@ def expand(patterns):
     return sorted(paths, key=_natural)
 
 
+def absolute(path):
+    """A path from the root, for another process or machine; a remote one is as it is."""
+    return path if is_remote(path) else os.path.abspath(path)
+
+
+def names(directory):
+    """The names of what is in a directory."""
+    if is_remote(directory):
+        return list(map(os.path.basename, _gfile(directory).Glob(os.path.join(directory, "*"))))
+    return os.listdir(directory)
+
+
 def all_below(path):
     """The local files of a directory and of those in it, or the files of a checkpoint's prefix."""
     found = [os.path.join(root, name) for root, _, names in os.walk(path) for name in names]
@@ -355,6 +367,14 @@ class Part(typing.NamedTuple):
         with open_file(self.path, "rb") as stream:
             blocks = iter(lambda: stream.read(min(1 << 20, self.begin - stream.tell())), b"")
             return 1 + sum(block.count(b"\n") for block in blocks)
+
+    def first_line(self):
+        """The position of the first line that begins in a Part that may begin anywhere, or None."""
+        with open_binary(self.path) as stream:
+            stream.seek(max(self.begin - 1, 0))
+            if self.begin:
+                stream.readline()
+            return stream.tell() if stream.tell() < self.end else None
 
     def lines(self, content, max_bytes=None):
         """_raw_lines of the part, given a stream of the file."""

@@ -2,13 +2,19 @@
 
     sealed.write("run-1", chunks)          # list of bytes
     if sealed.is_whole("run-1"): ...       # else make it anew
+    name = sealed.keep(directory, ["texts"])     # "text-" and a hash of them
+    sealed.kept(directory, name)                 # ["texts"]
 
 After a power failure a file may bear its name and lack its end, or hold zeros, since its content
 reaches the disk later than its name. So its last bytes are a seal: the length and the CRC-32C of
 all before them.
 """
 
+import hashlib
+import json
+import os
 import struct
+import zlib
 
 from util import files
 
@@ -49,3 +55,21 @@ def read(path):
         return None
     with files.open_file(path, "rb") as stream:
         return stream.read()[:-SEAL_BYTES]
+
+
+def keep(directory, texts):
+    """Writes texts that JSON can hold, packed, under a name that is theirs alone; returns it.
+
+    What is there already is not written again.
+    """
+    content = json.dumps(texts, ensure_ascii=False).encode("utf-8")
+    name = "text-" + hashlib.blake2b(content, digest_size=12).hexdigest()
+    path = os.path.join(directory, name)
+    if not is_whole(path):
+        write(path, [zlib.compress(content, 1)])
+    return name
+
+
+def kept(directory, name):
+    """The texts that `keep` wrote under a name."""
+    return json.loads(zlib.decompress(read(os.path.join(directory, name))).decode("utf-8"))

@@ -16,6 +16,8 @@ from util.errors import UserError
 
 # The workers of a killed process hold its lock for a moment longer.
 LOCK_SECONDS = 10
+KEPT = ("what is done is kept in %s; the same command goes on from there (if you do not want it, "
+        "delete that directory)")
 
 
 def place(name, work_dir=None, key=None):
@@ -47,10 +49,26 @@ def work_directory(path):
             if set(os.listdir(path)) <= {"lock"}:
                 _remove(path)
             else:
-                console.say("what is done is kept in %s; the same command goes on from there (if "
-                            "you do not want it, delete that directory)", path)
+                console.say(KEPT, path)
             raise
         _remove(path)
+
+
+@contextlib.contextmanager
+def shared(path):
+    """`work_directory` for several machines; a remote one has no lock."""
+    if not files.is_remote(path):
+        with work_directory(path):
+            yield
+        return
+    files.make_directory(path)
+    try:
+        yield
+    except BaseException:
+        if files.exists(path):
+            console.say(KEPT, path)
+        raise
+    clear(path)
 
 
 def _locked(path):
@@ -82,6 +100,9 @@ def _remove(path):
 
 def clear(directory):
     """Removes all pieces from a work directory."""
+    if files.is_remote(directory):
+        files.remove_directory(directory)
+        return
     for name in sorted(os.listdir(directory)):  # chunk-* before the run-* that they name
         if name != "lock":
             os.remove(os.path.join(directory, name))
