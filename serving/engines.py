@@ -19,7 +19,7 @@ from interchange.tables import INPUTS, POSITIONS
 NAMES = ("onnxruntime", "openvino", "tensorflow")
 REQUIREMENTS = "pip install -r requirements-serving.txt"
 LIMIT = 1e-4  # of what engines may differ by, as a share of the largest value
-MEASURED_TOKENS, MEASURED_LENGTH, MEASURED_SECONDS = 2048, 128, 0.3
+MEASURED_TOKENS, MEASURED_LENGTH, MEASURED_SECONDS = 1024, 128, 0.3
 
 
 def available(has_weights=True):

@@ -22,7 +22,9 @@ import tokenization
 from interchange.tables import POSITIONS
 from serving import answers, engines, items, package
 
-BATCH_TOKENS = 4096  # padded, of one run
+# Padded, of one run: what a layer computes of more does not stay in the processor's caches, of much
+# less OpenVINO fills its tiles of bfloat16 badly.
+BATCH_TOKENS = 1024
 
 
 def load(path, engine="auto", num_threads=None, top=5, bfloat16=False, **company):
