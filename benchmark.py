@@ -7,12 +7,15 @@
       --huggingface_python=../transformers/bin/python
     python3 benchmark.py finetune --input_file=pairs.tsv --vocab_file=vocab.txt \
       --huggingface_python=../transformers/bin/python
+    python3 benchmark.py inference --input_file=pairs.tsv --vocab_file=vocab.txt \
+      --huggingface_python=../transformers/bin/python
 
 Prints a table in Markdown and writes it with all figures to --output. Run it on an idle machine:
 other load distorts the figures. Missing peers are skipped with a message.
 """
 
 import collections
+import contextlib
 import json
 import os
 import re
@@ -21,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 
-from util import commands, console, files
+from util import commands, console, files, workers
 from util.errors import UserError
 
 from absl import flags as absl_flags
@@ -47,13 +50,20 @@ HUGGING_FACE = collections.OrderedDict([
                     "TFAlbertForPreTraining"))])
 TRAINER = ("transformers, PyTorch, group_by_length",
            "import torch; from transformers.trainer_pt_utils import LengthGroupedSampler")
+CLASSIFIER = "import torch; from transformers import AlbertForSequenceClassification"
 PAIRS = {"steps": 200, "train_batch_size": 64, "max_seq_length": 128}  # of `finetune`
+# `inference`: seconds of a cell in a round, and the roles of the rows that it is compared with.
+CELL_SECONDS = {"1 x 32": 0.5, "32 x 128": 1.0, "pairs": 1.0}
+BASELINES = {"1 x 32": ["export"], "32 x 128": ["export", "bfloat16"], "pairs": ["pipeline"]}
+# How far probabilities may be from those of the first row, by what stands in a row's name: float32
+# the largest difference, the less exact ones, which random weights make noisy, the mean.
+LIMITS = (("int8", "mean", 0.1), ("bfloat16", "mean", 0.1), ("", "largest", 1e-3))
 
 
 def define_flags():
     flags = absl_flags
-    flags.DEFINE_string("input_file", None, "Text as for create_pretraining_data.py; finetune: "
-                        "pairs with labels, as LCQMC's train.txt.")
+    flags.DEFINE_string("input_file", None, "Text as for create_pretraining_data.py; finetune, "
+                        "inference: pairs with labels, as LCQMC's train.txt.")
     flags.DEFINE_string("vocab_file", None, "WordPiece vocabulary.")
     flags.DEFINE_bool("skip_bad_lines", False, "Leave out lines that are not UTF-8.")
     flags.DEFINE_string("output", "benchmark.json", "JSON to write.")
@@ -61,7 +71,7 @@ def define_flags():
                       "or cut to them.")
     flags.DEFINE_list("num_workers", ["1", "2"], "data: numbers of processes.")
     flags.DEFINE_string("bert_config_file", "albert_config/albert_config_tiny.json",
-                        "masking, pretrain, finetune: the model to train.")
+                        "masking, pretrain, finetune, inference: the model.")
     flags.DEFINE_integer("rounds", 3, "Rounds, in each of which every training is measured once.",
                          lower_bound=1)
     flags.DEFINE_integer("steps", 80, "masking, pretrain: steps per round; runs of less than half "
@@ -74,8 +84,9 @@ def define_flags():
                       "name=path, e.g. classic=../py37/bin/python.")
     flags.DEFINE_string("albert_zh_dir", None, "pretrain: a clone of brightmart/albert_zh.")
     flags.DEFINE_string("albert_zh_python", None, "pretrain: a Python with TensorFlow 1.15 for it.")
-    flags.DEFINE_list("huggingface_python", [], "pretrain, finetune: a Python with transformers "
-                      "and PyTorch or TensorFlow, or one with each; default: this one.")
+    flags.DEFINE_list("huggingface_python", [], "pretrain, finetune, inference: a Python with "
+                      "transformers and PyTorch or TensorFlow, or one with each; default: this "
+                      "one.")
 
 
 def write_text(paths, num_bytes, target, skip_bad_lines=False):
@@ -283,12 +294,18 @@ def our_candidates(flags, script, training):
 
 def huggingface_candidate(flags, name, code, *arguments):
     """(Peer, problem) of benchmarks/peers.py in a Python that can run `code`."""
+    python, problem = huggingface_python(flags, code)
+    command = peer_command(*arguments, python=python)
+    return Peer(name, lambda output_dir: command, RATE, 5), problem
+
+
+def huggingface_python(flags, code):
+    """(a Python of --huggingface_python that can run `code`, None), or (one, why none can)."""
     pythons = [executable(python) for python in flags.huggingface_python or [sys.executable]]
     problems = [lacks(python, code) for python in pythons]
-    python = pythons[problems.index(None) if None in problems else 0]
-    command = peer_command(*arguments, python=python)
-    return (Peer(name, lambda output_dir: command, RATE, 5),
-            None if None in problems else "; ".join(problems))
+    if None in problems:
+        return pythons[problems.index(None)], None
+    return pythons[0], "; ".join(problems)
 
 
 def training_rate(peer, printed):
@@ -397,7 +414,158 @@ def finetune(flags, paths, directory):
             for name, values in rates.items()]
 
 
-BENCHMARKS = {"data": data, "masking": masking, "pretrain": pretrain, "finetune": finetune}
+# ---- inference ----
+
+class Ways(object):
+    """A process of benchmarks/inference.py that has loaded a model in several ways.
+
+    Attributes:
+      rows: what there is: {"row": name, "role": of BASELINES or None, "MB": size of its file or
+        None, "problem": why it is not there or None, "cells": what it computes}.
+    """
+
+    def __init__(self, function, directory, python=sys.executable):
+        self._log = os.path.join(directory, function + ".log")
+        with open(self._log, "wb") as stream:
+            self._process = subprocess.Popen(
+                [python, "-m", "benchmarks.inference", function, directory], cwd=HERE,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream,
+                env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
+        self.rows = self._answer()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.communicate()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            with open(self._log, encoding="utf-8", errors="replace") as stream:
+                raise UserError("benchmarks.inference failed: %s" % last_line(stream.read()))
+        return json.loads(line.decode("utf-8"))
+
+    def ask(self, row, cell, seconds=0):
+        """The median seconds of a cell; with 0 seconds its probabilities."""
+        request = {"row": row, "cell": cell, "seconds": seconds}
+        self._process.stdin.write(json.dumps(request).encode("utf-8") + b"\n")
+        self._process.stdin.flush()
+        return self._answer()["seconds" if seconds else "probabilities"]
+
+
+def inference(flags, paths, directory):
+    """Probabilities by this code's engines and by transformers, in turn, of the same weights."""
+    if len(paths) != 1:
+        raise UserError("--input_file=%s: inference takes one file of pairs" % flags.input_file)
+    printed, _ = measure([
+        sys.executable, "-m", "benchmarks.inference", "prepare",
+        os.path.abspath(flags.bert_config_file), os.path.abspath(flags.vocab_file),
+        os.path.abspath(paths[0]), directory])
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(Ways("ours", directory))]
+        python, problem = huggingface_python(flags, CLASSIFIER)
+        if problem:
+            console.say("transformers is skipped: %s", problem)
+        else:
+            processes.append(stack.enter_context(Ways("theirs", directory, python)))
+        found = []  # [(row, its process)]
+        for process in processes:
+            for row in process.rows:
+                if row["problem"]:
+                    console.say("%s is skipped: %s", row["row"], row["problem"])
+                else:
+                    found.append((row, process))
+        check_equal(found)
+        seconds, first = measure_ways(found, flags.rounds, directory)
+    return inference_rows(last_line(printed), [row for row, _ in found], seconds, first)
+
+
+def check_equal(found):
+    """Raises a UserError if a row has other probabilities than the first one, or all have one."""
+    for cell in CELL_SECONDS:
+        rows = [(row["row"], process) for row, process in found if cell in row["cells"]]
+        expected = values = None
+        for name, process in rows:
+            values = [share for shares in process.ask(name, cell) for share in shares]
+            expected = expected or values
+            differences = [abs(one - other) for one, other in zip(values, expected)]
+            kind, limit = next(its for part, *its in LIMITS if part in name)
+            difference = max(differences) if kind == "largest" else statistics.mean(differences)
+            if len(values) != len(expected) or not difference <= limit:
+                raise UserError("%s, %s: the %s difference from the probabilities of %s is %.2g, "
+                                "more than %g" % (
+                                    name, cell, kind, rows[0][0], difference, limit))
+            console.say("%s, %s: %s difference %.1e", name, cell, kind, difference)
+        if values and len(values) > 2 and max(values) - min(values) < 0.1:
+            raise UserError("all inputs have nearly the same probabilities, so that nothing is "
+                            "checked; give another --bert_config_file")
+
+
+def measure_ways(found, rounds, directory):
+    """Measures every cell of every row, one after the other, round after round.
+
+    Returns:
+      ({(name, cell): [seconds of each round]}, [seconds from similarity.py's start to its end]).
+    """
+    seconds, first = collections.defaultdict(list), []
+    pair = os.path.join(directory, "pair.tsv")
+    files.write_lines(pair, ["\u4f60\u597d\t\u60a8\u597d"])
+    total = rounds * sum(len(row["cells"]) for row, _ in found)
+    with console.progress(total=total, unit="cells", desc="measuring") as bar:
+        for _ in range(rounds):
+            first.append(measure(ours(
+                "similarity.py", model=os.path.join(directory, "plain"), input_file=pair,
+                engine="onnxruntime"))[1]["seconds"])
+            for cell, budget in CELL_SECONDS.items():
+                for row, process in found:
+                    if cell in row["cells"]:
+                        seconds[row["row"], cell].append(process.ask(row["row"], cell, budget))
+                        bar.update()
+    return seconds, first
+
+
+def inference_rows(title, rows, seconds, first):
+    """What `measure_ways` returns -> the table's rows; ratios are medians of those of the rounds.
+    """
+    def ratio(name, cell, role):
+        others = [seconds[row["row"], cell] for row in rows
+                  if row["role"] == role and (row["row"], cell) in seconds]
+        if not others or (name, cell) not in seconds:
+            return "-"
+        return statistics.median(theirs / own for theirs, own in zip(
+            min(others, key=statistics.median), seconds[name, cell]))
+
+    table_rows = []
+    for index, row in enumerate(rows):
+        name, cells = row["row"], collections.OrderedDict()
+        for cell in CELL_SECONDS:
+            if (name, cell) in seconds:
+                value = statistics.median(seconds[name, cell])
+                value = int(title.split()[0]) / value if cell == "pairs" else 1000 * value
+            else:
+                value = "-"
+            cells["pairs/s" if cell == "pairs" else cell + ", ms"] = value
+            for role in BASELINES[cell]:
+                cells["%s: x %s" % (cell, role)] = ratio(name, cell, role)
+        cells["first answer, s"] = "-" if index else statistics.median(first)
+        cells["MB"] = "-" if row["MB"] is None else row["MB"]
+        table_rows.append(dict({"inference, " + title: name}, **cells))
+    return table_rows
+
+
+def processor():
+    """The name of this machine's processor, and how many of it this process may use."""
+    name = "unknown"
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as stream:  # Linux
+        name = (re.findall(r"^model name\s*: (.*)$", stream.read(), re.MULTILINE) or [name])[0]
+    return "%s, %d used" % (name, workers.processors())
+
+
+BENCHMARKS = {"data": data, "masking": masking, "pretrain": pretrain, "finetune": finetune,
+              "inference": inference}
 
 
 def run(benchmark, flags):
@@ -410,8 +578,9 @@ def run(benchmark, flags):
         with tempfile.TemporaryDirectory() as directory:
             rows = benchmark(flags, paths, directory)
         with files.open_file(temporary, "w") as stream:
-            stream.write(files.json_text({"rows": rows, "table": table(rows)}) + "\n")
-    console.say("%s", table(rows))
+            stream.write(files.json_text({
+                "processor": processor(), "rows": rows, "table": table(rows)}) + "\n")
+    console.say("%s\n\n%s", processor(), table(rows))
     console.say("figures in %s", flags.output)
 
 

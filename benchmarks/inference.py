@@ -32,6 +32,9 @@ EXPORTS = {"plain": {}, "optimize": {"fused": True}, "int8": {"int8": True}}
 BFLOAT16 = "PyTorch, bfloat16 autocast"
 EXPORTED = "PyTorch -> ONNX, optimized by ONNX Runtime"
 PIPELINE = "transformers' pipeline"
+PIPELINE_32 = PIPELINE + ", batch_size=32"
+# What the ways are compared with.
+ROLES = {BFLOAT16: "bfloat16", EXPORTED: "export", PIPELINE: "pipeline", PIPELINE_32: "pipeline"}
 
 
 def prepare(config_file, vocab_file, pairs_file, directory):
@@ -218,7 +221,7 @@ def theirs(directory):
         EXPORTED: lambda: exported(model, tensors, directory, threads, False),
         EXPORTED + ", int8": lambda: exported(model, tensors, directory, threads, True),
         PIPELINE: lambda: piped(1),
-        PIPELINE + ", batch_size=32": lambda: piped(32)})
+        PIPELINE_32: lambda: piped(32)})
 
 
 def exported(model, tensors, directory, threads, int8):
@@ -269,7 +272,7 @@ def serve(ways):
     os.dup2(2, 1)
     made, found = {}, []
     for name, load in ways.items():
-        row = {"row": name, "MB": None, "problem": None}
+        row = {"row": name, "role": ROLES.get(name), "MB": None, "problem": None}
         try:
             made[name], row["MB"] = load()
             row["cells"] = sorted(made[name])
