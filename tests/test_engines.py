@@ -111,7 +111,7 @@ def test_the_fastest_that_computes_the_same(weights, monkeypatch, caplog):
     assert engines.fastest(package_of(weights)) == "openvino"
     assert caplog.messages[0] == "tensorflow is left out: its numbers are not those of onnxruntime"
     assert caplog.messages[1].startswith(
-        "--engine=openvino, the fastest on 128 x 16 tokens: onnxruntime 3")
+        "--engine=openvino, the fastest on 64 x 16 tokens: onnxruntime 3")
 
     def create(name, *arguments):
         if name == "openvino":
