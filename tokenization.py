@@ -27,8 +27,9 @@ CJK_RANGES = (
     ("\U0002a700", "\U0002b73f"), ("\U0002b740", "\U0002b81f"), ("\U0002b820", "\U0002ceaf"),
     ("\uf900", "\ufaff"), ("\U0002f800", "\U0002fa1f"))
 
-# Pseudo-ids in WordPieceTokenizer._char_ids, for characters that are not a token by themselves.
-_SPACE, _LETTER = -1, -2
+# The kinds of characters of a text, and what they make: words, and tokens side by side.
+_SPACE, _TOKEN, _LETTER = " ", "t", "w"
+_RUN = re.compile("%s+|%s+" % (_TOKEN, _LETTER))
 
 
 def load_tokenizer(vocab_file=None, spm_model_file=None, do_lower_case=True):
@@ -290,6 +291,7 @@ class WordPieceTokenizer(Tokenizer):
         self._later = {token[2:]: index for token, index in self.vocab.items() if token[:2] == "##"}
         self._longest = max(map(len, self.tokens))
         self._basic = BasicTokenizer(self.do_lower_case)
+        self._kinds = _translation(self._kind)
         self._char_ids = _Table(self._char_id)
         self._cached_cut = functools.lru_cache(CACHED_WORDS)(self._cut)
 
@@ -301,23 +303,15 @@ class WordPieceTokenizer(Tokenizer):
         if self.do_lower_case and "Σ" in text:
             text = self._basic.settle_sigmas(text)
         ids, starts, ends = [], [], []
-        char_ids = self._char_ids
-        begin = -1  # of the word being read; -1: between words
-        for position, char in enumerate(text):
-            char_id = char_ids[char]
-            if char_id == _LETTER:
-                if begin < 0:
-                    begin = position
-                continue
-            if begin >= 0:
-                self._add_word(text, begin, position, ids, starts, ends)
-                begin = -1
-            if char_id >= 0:
-                ids.append(char_id)
-                starts.append(position)
-                ends.append(position + 1)
-        if begin >= 0:
-            self._add_word(text, begin, len(text), ids, starts, ends)
+        kinds = text.translate(self._kinds)
+        for match in _RUN.finditer(kinds):
+            begin, end = match.span()
+            if kinds[begin] == _LETTER:
+                self._add_word(text, begin, end, ids, starts, ends)
+            else:
+                ids += map(self._char_ids.__getitem__, text[begin:end])
+                starts += range(begin, end)
+                ends += range(begin + 1, end + 1)
         return ids, starts, ends
 
     def _add_word(self, text, begin, end, ids, starts, ends):
@@ -327,16 +321,19 @@ class WordPieceTokenizer(Tokenizer):
         starts += [begin + start for start in word_starts]
         ends += [begin + end for end in word_ends]
 
-    def _char_id(self, char):
-        """The id of a character that is a token by itself, else _SPACE or _LETTER (of a word)."""
+    def _kind(self, char):
+        """What a character is: a token by itself, _SPACE, or a _LETTER of a word."""
         if _is_dropped(char):
             return _LETTER  # and dropped from its word: "a\\u200bb" is the word "ab"
         if char.isspace():
             return _SPACE
         normal = self._basic.normalize(char)
-        if len(normal) == 1 and (is_cjk(normal) or is_punctuation(normal)):
-            return self._first.get(normal, self.unk_id)
-        return _LETTER
+        is_token = len(normal) == 1 and (is_cjk(normal) or is_punctuation(normal))
+        return _TOKEN if is_token else _LETTER
+
+    def _char_id(self, char):
+        """The id of a character that is a token by itself."""
+        return self._first.get(self._basic.normalize(char), self.unk_id)
 
     def _cut(self, raw):
         """A raw word -> (ids, starts, ends) of its pieces, relative to its first character."""

@@ -56,34 +56,42 @@ class Instance(typing.NamedTuple):
     span_lengths: list     # words in every masked span
 
 
-def encode_document(sentences, tokenizer, boundaries=None):
+def encode_document(sentences, tokenizer, cut=None):
     """A list of raw sentences -> a Document; sentences without tokens are left out.
 
     Args:
       sentences: list of str.
       tokenizer: a tokenizer of tokenization.py.
-      boundaries: function sentence -> word ends in characters (segmentation.py), or None: word
-        starts then come from the tokens alone (`##` or `▁`).
+      cut: function sentence -> list of words (segmentation.py), or None: word starts then come from
+        the tokens alone (`##` or `▁`).
     """
-    all_ids, all_starts, unknown = [np.zeros(0, np.int32)], [np.zeros(0, bool)], []
+    ids, offsets, words, unknown = [], [], [], []  # of all sentences together
+    counts, lengths = [], []  # of each: tokens, characters
     for sentence in sentences:
-        ids, offsets, ends = tokenizer.encode_with_offsets(sentence)
-        if not ids:
+        new_ids, new_offsets, ends = tokenizer.encode_with_offsets(sentence)
+        if not new_ids:
             continue
-        if tokenizer.unk_id in ids:
-            unknown += [sentence[offset:end] for index, offset, end in zip(ids, offsets, ends)
+        if tokenizer.unk_id in new_ids:
+            unknown += [sentence[offset:end]
+                        for index, offset, end in zip(new_ids, new_offsets, ends)
                         if index == tokenizer.unk_id]
-        ids = np.array(ids, np.int32)
-        starts = tokenizer.is_word_start[ids]
-        if boundaries is not None:
-            words = np.searchsorted(boundaries(sentence), offsets, side="right")
-            starts[1:] &= words[1:] != words[:-1]
-        starts[0] = True
-        all_ids.append(ids)
-        all_starts.append(starts)
-    bounds = np.cumsum([len(ids) for ids in all_ids])
+        ids += new_ids
+        offsets += new_offsets
+        counts.append(len(new_ids))
+        lengths.append(len(sentence))
+        if cut:
+            words += cut(sentence)
+    ids = np.array(ids, np.int32)
+    bounds = np.cumsum([0] + counts)
+    starts = tokenizer.is_word_start[ids]
+    if cut:
+        offsets = np.array(offsets, int) + np.repeat(np.cumsum([0] + lengths)[:-1], counts)
+        ends = np.cumsum(list(map(len, words)))  # in the characters of all sentences
+        numbers = np.searchsorted(ends, offsets, side="right")  # of the words of the tokens
+        starts[1:] &= numbers[1:] != numbers[:-1]
+    starts[bounds[:-1]] = True
     digest = hashlib.blake2b("\n".join(sentences).encode("utf-8"), digest_size=8).digest()
-    return Document(np.concatenate(all_ids), np.concatenate(all_starts), bounds, digest, unknown)
+    return Document(ids, starts, bounds, digest, unknown)
 
 
 def document_instances(document, settings, vocabulary):
@@ -127,7 +135,10 @@ def sentence_order_pairs(document, settings, rng):
 
 def truncate_pair(first, second, room, starts, rng):
     """Truncates two token ranges to `room` tokens together, each at random ends (as BERT)."""
-    keep = tokenization.fit_pair(first[1] - first[0], second[1] - second[0], room)
+    lengths = first[1] - first[0], second[1] - second[0]
+    if sum(lengths) <= room:
+        return first, second
+    keep = tokenization.fit_pair(*lengths, room)
     return tuple(_truncate(segment, length, starts, rng)
                  for segment, length in zip((first, second), keep))
 
@@ -160,22 +171,23 @@ def make_instance(document, first, second, settings, vocabulary, rng):
         vocabulary.cls_id, vocabulary.sep_id, vocabulary.sep_id)
     tokens[1:middle] = document.ids[first[0]:first[1]]
     tokens[middle + 1:-1] = document.ids[second[0]:second[1]]
-    segments = np.arange(len(tokens)) > middle
+    segments = np.zeros(len(tokens), bool)
+    segments[middle + 1:] = True
     word_starts = np.ones(len(tokens), bool)  # [CLS] and [SEP] each count as a word
     word_starts[2:middle] = document.starts[first[0] + 1:first[1]]
     word_starts[middle + 2:-1] = document.starts[second[0] + 1:second[1]]
-    labels = tokens.copy()
+    labels = tokens
     if settings.brightmart_labels:
-        labels[~word_starts] = vocabulary.continuation_ids[tokens[~word_starts]]
+        labels = np.where(word_starts, tokens, vocabulary.continuation_ids[tokens])
     starts = word_starts if settings.whole_words else np.ones(len(tokens), bool)
     if settings.store_word_starts:
         return Instance(tokens, segments, starts, _NO_POSITIONS, labels, int(is_swapped), [])
     positions, span_lengths = masking.choose_positions(
         starts, middle, masking.mask_budget(len(tokens), settings),
         masking.span_law(settings.ngram, settings.favor_shorter_ngram), rng)
+    labels = labels[positions]
     masking.replace(tokens, positions, vocabulary, rng)
-    return Instance(tokens, segments, starts, positions, labels[positions], int(is_swapped),
-                    span_lengths)
+    return Instance(tokens, segments, starts, positions, labels, int(is_swapped), span_lengths)
 
 
 class Vocabulary:
@@ -199,29 +211,37 @@ class Vocabulary:
              for index, token in enumerate(tokenizer.tokens)], np.int32)
 
 
-def instance_features(instance, settings):
-    """An Instance -> {name: padded array}, as records.masked_spec or unmasked_spec has them."""
-    long, short = settings.max_seq_length, settings.max_predictions_per_seq
-    features = {
-        "input_ids": _padded(instance.tokens, long),
-        "input_mask": np.arange(long) < len(instance.tokens),
-        "segment_ids": _padded(instance.segments, long),
-        "next_sentence_labels": np.array([instance.is_swapped]),
+def features(instances, settings):
+    """n Instances -> {name: padded array [n, S] or [n, P]}: records.masked_spec, unmasked_spec.
+    """
+    size, predictions = settings.max_seq_length, settings.max_predictions_per_seq
+    is_token = _are_filled([len(one.tokens) for one in instances], size)
+    arrays = {
+        "input_ids": _padded([one.tokens for one in instances], is_token, np.int32),
+        "input_mask": is_token,
+        "segment_ids": _padded([one.segments for one in instances], is_token, bool),
+        "next_sentence_labels": np.array([[one.is_swapped] for one in instances], bool),
     }
     if settings.store_word_starts:
-        features["word_starts"] = _padded(instance.starts, long)
+        arrays["word_starts"] = _padded([one.starts for one in instances], is_token, bool)
         if settings.brightmart_labels:
-            features["label_ids"] = _padded(instance.labels, long)
-        return features
-    features["masked_lm_positions"] = _padded(instance.positions, short)
-    features["masked_lm_ids"] = _padded(instance.labels, short)
-    features["masked_lm_weights"] = (
-        np.arange(short) < len(instance.positions)).astype(np.float32)
-    return features
+            arrays["label_ids"] = _padded([one.labels for one in instances], is_token, np.int32)
+        return arrays
+    is_masked = _are_filled([len(one.positions) for one in instances], predictions)
+    arrays["masked_lm_positions"] = _padded(
+        [one.positions for one in instances], is_masked, np.int32)
+    arrays["masked_lm_ids"] = _padded([one.labels for one in instances], is_masked, np.int32)
+    arrays["masked_lm_weights"] = is_masked.astype(np.float32)
+    return arrays
 
 
-def _padded(values, size):
-    """[n] -> [size], padded with zeros at the end."""
-    array = np.zeros(size, values.dtype)
-    array[:len(values)] = values
+def _are_filled(lengths, size):
+    """[n] -> bool [n, size]: True for so many at the beginning of each row."""
+    return np.arange(size) < np.array(lengths)[:, None]
+
+
+def _padded(rows, is_filled, dtype):
+    """List of arrays -> [n, size], the rows padded with zeros at their ends."""
+    array = np.zeros(is_filled.shape, dtype)
+    array[is_filled] = np.concatenate(rows)
     return array

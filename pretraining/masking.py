@@ -74,34 +74,35 @@ def choose_positions(starts, middle, budget, law, rng):
       (sorted token positions, words in every span in the order drawn). A span over the budget is
       shortened to the words that fit.
     """
-    word_bounds = np.flatnonzero(starts).tolist() + [len(starts)]
+    word_bounds = starts.nonzero()[0].tolist() + [len(starts)]
     taken = bytearray(len(word_bounds) - 1)
     taken[0] = taken[bisect.bisect_left(word_bounds, middle)] = taken[-1] = 1
-    bounds = law[:-1]
+    bounds, random = law[:-1], rng.random
     positions, span_lengths = [], []
     misses = 0
-    while len(positions) < budget and misses < MAX_MISSES:
-        length = 1 + bisect.bisect_right(bounds, rng.random())
-        begin, end = _free_span(taken, length, rng)
-        while end > begin and word_bounds[end] - word_bounds[begin] > budget - len(positions):
+    while budget > 0 and misses < MAX_MISSES:
+        length = 1 + bisect.bisect_right(bounds, random())
+        choices = len(taken) - length + 1
+        for _ in range(TRIES if choices > 0 else 0):
+            begin = int(random() * choices)
+            end = begin + length
+            if taken.find(1, begin, end) < 0:
+                break
+        else:
+            misses += 1
+            continue
+        first = word_bounds[begin]
+        while word_bounds[end] - first > budget:
             end -= 1
         if begin == end:
             misses += 1
             continue
         taken[begin:end] = b"\1" * (end - begin)
-        positions.extend(range(word_bounds[begin], word_bounds[end]))
+        positions += range(first, word_bounds[end])
+        budget -= word_bounds[end] - first
         span_lengths.append(end - begin)
-    return np.array(sorted(positions), np.int32), span_lengths
-
-
-def _free_span(taken, length, rng):
-    """(begin, end) of `length` words at random that are not taken; (0, 0) after TRIES in vain."""
-    choices = len(taken) - length + 1
-    for _ in range(TRIES if choices > 0 else 0):
-        begin = int(rng.random() * choices)
-        if taken.find(1, begin, begin + length) < 0:
-            return begin, begin + length
-    return 0, 0
+    positions.sort()
+    return np.array(positions, np.int32), span_lengths
 
 
 def replace(tokens, positions, vocabulary, rng):
@@ -113,10 +114,11 @@ def replace(tokens, positions, vocabulary, rng):
       vocabulary: has mask_id and ordinary_ids.
       rng: random.Random.
     """
-    for position in positions:
-        chance = rng.random()
+    new, random, ordinary = tokens[positions].tolist(), rng.random, vocabulary.ordinary_ids
+    for index in range(len(new)):
+        chance = random()
         if chance < MASK_SHARE:
-            tokens[position] = vocabulary.mask_id
+            new[index] = vocabulary.mask_id
         elif chance < MASK_SHARE + RANDOM_SHARE:
-            ordinary = vocabulary.ordinary_ids
-            tokens[position] = ordinary[int(rng.random() * len(ordinary))]
+            new[index] = ordinary[int(random() * len(ordinary))]
+    tokens[positions] = new

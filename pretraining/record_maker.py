@@ -9,6 +9,9 @@ import tokenization
 from pretraining import instances, records
 from text import corpus, segmentation, sentences
 
+# Instances that are made into records together.
+BATCH = 256
+
 
 class TextSettings(typing.NamedTuple):
     """How text files become sentences, words and tokens."""
@@ -56,22 +59,32 @@ class RecordMaker:
         needs_words = settings.whole_words or settings.brightmart_labels
         has_segmenter = needs_words and not text.non_chinese and not text.spm_model_file
         self.engine = text.segmenter if has_segmenter else None
-        self._boundaries = self.engine and segmentation.load(self.engine)
+        self._cut = self.engine and segmentation.load(self.engine)
         self._vocabulary = instances.Vocabulary(self.tokenizer)
 
     def __call__(self, document, statistics):
-        """Yields the records of a list of sentences; a report.Statistics counts."""
-        encoded = instances.encode_document(document, self.tokenizer, self._boundaries)
+        """Yields the Instances of a list of sentences; a report.Statistics counts the document."""
+        encoded = instances.encode_document(document, self.tokenizer, self._cut)
         statistics.add_document(document, encoded, self.tokenizer.vocab)
-        for instance in instances.document_instances(encoded, self.settings, self._vocabulary):
-            statistics.add_instance(instance)
-            yield tfrecords.serialize(instances.instance_features(instance, self.settings))
+        return instances.document_instances(encoded, self.settings, self._vocabulary)
 
     def keyed_records(self, documents, first, statistics):
         """Yields (order key, record) of every instance of documents numbered from `first` on."""
+        keys, made = [], []
         for ordinal, document in enumerate(documents, first):
-            for number, record in enumerate(self(document, statistics)):
-                yield order_key(self.settings.random_seed, ordinal, number), record
+            for number, instance in enumerate(self(document, statistics)):
+                keys.append(order_key(self.settings.random_seed, ordinal, number))
+                made.append(instance)
+                if len(made) == BATCH:
+                    yield from zip(keys, self._serialized(made, statistics))
+                    keys, made = [], []
+        if made:
+            yield from zip(keys, self._serialized(made, statistics))
+
+    def _serialized(self, made, statistics):
+        """Instances -> list of their records; they are counted."""
+        statistics.add_instances(made)
+        return tfrecords.serialize_rows(instances.features(made, self.settings))
 
     def description(self, counts):
         """The description of records it made (records.describe)."""

@@ -1,6 +1,7 @@
 """Statistics of the instances made from a corpus, and warnings about what looks wrong with it."""
 
 import collections
+import itertools
 
 from util.errors import UserError
 
@@ -39,18 +40,20 @@ class Statistics:
             self.counts["documents dropped (fewer than two sentences)"] += 1
         for piece in document.unknown:
             missing = [char for char in piece.lower()
-                       if not {char, "##" + char, "▁" + char} & vocab.keys()]
+                       if vocab.keys().isdisjoint((char, "##" + char, "▁" + char))]
             # A word whose characters are all known counts by its first one: words are too many.
             self.unknown.update(missing or [piece[:1] + "…"])
 
-    def add_instance(self, instance):
-        """Counts an instances.Instance."""
-        self.counts["instances"] += 1
-        self.counts["instances swapped"] += instance.is_swapped
-        self.counts["tokens"] += len(instance.tokens)
-        self.counts["masked tokens"] += len(instance.positions)
-        self.lengths[len(instance.tokens)] += 1
-        self.span_lengths.update(instance.span_lengths)
+    def add_instances(self, instances):
+        """Counts a list of instances.Instance."""
+        lengths = [len(one.tokens) for one in instances]
+        self.counts.update({
+            "instances": len(instances), "tokens": sum(lengths),
+            "instances swapped": sum(one.is_swapped for one in instances),
+            "masked tokens": sum(len(one.positions) for one in instances)})
+        self.lengths.update(lengths)
+        self.span_lengths.update(itertools.chain.from_iterable(
+            one.span_lengths for one in instances))
 
     def update(self, other):
         """Adds what another Statistics has counted."""

@@ -89,13 +89,13 @@ def corpus():
 
 
 @pytest.fixture(scope="module")
-def jieba_boundaries():
+def jieba_cut():
     return segmentation.load("jieba")
 
 
 @pytest.fixture(scope="module")
-def encoded(corpus, tokenizer, jieba_boundaries):
-    return [instances_of.encode_document(document, tokenizer, jieba_boundaries)
+def encoded(corpus, tokenizer, jieba_cut):
+    return [instances_of.encode_document(document, tokenizer, jieba_cut)
             for document in corpus]
 
 
@@ -333,9 +333,9 @@ def test_random_tokens_are_never_special(tokenizer, vocabulary):
 
 # ---- words ----
 
-def words_of(text, tokenizer, boundaries=None):
+def words_of(text, tokenizer, cut=None):
     """The words that are masked together, as their tokens in a row."""
-    document = instances_of.encode_document([text], tokenizer, boundaries)
+    document = instances_of.encode_document([text], tokenizer, cut)
     pieces = np.split(document.ids, np.flatnonzero(document.starts)[1:])
     return ["".join(tokenizer.convert_ids_to_tokens(piece)) for piece in pieces]
 
@@ -349,15 +349,15 @@ def words_of(text, tokenizer, boundaries=None):
     ("长江lowest河", ["长江", "low##est", "河"]),
     ("长江\u200b发源", ["长江", "发源"]),
 ])
-def test_jieba_words(tokenizer, jieba_boundaries, text, words):
-    assert words_of(text, tokenizer, jieba_boundaries) == words
+def test_jieba_words(tokenizer, jieba_cut, text, words):
+    assert words_of(text, tokenizer, jieba_cut) == words
 
 
-def test_unknown_characters_inside_a_word(tmp_path, jieba_boundaries):
+def test_unknown_characters_inside_a_word(tmp_path, jieba_cut):
     path = tmp_path / "vocab.txt"
     path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n长\n发\n源\n高\n原\n", encoding="utf-8")
     tokenizer = tokenization.load_tokenizer(str(path))
-    assert words_of("长江发源于青藏高原", tokenizer, jieba_boundaries) == [
+    assert words_of("长江发源于青藏高原", tokenizer, jieba_cut) == [
         "长[UNK]", "发源", "[UNK]", "[UNK][UNK]高原"]
 
 
@@ -408,10 +408,10 @@ def test_brightmart_labels(encoded, tokenizer, vocabulary):
     assert min(changed, kept) > 500
 
 
-def test_brightmart_labels_of_a_known_word(tokenizer, vocabulary, jieba_boundaries):
+def test_brightmart_labels_of_a_known_word(tokenizer, vocabulary, jieba_cut):
     """Every character of a word but its first, where the vocabulary has the ##-token."""
     texts = ["中华人民共和国", "长江"]  # 华 is [UNK] and stays so
-    document = instances_of.encode_document(texts, tokenizer, jieba_boundaries)
+    document = instances_of.encode_document(texts, tokenizer, jieba_cut)
     seen = set()
     for instance in make([document], vocabulary, masked_lm_prob=1.0, brightmart_labels=True):
         for label in instance.labels:
@@ -442,9 +442,12 @@ def test_brightmart_labels_of_single_tokens(encoded, tokenizer, vocabulary):
 
 # ---- determinism and features ----
 
-def as_bytes(made):
-    return [tfrecords.serialize(instances_of.instance_features(instance, SETTINGS))
-            for instance in made]
+def features_of(instance, settings=SETTINGS):
+    """{name: padded array} of one instance, which is batched with another as records are."""
+    other = instance._replace(**{name: value[:1] for name, value in instance._asdict().items()
+                                 if isinstance(value, np.ndarray)})
+    return {name: rows[1]
+            for name, rows in instances_of.features([other, instance], settings).items()}
 
 
 def as_lists(made):
@@ -483,7 +486,7 @@ def test_features_are_the_original_codes(encoded, vocabulary):
     """Names, lengths and types: int64 lists, and a float list of weights."""
     for instance in make(encoded[:20], vocabulary):
         length, predictions = len(instance.tokens), len(instance.positions)
-        assert parsed(instances_of.instance_features(instance, SETTINGS)) == {
+        assert parsed(features_of(instance)) == {
             "input_ids": ("int64_list", padded(instance.tokens, 64)),
             "input_mask": ("int64_list", padded([1] * length, 64)),
             "segment_ids": ("int64_list", padded(instance.segments.astype(int), 64)),
@@ -494,13 +497,13 @@ def test_features_are_the_original_codes(encoded, vocabulary):
 
 
 def test_features_fit_the_reader(encoded, vocabulary):
-    instance = make(encoded[:1], vocabulary)[0]
     for changes, spec in [
             ({}, records.masked_spec(64, 20)),
             ({"store_word_starts": True}, records.unmasked_spec(64, False)),
             ({"store_word_starts": True, "brightmart_labels": True},
              records.unmasked_spec(64, True))]:
-        features = instances_of.instance_features(instance, SETTINGS._replace(**changes))
+        instance = make(encoded[:1], vocabulary, **changes)[0]
+        features = features_of(instance, SETTINGS._replace(**changes))
         with tf.Graph().as_default(), tf.Session() as session:
             read = session.run(tf.parse_single_example(
                 tfrecords.serialize(features), inputs.parsing_spec(spec)))
@@ -537,11 +540,10 @@ def test_unmasked_instances_are_the_masked_ones_restored(encoded, vocabulary):
     ({}, ["[CLS]", "长江", "发源", "[SEP]", "青藏高原", "[SEP]"]),
     ({"whole_words": False},
      ["[CLS]"] + list("长江发源") + ["[SEP]"] + list("青藏高原") + ["[SEP]"])])
-def test_word_starts_are_the_words(tokenizer, vocabulary, jieba_boundaries, changes, expected):
-    document = instances_of.encode_document(["长江发源", "青藏高原"], tokenizer, jieba_boundaries)
+def test_word_starts_are_the_words(tokenizer, vocabulary, jieba_cut, changes, expected):
+    document = instances_of.encode_document(["长江发源", "青藏高原"], tokenizer, jieba_cut)
     for instance in make([document], vocabulary, store_word_starts=True, **changes):
-        features = instances_of.instance_features(
-            instance, SETTINGS._replace(store_word_starts=True))
+        features = features_of(instance, SETTINGS._replace(store_word_starts=True))
         assert list(features) == [
             "input_ids", "input_mask", "segment_ids", "next_sentence_labels", "word_starts"]
         length = len(instance.tokens)
@@ -560,7 +562,7 @@ def test_label_ids_are_those_of_brightmart_for_every_token(encoded, tokenizer, v
     settings = SETTINGS._replace(store_word_starts=True, brightmart_labels=True)
     changed = kept = 0
     for instance in make(encoded[:60], vocabulary, **settings._asdict()):
-        features = instances_of.instance_features(instance, settings)
+        features = features_of(instance, settings)
         rows = zip(features["input_ids"], features["label_ids"], features["word_starts"])
         for token, label, begins in list(rows)[:len(instance.tokens)]:
             glued = "##" + tokenizer.tokens[token]

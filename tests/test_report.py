@@ -35,8 +35,8 @@ def known(tmp_path):
     for sentences in (["长江,ab", "", "长河 AX ca 河"], ["江鿋"]):
         document = instances_of.encode_document(sentences, tokenizer)
         statistics.add_document(sentences, document, tokenizer.vocab)
-    for made in (instance(20, 3, 1, [1, 2]), instance(30, 6, 0, [1, 1, 4]), instance(20, 0, 1, [])):
-        statistics.add_instance(made)
+    statistics.add_instances([instance(20, 3, 1, [1, 2]), instance(30, 6, 0, [1, 1, 4])])
+    statistics.add_instances([instance(20, 0, 1, [])])
     return statistics
 
 

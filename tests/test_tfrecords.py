@@ -82,6 +82,19 @@ def test_values(values):
     assert read(serialized) == {"name": (kind, np.asarray(values).tolist())}
 
 
+def test_rows_are_those_of_single_examples():
+    rng = np.random.RandomState(2)
+    for count, most in [(1, 1), (2, 128), (7, 1 << 14), (5, 1 << 21), (3, 1 << 30), (0, 2)]:
+        arrays = {"ids": rng.randint(0, most, [count, 9]).astype(np.int32),
+                  "long": rng.randint(0, most, [count, 2]) << 30,
+                  "zeros": np.zeros([count, 3], int),
+                  "bits": rng.rand(count, 4) < 0.5, "none": np.zeros([count, 0], np.int32),
+                  "weights": rng.rand(count, 5).astype(np.float32)}
+        assert tfrecords.serialize_rows(arrays) == [
+            by_tensorflow({name: rows[row] for name, rows in arrays.items()})
+            for row in range(count)]
+
+
 def test_serialize_keeps_numbers_and_kinds():
     features = tf.train.Example.FromString(tfrecords.serialize(
         {"ints": [1, -2, 2 ** 40], "floats": np.array([0.5, 1.0], np.float32),

@@ -48,31 +48,66 @@ def field(key, content):
     return key + _VARINTS[len(content)] + content
 
 
-@functools.lru_cache()
-def _name(name):
-    return field(_FIELD_1, name.encode("utf-8"))
+@functools.lru_cache(1 << 12)
+def _head(name, is_float, size):
+    """What stands before the packed values of a named feature that are `size` bytes."""
+    values = field(_FIELD_1, bytes(size)) if size else b""
+    feature = field(_FLOAT_LIST if is_float else _INT64_LIST, values)
+    entry = field(_FIELD_1, field(_FIELD_1, name.encode("utf-8")) + field(_FIELD_2, feature))
+    return entry[:len(entry) - size]
 
 
-def _feature(values):
-    """An array [n] -> a serialized tf.train.Feature."""
-    values = np.asarray(values)
+def _pack(values):
+    """An array [n] -> its values as a list of a tf.train.Feature has them, bytes."""
     kind = values.dtype.kind
     if kind == "f":
-        packed = values.astype("<f4").tobytes()
-    elif kind == "b":
-        packed = values.tobytes()  # the varints of 0 and 1
-    else:
-        packed = b"".join(map(_VARINTS.__getitem__, values.tolist()))
-    return field(_FLOAT_LIST if kind == "f" else _INT64_LIST,
-                  field(_FIELD_1, packed) if packed else b"")
+        return values.astype("<f4").tobytes()
+    if kind == "b":
+        return values.tobytes()  # the varints of 0 and 1
+    return b"".join(map(_VARINTS.__getitem__, values.tolist()))
 
 
 def serialize(arrays):
     """{name: int, bool or float array [n]} -> a serialized tf.train.Example, sorted by name."""
-    features = b"".join(
-        field(_FIELD_1, _name(name) + field(_FIELD_2, _feature(arrays[name])))
-        for name in sorted(arrays))
-    return field(_FIELD_1, features)
+    parts = []
+    for name in sorted(arrays):
+        values = np.asarray(arrays[name])
+        packed = _pack(values)
+        parts += [_head(name, values.dtype.kind == "f", len(packed)), packed]
+    return field(_FIELD_1, b"".join(parts))
+
+
+def serialize_rows(arrays):
+    """{name: array [m, n], each with its own n} -> list [m] of what `serialize` makes of the rows.
+
+    Integers are not negative.
+    """
+    columns = []
+    for name in sorted(arrays):
+        is_float = arrays[name].dtype.kind == "f"
+        packed = _pack_rows(arrays[name])
+        columns += [[_head(name, is_float, len(row)) for row in packed], packed]
+    return [field(_FIELD_1, b"".join(parts)) for parts in zip(*columns)]
+
+
+def _pack_rows(values):
+    """An array [m, n], not negative -> list [m] of the bytes of `_pack`."""
+    if values.dtype.kind in "fb":
+        content = _pack(values)
+        ends = np.arange(1, len(values) + 1) * (len(content) // max(len(values), 1))
+    else:
+        size = 1  # bytes of the longest varint
+        while int(values.max(initial=0)) >> 7 * size:
+            size += 1
+        digits = values[:, :, None] >> 7 * np.arange(size, dtype=values.dtype)  # [m, n, size]
+        content = (digits & 127).astype(np.uint8)
+        content[:, :, :-1] |= (digits[:, :, 1:] > 0).astype(np.uint8) << 7
+        is_digit = digits > 0
+        is_digit[:, :, 0] = True
+        ends = np.cumsum(is_digit.sum(axis=(1, 2)))
+        content = content[is_digit].tobytes()
+    ends = ends.tolist()
+    return [content[begin:end] for begin, end in zip([0] + ends, ends)]
 
 
 def _masked_crc(content):
