@@ -1,6 +1,7 @@
 """Speed and memory of the commands, measured as people run them.
 
-    python3 benchmark.py data --input_file=corpus.txt --vocab_file=vocab.txt
+    python3 benchmark.py data --input_file=corpus.txt --vocab_file=vocab.txt \
+      --albert_zh_dir=../albert_zh --albert_zh_python=../py37/bin/python
     python3 benchmark.py masking --input_file=corpus.txt --vocab_file=vocab.txt
     python3 benchmark.py pretrain --input_file=corpus.txt --vocab_file=vocab.txt \
       --albert_zh_dir=../albert_zh --albert_zh_python=../py37/bin/python \
@@ -32,13 +33,10 @@ from absl import flags as absl_flags
 import tokenization
 from text import corpus
 
-# albert_zh's create_pretraining_data.py: 4 MB of text, --dupe_factor=5, length 128, whole words, on
-# two cores of another machine.
-ORIGINAL_INSTANCES_A_SECOND = 419
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# A training to measure: `command(output_dir)` is its command line, a list; `pattern` matches the
-# rates in its output, of which the first `skip` are warm-up.
+# A training to measure: `command(output_dir)` is its command line, a list (what makes data has but
+# one); `pattern` matches the rates in its output, of which the first `skip` are warm-up.
 Peer = collections.namedtuple("Peer", ["name", "command", "pattern", "skip"])
 RATE = r"([\d.]+) examples/s"
 ORIGINAL_RATE = r"^INFO:tensorflow:examples/sec: ([\d.]+)"  # logged twice, once with this prefix
@@ -70,9 +68,10 @@ def define_flags():
     flags.DEFINE_list("megabytes", ["4", "16", "64"], "data: sizes of the text, which is repeated "
                       "or cut to them.")
     flags.DEFINE_list("num_workers", ["1", "2"], "data: numbers of processes.")
+    flags.DEFINE_list("segmenters", ["jieba"], "data: engines that find words, as jieba,rjieba.")
     flags.DEFINE_string("bert_config_file", "albert_config/albert_config_tiny.json",
                         "masking, pretrain, finetune, inference: the model.")
-    flags.DEFINE_integer("rounds", 3, "Rounds, in each of which every training is measured once.",
+    flags.DEFINE_integer("rounds", 3, "Rounds, in each of which everything is measured once.",
                          lower_bound=1)
     flags.DEFINE_integer("steps", 80, "masking, pretrain: steps per round; runs of less than half "
                          "a minute mostly measure the warm-up.", lower_bound=20)
@@ -82,8 +81,9 @@ def define_flags():
                          lower_bound=1)
     flags.DEFINE_list("pythons", [], "pretrain, finetune: other Pythons to run this code with, as "
                       "name=path, e.g. classic=../py37/bin/python.")
-    flags.DEFINE_string("albert_zh_dir", None, "pretrain: a clone of brightmart/albert_zh.")
-    flags.DEFINE_string("albert_zh_python", None, "pretrain: a Python with TensorFlow 1.15 for it.")
+    flags.DEFINE_string("albert_zh_dir", None, "data, pretrain: a clone of brightmart/albert_zh.")
+    flags.DEFINE_string("albert_zh_python", None, "data, pretrain: a Python with TensorFlow 1.15 "
+                        "(data: and jieba) for it.")
     flags.DEFINE_list("huggingface_python", [], "pretrain, finetune, inference: a Python with "
                       "transformers and PyTorch or TensorFlow, or one with each; default: this "
                       "one.")
@@ -177,29 +177,58 @@ def table(rows):
 
 
 def data(flags, paths, directory):
-    """create_pretraining_data.py by size of the text and number of processes."""
+    """create_pretraining_data.py by size of the text and processes, and albert_zh's, in turn."""
     rows = []
     sizes = numbers("megabytes", flags.megabytes, float, "sizes in MB above 0, as 4,16")
     processes = numbers("num_workers", flags.num_workers, int, "numbers of processes, as 1,2")
     for megabytes in sizes:
-        text = os.path.join(directory, "text.txt")
+        text, output = (os.path.join(directory, name) for name in ("text.txt", "out.tfrecord"))
         write_text(paths, megabytes * 1e6, text, flags.skip_bad_lines)
-        for num_workers in processes:
-            output = os.path.join(directory, "out.tfrecord")
-            _, cost = measure(ours(
-                "create_pretraining_data.py", input_file=text, output_file=output,
-                vocab_file=flags.vocab_file, num_workers=num_workers, max_seq_length=128,
-                max_predictions_per_seq=20, masked_lm_prob=0.15, dupe_factor=5))
-            with open(output + ".json", encoding="utf-8") as stream:
-                instances = json.load(stream)["counts"]["instances"]
-            rate = instances / cost["seconds"]
-            rows.append({
-                "MB": megabytes, "workers": num_workers, "instances": instances,
-                "seconds": cost["seconds"], "CPU seconds": cost["cpu_seconds"],
-                "instances/s": rate, "x albert_zh": rate / ORIGINAL_INSTANCES_A_SECOND,
-                "MB of the largest process": cost["peak_mb"]})
-            console.say("%s", table(rows[-1:]).split("\n")[-1])
+        making = {
+            "input_file": text, "output_file": output, "vocab_file": os.path.abspath(
+                flags.vocab_file), "max_seq_length": 128, "max_predictions_per_seq": 20,
+            "masked_lm_prob": 0.15, "dupe_factor": 5, "do_whole_word_mask": True}
+        peers = those_that_run(data_candidates(flags, making, processes))
+        costs = collections.OrderedDict((peer.name, []) for peer in peers)
+        for _ in range(flags.rounds):
+            for peer in peers:
+                printed, cost = measure(peer.command)
+                found = re.findall(peer.pattern, printed, re.MULTILINE)
+                if not found:
+                    raise UserError("%s did not say how many instances it made; its last line: %s"
+                                    % (peer.name, last_line(printed)))
+                cost["instances"] = int(found[0].replace(",", ""))
+                costs[peer.name].append(cost)
+                console.say("%g MB, %s: %.1f s", megabytes, peer.name, cost["seconds"])
+        rows += data_rows(megabytes, costs)
     return rows
+
+
+def data_candidates(flags, making, processes):
+    """Yields (Peer, why it cannot run or None) of makers of records with the flags `making`."""
+    script = "create_pretraining_data.py"
+    for segmenter in flags.segmenters:
+        for number in processes:
+            command = ours(script, num_workers=number, segmenter=segmenter, **making)
+            yield (Peer("this code, %s, processes: %d" % (segmenter, number), command,
+                        r"^instances +([\d,]+)", 0), lacks(sys.executable, "import " + segmenter))
+    script = os.path.join(os.path.abspath(flags.albert_zh_dir or ""), script)
+    command = [executable(flags.albert_zh_python or "")] + ours(script, **making)[1:]
+    yield (Peer("albert_zh", command, r"Wrote (\d+) total instances", 0),
+           lacks_original(flags, script, "import tensorflow.contrib, jieba"))
+
+
+def data_rows(megabytes, costs):
+    """{name: [costs of `measure`, with instances, by rounds]} -> rows of medians, for a table."""
+    def median(name, key):
+        return statistics.median(cost[key] for cost in costs[name])
+
+    baseline = "albert_zh" if "albert_zh" in costs else list(costs)[0]
+    return [{"MB": megabytes, "making data": name, "instances": int(median(name, "instances")),
+             "seconds": median(name, "seconds"), "CPU seconds": median(name, "cpu_seconds"),
+             "instances/s": median(name, "instances") / median(name, "seconds"),
+             "times as fast as " + baseline: median(baseline, "seconds") / median(name, "seconds"),
+             "MB of the largest process": median(name, "peak_mb")} for name in costs]
 
 
 def masking(flags, paths, directory):
@@ -237,14 +266,14 @@ def executable(python):
     return os.path.abspath(python) if os.path.dirname(python) else python
 
 
-def lacks_original(flags, script):
-    """Why albert_zh cannot be run, or None."""
+def lacks_original(flags, script, code="import tensorflow.contrib"):
+    """Why a script of albert_zh cannot be run in a Python that must run `code`, or None."""
     for name in ("albert_zh_dir", "albert_zh_python"):
         if not getattr(flags, name):
             return "no --%s" % name
     if not os.path.exists(script):
         return "%s: no such file" % script
-    return lacks(executable(flags.albert_zh_python), "import tensorflow.contrib")
+    return lacks(executable(flags.albert_zh_python), code)
 
 
 def lacks(python, code):
@@ -556,16 +585,18 @@ def inference_rows(title, rows, seconds, first):
     return table_rows
 
 
-def processor():
-    """The name of this machine's processor, and how many of it this process may use."""
-    name = "unknown"
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as stream:  # Linux
-        name = (re.findall(r"^model name\s*: (.*)$", stream.read(), re.MULTILINE) or [name])[0]
-    return "%s, %d used" % (name, workers.processors())
-
-
 BENCHMARKS = {"data": data, "masking": masking, "pretrain": pretrain, "finetune": finetune,
               "inference": inference}
+
+
+def processor():
+    """The name of this machine's processor, and how many of it this process may use."""
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as stream:
+            name = dict(re.findall(r"^([^\t:]+)\t*: (.+)$", stream.read(), re.M)).get(
+                "model name", name)
+    return "%s, %d of its processors" % (name, workers.processors())
 
 
 def run(benchmark, flags):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,6 +111,44 @@ def test_sizes_and_processes_are_numbers_above_0(tmp_path, flag, value):
     flags = tiny.parse(benchmark.define_flags, **{flag: value})
     with pytest.raises(UserError, match="--%s=%s: expected (sizes|numbers)" % (flag, value)):
         benchmark.data(flags, [], str(tmp_path))
+
+
+def test_rows_of_making_data_are_medians_and_ratios_of_wall_clock():
+    def cost(seconds):
+        return {"seconds": seconds, "cpu_seconds": 2 * seconds, "peak_mb": 100.0, "instances": 60}
+
+    costs = {"this code": [cost(3), cost(2), cost(9)], "albert_zh": [cost(30)] * 3}
+    first, second = benchmark.data_rows(4.0, costs)
+    assert first == {
+        "MB": 4.0, "making data": "this code", "instances": 60, "seconds": 3, "CPU seconds": 6,
+        "instances/s": 20, "times as fast as albert_zh": 10, "MB of the largest process": 100}
+    assert second["times as fast as albert_zh"] == 1
+    del costs["albert_zh"]
+    assert benchmark.data_rows(4.0, costs)[0]["times as fast as this code"] == 1
+
+
+def test_data_beside_a_script_like_albert_zh(tmp_path, sample_vocab, monkeypatch, said):
+    """In turn, with the same text and flags; without albert_zh a message says so."""
+    (tmp_path / "in.txt").write_text("长江发源于青藏高原。\n全长6300公里。\n\n" * 20,
+                                     encoding="utf-8")
+    (tmp_path / "create_pretraining_data.py").write_text(
+        "import sys; assert '--dupe_factor=5' in sys.argv; print('Wrote 7 total instances')")
+    monkeypatch.setattr(benchmark, "lacks_original", lambda *_: None)
+    arguments = {"vocab_file": sample_vocab, "megabytes": "0.001", "num_workers": "1", "rounds": 1}
+    with_peer = tiny.parse(benchmark.define_flags, albert_zh_dir=tmp_path,
+                           albert_zh_python=sys.executable, **arguments)
+    ours, theirs = benchmark.data(with_peer, [str(tmp_path / "in.txt")], str(tmp_path))
+    assert theirs["instances"] == 7 and ours["instances"] > 7
+    assert ours["times as fast as albert_zh"] < 1  # which did nothing
+    monkeypatch.undo()
+    monkeypatch.setattr(console, "say", lambda form, *values: said.append(form % values))
+    benchmark.data(tiny.parse(benchmark.define_flags, **arguments), [str(tmp_path / "in.txt")],
+                   str(tmp_path))
+    assert "albert_zh is skipped: no --albert_zh_dir" in said
+
+
+def test_processor_has_a_name():
+    assert re.match(r"\S.*, \d+ of its processors$", benchmark.processor())
 
 
 @pytest.mark.parametrize("output", ["in.txt", "./in.txt", "vocab.txt"])
