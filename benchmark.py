@@ -19,6 +19,7 @@ import collections
 import contextlib
 import json
 import os
+import platform
 import re
 import statistics
 import subprocess
@@ -87,27 +88,6 @@ def define_flags():
     flags.DEFINE_list("huggingface_python", [], "pretrain, finetune, inference: a Python with "
                       "transformers and PyTorch or TensorFlow, or one with each; default: this "
                       "one.")
-
-
-def write_text(paths, num_bytes, target, skip_bad_lines=False):
-    """Writes documents of the files, repeated as necessary, until `num_bytes` are reached.
-
-    Raises:
-      UserError: there is no document in the files.
-    """
-    written = 0
-    with open(target, "w", encoding="utf-8") as stream:
-        while written < num_bytes:
-            before = written
-            for document in corpus.read_documents(paths, collections.Counter(), skip_bad_lines):
-                text = "\n".join(document) + "\n\n"
-                stream.write(text)
-                written += len(text.encode("utf-8"))
-                if written >= num_bytes:
-                    break
-            if written == before:
-                raise UserError("%s: no text in %d file(s); give files with a sentence a line"
-                                % (paths[0], len(paths)))
 
 
 def numbers(name, texts, number_type, expected):
@@ -183,12 +163,15 @@ def data(flags, paths, directory):
     processes = numbers("num_workers", flags.num_workers, int, "numbers of processes, as 1,2")
     for megabytes in sizes:
         text, output = (os.path.join(directory, name) for name in ("text.txt", "out.tfrecord"))
-        write_text(paths, megabytes * 1e6, text, flags.skip_bad_lines)
+        corpus.write_sample(paths, megabytes * 1e6, text, flags.skip_bad_lines)
         making = {
             "input_file": text, "output_file": output, "vocab_file": os.path.abspath(
                 flags.vocab_file), "max_seq_length": 128, "max_predictions_per_seq": 20,
             "masked_lm_prob": 0.15, "dupe_factor": 5, "do_whole_word_mask": True}
         peers = those_that_run(data_candidates(flags, making, processes))
+        if not peers:
+            raise UserError("--segmenters=%s: none of them runs here; install one (pip install "
+                            "rjieba), or leave the flag out for jieba" % ",".join(flags.segmenters))
         costs = collections.OrderedDict((peer.name, []) for peer in peers)
         for _ in range(flags.rounds):
             for peer in peers:
@@ -234,7 +217,7 @@ def data_rows(megabytes, costs):
 def masking(flags, paths, directory):
     """run_pretraining.py with masks from the records and with dynamic masks, in turn."""
     text = os.path.join(directory, "text.txt")
-    write_text(paths, 4e6, text, flags.skip_bad_lines)
+    corpus.write_sample(paths, 4e6, text, flags.skip_bad_lines)
     lengths = {"max_seq_length": 128, "max_predictions_per_seq": 20}
     sets = {"static": {}, "dynamic": {"store_word_starts": True}}
     for name, extra_flags in sets.items():
@@ -392,7 +375,7 @@ def training_rows(rates, memory, peaks, flops, length):
 def pretrain(flags, paths, directory):
     """A step of pre-training by this code, albert_zh and Hugging Face's, in turn."""
     text, records = (os.path.join(directory, name) for name in ("text.txt", "train.tfrecord"))
-    write_text(paths, 1e6, text, flags.skip_bad_lines)
+    corpus.write_sample(paths, 1e6, text, flags.skip_bad_lines)
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
     measure(ours("create_pretraining_data.py", input_file=text, vocab_file=flags.vocab_file,
                  output_file=records, masked_lm_prob=0.15, dupe_factor=1,

@@ -31,7 +31,8 @@ FLOORS = [{"util", "layers.py"},
 OF_ROOM = {"optimization.py": "optimization", "lamb_optimizer.py": "optimization"}
 
 # Modules that take a command's flags namespace: those that parse it and turn it into settings.
-FLAG_MODULES = COMMANDS | {"serving/server_flags.py", "util/commands.py", "util/platforms.py"}
+FLAG_MODULES = COMMANDS | {"benchmarks/cluster.py", "serving/server_flags.py", "util/commands.py",
+                           "util/platforms.py"}
 
 # What this imports inside functions is for remote paths alone.
 LAZY = {"util/files.py"}

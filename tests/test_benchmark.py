@@ -16,6 +16,7 @@ import pytest
 import benchmark
 import tiny
 from benchmarks import inference, peers
+from text import corpus
 
 OURS = benchmark.Peer("this code", None, benchmark.RATE, 1)
 ORIGINAL = benchmark.Peer("albert_zh", None, benchmark.ORIGINAL_RATE, 5)
@@ -91,15 +92,15 @@ def test_all_are_measured_in_turn_and_one_that_fails_is_left_out(tmp_path, monke
 def test_text_without_documents_is_said(tmp_path, text):
     (tmp_path / "in.txt").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"in.txt: no text in 1 file\(s\); give files with a sent"):
-        benchmark.write_text([str(tmp_path / "in.txt")], 10, str(tmp_path / "out.txt"))
+        corpus.write_sample([str(tmp_path / "in.txt")], 10, str(tmp_path / "out.txt"))
 
 
 def test_bad_lines_are_left_out_where_the_flag_says_so(tmp_path):
     (tmp_path / "in.txt").write_bytes(b"a\nb\xff\nc\n")
     arguments = [str(tmp_path / "in.txt")], 1, str(tmp_path / "out.txt")
     with pytest.raises(UserError, match="line 2: byte 2 is not UTF-8.* or pass --skip_bad_lines"):
-        benchmark.write_text(*arguments)
-    benchmark.write_text(*arguments, skip_bad_lines=True)
+        corpus.write_sample(*arguments)
+    corpus.write_sample(*arguments, skip_bad_lines=True)
     assert (tmp_path / "out.txt").read_text() == "a\nc\n\n"
     assert not tiny.parse(benchmark.define_flags).skip_bad_lines
 
@@ -145,6 +146,14 @@ def test_data_beside_a_script_like_albert_zh(tmp_path, sample_vocab, monkeypatch
     benchmark.data(tiny.parse(benchmark.define_flags, **arguments), [str(tmp_path / "in.txt")],
                    str(tmp_path))
     assert "albert_zh is skipped: no --albert_zh_dir" in said
+
+
+def test_no_segmenter_that_runs(tmp_path, sample_vocab, said):
+    (tmp_path / "in.txt").write_text("a\nb\n")
+    flags = tiny.parse(benchmark.define_flags, vocab_file=sample_vocab, megabytes="0.001",
+                       segmenters="no_such_module")
+    with pytest.raises(UserError, match="--segmenters=no_such_module: none of them runs here; "):
+        benchmark.data(flags, [str(tmp_path / "in.txt")], str(tmp_path))
 
 
 def test_processor_has_a_name():

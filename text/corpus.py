@@ -1,9 +1,11 @@
 """Raw text as documents: lists of sentences, read with little memory, in chunks of work."""
 
+import collections
 import re
 import typing
 
 from util import files
+from util.errors import UserError
 
 # Longer lines and documents are cut, so that they do not decide how much memory is needed.
 MAX_LINE_BYTES = 1 << 16
@@ -147,3 +149,27 @@ def chunks(documents, characters, counts):
             held, held_characters = [], 0
     if held:
         yield Chunk(first, held, counts["input bytes"] - counted_bytes)
+
+
+def write_sample(paths, num_bytes, target, skip_bad_lines=False, one_document=False):
+    """Writes documents of the files, repeated as necessary, until `num_bytes` are reached.
+
+    Args:
+      one_document: leave out the blank lines between documents.
+
+    Raises:
+      UserError: there is no document in the files.
+    """
+    written = 0
+    with open(target, "w", encoding="utf-8") as stream:
+        while written < num_bytes:
+            before = written
+            for document in read_documents(paths, collections.Counter(), skip_bad_lines):
+                text = "\n".join(document) + ("\n" if one_document else "\n\n")
+                stream.write(text)
+                written += len(text.encode("utf-8"))
+                if written >= num_bytes:
+                    break
+            if written == before:
+                raise UserError("%s: no text in %d file(s); give files with a sentence a line"
+                                % (paths[0], len(paths)))

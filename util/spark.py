@@ -34,8 +34,13 @@ MAX_TASKS = 20000
 POLL_SECONDS = 2
 # Seconds without a task at work before a word is said about it.
 PATIENCE = 60
+# The JVMs only pass bytes on: compiling their code well and collecting garbage in several threads
+# costs more processor time than it saves.
+JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 # What users set by --spark_conf or spark-submit comes before these.
 DEFAULTS = {
+    "spark.driver.extraJavaOptions": JAVA_OPTIONS,
+    "spark.executor.extraJavaOptions": JAVA_OPTIONS,
     "spark.ui.showConsoleProgress": "false",
     # A row of results or a batch of text is megabytes, their sum can be more than Spark's 1 GB.
     "spark.driver.maxResultSize": "0",
