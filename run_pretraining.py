@@ -22,7 +22,7 @@ import tensorflow.compat.v1 as tf
 import modeling
 import optimization
 from interchange import company
-from pretraining import inputs, objectives, recipes, records
+from pretraining import filled_masks, held_out, inputs, objectives, recipes, records
 from training import checkpoints, command_line, estimators, run_directory
 from training.settings import Schedule
 
@@ -56,7 +56,13 @@ def define_flags():
     flags.DEFINE_bool("do_eval", False, "Evaluate at the end (and every --eval_every_steps).")
     flags.DEFINE_integer("eval_every_steps", 0, "Steps between evaluations while training; 0: only "
                          "at the end.", lower_bound=0)
-    flags.DEFINE_integer("max_eval_steps", 100, "Batches an evaluation, at most.", lower_bound=1)
+    flags.DEFINE_integer("max_eval_steps", None, "Batches an evaluation, at most; default: all "
+                         "held-out records.", lower_bound=1)
+    flags.DEFINE_integer("show_predictions", None, "Held-out sentences to print at every "
+                         "evaluation, with what the model fills into their masks; default: 3 where "
+                         "the records' vocabulary is found.", lower_bound=0)
+    flags.DEFINE_string("vocab_file", None, "Vocabulary or SentencePiece model (*.model) for "
+                        "--show_predictions; default: what the records' description names.")
     flags.DEFINE_float("learning_rate", None, "Peak rate; default: what suits the config, the "
                        "optimizer and the batch (docs/recipes.md).", lower_bound=0.0)
     flags.DEFINE_float("poly_power", 1.0, "Power of the decay to 0; 1 is linear.", lower_bound=0.0)
@@ -79,10 +85,11 @@ def input_files(flags):
     if not flags.do_train and not flags.do_eval and not flags.export_dir:
         raise UserError("nothing to do; pass --do_train, --do_eval or --export_dir")
     train_paths = record_files(flags.input_file) if flags.do_train else []
-    held_out = flags.eval_input_file or (flags.input_file if flags.eval_on_train_data else None)
+    eval_pattern = flags.eval_input_file or (
+        flags.input_file if flags.eval_on_train_data else None)
     eval_paths = []
-    if flags.do_eval and held_out:
-        eval_paths = record_files(held_out)
+    if flags.do_eval and eval_pattern:
+        eval_paths = record_files(eval_pattern)
         trained_on = set(map(files.identity, train_paths))
         both = [path for path in eval_paths if files.identity(path) in trained_on]
         if both and flags.eval_input_file:
@@ -170,7 +177,7 @@ def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, ev
       training, evaluation: Data; without paths the one or the other is left out.
       run: settings.Run.
       eval_every_steps: 0: only at the end.
-      max_eval_steps: batches an evaluation, at most.
+      max_eval_steps: batches an evaluation, at most; None: all.
     """
     every = eval_every_steps if training.paths and evaluation.paths else 0
     stops = list(range(every, num_train_steps, every) if every else []) + [num_train_steps]
@@ -181,8 +188,8 @@ def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, ev
             estimators.train(
                 estimator, training.input_fn(first_step=step), stop, training.paths, run)
         if evaluation.paths and estimators.is_chief():
-            with estimators.damage_named(evaluation.paths):
-                results = estimator.evaluate(evaluation.input_fn, steps=max_eval_steps)
+            results = held_out.evaluate(estimator, evaluation.paths, evaluation.input_fn,
+                                        run.batches.eval_batch_size, max_eval_steps)
             estimators.write_results(
                 os.path.join(run.checkpointing.output_dir, RESULTS_FILE), results)
 
@@ -206,6 +213,26 @@ def count_predictions(training, evaluation):
         if training.paths:
             baseline = inputs.majority_token_accuracy(training.paths, training.masking)
     return baseline
+
+
+def prediction_shower(flags, eval_paths, vocab_size):
+    """The filled_masks.Shower of the flags, or None.
+
+    Raises:
+      UserError: it was asked for, and the vocabulary of the records is not found.
+    """
+    number = 3 if flags.show_predictions is None else flags.show_predictions
+    if not eval_paths or not number:
+        return None
+    description = records.read_descriptions(eval_paths)[eval_paths[0]]
+    try:
+        return filled_masks.Shower(
+            filled_masks.load_tokenizer(description, flags.vocab_file, vocab_size), number)
+    except UserError as error:
+        if flags.show_predictions or flags.vocab_file:
+            raise
+        console.say("no predictions will be shown: %s", error)
+        return None
 
 
 def claim_directory(flags, config, features, run, training, schedule):
@@ -245,11 +272,13 @@ def main(flags):
     files.check_outputs([os.path.join(flags.output_dir, RESULTS_FILE)],
                         train_paths + eval_paths + [flags.bert_config_file])
     baseline = count_predictions(training, evaluation)
+    shower = prediction_shower(flags, eval_paths, config.vocab_size)
     run_directory.check_initial(run, features, is_training=bool(train_paths))
     with run_directory.locked(flags.output_dir, is_training=bool(train_paths)):
         claim_directory(flags, config, features, run, training, schedule)
         estimator = estimators.create(
-            objectives.model_fn_builder(config, run, schedule, *lengths, baseline=baseline), run)
+            objectives.model_fn_builder(
+                config, run, schedule, *lengths, baseline=baseline, shower=shower), run)
         read = files.stamps(train_paths + eval_paths)
         try:
             train_and_evaluate(estimator, training, evaluation, run, flags.num_train_steps,

@@ -10,6 +10,7 @@ Dimensions: B batch, S max_seq_length, P max_predictions_per_seq.
 """
 
 import collections
+import functools
 import itertools
 import os
 
@@ -211,7 +212,7 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_s
     Args:
       paths: record files.
       batch_size: examples a step takes, on all devices together.
-      is_training: endless, shuffled and in full batches; else one pass in order.
+      is_training: endless, shuffled and in full batches; else one pass in order, with all records.
       seed: with the epoch it decides the order, and with the number of a step its masks.
       first_step: steps a resumed run has already made.
       shuffle_buffer: records held for mixing (1 kB each at S = 128).
@@ -221,7 +222,8 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_s
 
     Returns:
       input_fn(params, input_context) -> dataset of {name: int32/float32 [b, …]}, where b is the
-      part of `batch_size` of one device.
+      part of `batch_size` of one device. In evaluation there is float32 record_weights [b], too: 1,
+      and 0 for what fills the last batch up on a TPU.
     """
     spec = parsing_spec(
         records.unmasked_spec(max_seq_length, masking.brightmart_labels) if masking
@@ -241,11 +243,14 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_s
                 total_records(paths) if first_step else 1 << 60, first_step * batch_size)
         else:
             dataset = tf.data.TFRecordDataset(paths)
-        full = is_training or "context" in params  # a TPU wants batches of one size
         # Steps are counted from the beginning of the whole training, whatever part of it this is.
         steps = tf.data.Dataset.range(first_step, _MAX_STEPS)
-        dataset = tf.data.Dataset.zip((steps, dataset.batch(batch_size, drop_remainder=full)))
+        dataset = tf.data.Dataset.zip((
+            steps, dataset.batch(batch_size, drop_remainder=is_training)))
         parsed = dataset.map(parse, num_parallel_calls=2)
+        if not is_training:  # a TPU wants batches of one size
+            parsed = parsed.map(functools.partial(
+                _weighted, batch_size=batch_size if "context" in params else None))
         share = input_pipeline.input_share(params, input_context)
         return input_pipeline.shard_for_replicas(parsed, share).prefetch(4)
 
@@ -273,6 +278,19 @@ def _judged(features, bounds):
                                 data=[tf.constant("a record holds values out of range")])
     with tf.control_dependencies([failing]):
         return dict(features, input_ids=tf.identity(features["input_ids"]))
+
+
+def _weighted(features, batch_size=None):
+    """A batch with record_weights [B] of 1, filled up to a size with records that weigh 0."""
+    rows = tf.shape(features["input_ids"])[0]
+    features = dict(features, record_weights=tf.ones([rows]))
+    if not batch_size:
+        return features
+    padded = {}
+    for name, value in features.items():
+        padded[name] = tf.pad(value, [[0, batch_size - rows]] + [[0, 0]] * (value.shape.ndims - 1))
+        padded[name].set_shape([batch_size] + value.shape.as_list()[1:])
+    return padded
 
 
 def _int32(features):

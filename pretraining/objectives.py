@@ -58,20 +58,30 @@ def pretraining_shares(config, build, features, total_weight, num_parts):
 
 
 def evaluation_metrics(lm_example_loss, lm_logits, labels, weights, order_example_loss,
-                       order_logits, order_labels):
-    """Streaming metrics over all batches, named as in the original code."""
+                       order_logits, order_labels, record_weights):
+    """Streaming metrics over all batches, named as in the original code, and what they are over."""
     weights = tf.reshape(weights, [-1])
     labels, order_labels = tf.reshape(labels, [-1]), tf.reshape(order_labels, [-1])
     return {
         "masked_lm_accuracy": tf.metrics.accuracy(labels, tf.argmax(lm_logits, -1), weights),
         "masked_lm_loss": tf.metrics.mean(lm_example_loss, weights),
-        "sentence_order_accuracy": tf.metrics.accuracy(order_labels, tf.argmax(order_logits, -1)),
-        "sentence_order_loss": tf.metrics.mean(order_example_loss),
+        "sentence_order_accuracy": tf.metrics.accuracy(
+            order_labels, tf.argmax(order_logits, -1), record_weights),
+        "sentence_order_loss": tf.metrics.mean(order_example_loss, record_weights),
+        "eval_records": _total(record_weights),
+        "eval_predictions": _total(weights),
     }
 
 
+def _total(values):
+    """A streaming sum, which tf.metrics lacks: (value, update operation)."""
+    total = tf.Variable(0.0, trainable=False, dtype=tf.float64, collections=[
+        tf.GraphKeys.LOCAL_VARIABLES, tf.GraphKeys.METRIC_VARIABLES])
+    return total.read_value(), tf.assign_add(total, tf.reduce_sum(tf.cast(values, tf.float64)))
+
+
 def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_seq,
-                     baseline=None):
+                     baseline=None, shower=None):
     """Returns the model_fn of TPUEstimator for training, evaluation and export.
 
     Args:
@@ -81,6 +91,7 @@ def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_
       max_seq_length, max_predictions_per_seq: those of the records.
       baseline: the masked-LM accuracy of always guessing the most frequent token, to warn of
         stagnation at it; None for no warning.
+      shower: filled_masks.Shower of evaluations, or None.
     """
 
     def build(mode, features, output_positions=None):
@@ -104,7 +115,7 @@ def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions={
                 "sequence_output": model.get_sequence_output(),
                 "pooled_output": model.get_pooled_output()})
-        return evaluation_spec(config, build_for_mode, features, run, trained)
+        return evaluation_spec(config, build_for_mode, features, run, trained, shower)
 
     return model_fn
 
@@ -124,23 +135,27 @@ def training_loss(config, build, features, run):
     return lambda part: pretraining_shares(config, build, part, total_weight, num_parts)
 
 
-def evaluation_spec(config, build, features, run, trained):
+def evaluation_spec(config, build, features, run, trained, shower=None):
     """The TPUEstimatorSpec of an evaluation.
 
     Args:
-      config, build, features: as in `pretraining_outputs`.
+      config, build, features: as in `pretraining_outputs`; features has record_weights, too.
       run: settings.Run.
       trained: the run's own checkpoint; without one the initial checkpoint is evaluated.
+      shower: filled_masks.Shower, or None; a TPU's tensors cannot be fetched one by one.
     """
     masked_lm, sentence_order = pretraining_outputs(config, build, features)
     scaffold_fn = restoring.restore_scaffold(
         config, run.initial, trained, run.devices.use_tpu, needs_head=True)
+    session_hooks = [shower.hook(features, masked_lm[2], sentence_order[2])] if (
+        shower and not run.devices.use_tpu) else []
     return tf.estimator.tpu.TPUEstimatorSpec(
         tf.estimator.ModeKeys.EVAL, loss=masked_lm[0] + sentence_order[0],
         eval_metrics=(evaluation_metrics, [
             masked_lm[1], masked_lm[2], features["masked_lm_ids"], features["masked_lm_weights"],
-            sentence_order[1], sentence_order[2], features["next_sentence_labels"]]),
-        scaffold_fn=scaffold_fn)
+            sentence_order[1], sentence_order[2], features["next_sentence_labels"],
+            features["record_weights"]]),
+        evaluation_hooks=session_hooks, scaffold_fn=scaffold_fn)
 
 
 def step_work(config, run, max_seq_length, max_predictions_per_seq):

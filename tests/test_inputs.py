@@ -309,6 +309,22 @@ def test_evaluation_reads_everything_once_in_order(shards):
     assert first_tokens(input_fn) == list(range(37))
 
 
+@pytest.mark.parametrize("on_tpu, sizes, weights", [(False, [8] * 4 + [5], 37),
+                                                    (True, [8] * 5, 37)])
+def test_the_last_batch_counts_whole_or_filled_up(shards, on_tpu, sizes, weights):
+    """A TPU's batches have one static size; what fills the last one up weighs nothing."""
+    host = types.SimpleNamespace(current_input_fn_deployment=lambda: (None, 0, 1, 1))
+    input_fn = inputs.pretraining_input_fn(shards, S, P, 8, is_training=False)
+    with tf.Graph().as_default(), tf.Session() as session:
+        batch = tf.data.make_one_shot_iterator(
+            input_fn({"context": host} if on_tpu else {})).get_next()
+        assert batch["input_ids"].shape.as_list() == [8 if on_tpu else None, S]
+        made = [session.run(batch) for _ in sizes]
+    assert [len(one["input_ids"]) for one in made] == sizes
+    assert sum(one["record_weights"].sum() for one in made) == weights
+    assert sum(one["masked_lm_weights"].sum() for one in made) == weights * P
+
+
 @pytest.mark.parametrize("buffer", [10000, 5])
 def test_every_epoch_is_another_permutation(shards, buffer):
     order = first_tokens(training(shards, shuffle_buffer=buffer), limit=4 * 37)

@@ -24,6 +24,8 @@ from training import checkpoints, command_line
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 METRICS = ["masked_lm_accuracy", "masked_lm_loss", "sentence_order_accuracy", "sentence_order_loss"]
+RESULTS = set(METRICS) | {
+    "loss", "global_step", "masked_lm_perplexity", "eval_records", "eval_predictions"}
 
 
 def prepare(directory):
@@ -84,7 +86,7 @@ def test_learns(here, layout, optimizer, rate, xla):
     output = run(here, do_eval=True, xla=xla, optimizer=optimizer, learning_rate=rate,
                  train_batch_size=32, num_train_steps=160, num_warmup_steps=20)
     found = results(output)
-    assert set(found) == set(METRICS) | {"loss", "global_step"}
+    assert set(found) == RESULTS
     assert found["global_step"] == 160
     assert found["masked_lm_accuracy"] > 0.95  # 0.25 by chance
     assert found["sentence_order_accuracy"] > 0.95  # 0.5 by chance
@@ -249,6 +251,45 @@ def test_masking_flags_reach_the_masks(unmasked, monkeypatch):
     assert (training.masked_lm_prob, training.ngram, training.max_predictions_per_seq) == (
         0.5, 1, 7)
     assert evaluation == training._replace(masked_lm_prob=0.15, ngram=3)
+
+
+@pytest.mark.every_platform
+def test_evaluation_is_of_all_predictions_whatever_the_batches(here, trained, said):
+    """The files hold 64 records of two predictions and 6 of one: not a mean of batches' means."""
+    tiny.write_records(here / "few.tfrecord", 6, seed=2,
+                       masked_lm_weights=np.array([1, 0], np.float32))
+    tiny.write_vocab(here / "vocab.txt")
+    found, lines = {}, {}
+    for size, most in [(70, None), (48, None), (16, 1)]:
+        asked = {"eval_batch_size": size}
+        if most:
+            asked.update(max_eval_steps=most, show_predictions=0)
+        _, lines[size] = said(lambda: run(
+            here, trained, do_train=False, do_eval=True, vocab_file=here / "vocab.txt",  # noqa: B023
+            eval_input_file="%s,%s" % (here / "dev.tfrecord", here / "few.tfrecord"),
+            **asked))  # noqa: B023
+        found[size] = results(trained)
+    assert found[48] == pytest.approx(found[70], rel=1e-5)
+    assert set(found[70]) == RESULTS
+    assert (found[70]["eval_records"], found[70]["eval_predictions"]) == (70, 134)
+    assert found[70]["masked_lm_perplexity"] == pytest.approx(
+        np.exp(found[70]["masked_lm_loss"]), rel=1e-5)
+    assert found[70]["loss"] == pytest.approx(
+        found[70]["masked_lm_loss"] + found[70]["sentence_order_loss"], rel=1e-6)
+    assert "evaluated on 70 of 70 held-out records, 134 predictions" in lines[70]
+    assert ("evaluated on 16 of 70 held-out records, 32 predictions (--max_eval_steps=1)"
+            in lines[16])
+    shown = [[line for line in lines[size] if " -> " in line] for size in (70, 48, 16)]
+    assert [len(one) for one in shown] == [3, 3, 0]
+    assert shown[0] == shown[1] and shown[0][0].startswith("1. ")
+
+
+def test_predictions_that_cannot_be_shown(here, trained, said):
+    """Asked for it is an error, else a line."""
+    with pytest.raises(UserError, match="no description beside the records names their vocab"):
+        run(here, trained, do_train=False, do_eval=True, show_predictions=1)
+    _, lines = said(lambda: run(here, trained, do_train=False, do_eval=True))
+    assert [line for line in lines if line.startswith("no predictions will be shown: no descr")]
 
 
 @pytest.mark.parametrize("changes, message", [
