@@ -268,7 +268,7 @@ def _sum_of_squares(values):
 def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_warmup_steps,
                     poly_power=1.0, weight_decay=0.01, clip_norm=1.0, use_tpu=False,
                     lamb_exclude="no_decay", start_warmup_step=0, loss_scale=None,
-                    rate_factor=None):
+                    rate_factor=None, position=None):
     """One update of the variables, which also increments the global step.
 
     The rate is that of the global step before the update. Gradients are clipped to a global norm of
@@ -283,6 +283,8 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
       gradients: from `compute_gradients` or `accumulate_gradients`; under a distribution strategy
         those of the replica's own batch, which are averaged here.
       loss_scale: the LossScale whose value the gradients were computed with, or None.
+      position: where the schedule is, a scalar in the unit of num_train_steps and
+        num_warmup_steps; None: the global step.
       The others as in `create_learning_rate` and `make_optimizer`.
 
     Returns:
@@ -293,8 +295,8 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
     """
     _require("clip_norm", clip_norm)
     global_step = tf.train.get_or_create_global_step()
-    rate = create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps, poly_power,
-                                start_warmup_step)
+    rate = create_learning_rate(global_step if position is None else position, init_lr,
+                                num_train_steps, num_warmup_steps, poly_power, start_warmup_step)
     optimizer = make_optimizer(optimizer_name, rate, weight_decay, lamb_exclude, rate_factor)
     gradients = _mean_gradients(gradients, use_tpu)
     norm = tf.sqrt(tf.add_n([

@@ -6,12 +6,15 @@
       --max_seq_length=128 --max_predictions_per_seq=20 --num_train_steps=2000 \
       --num_warmup_steps=200 --learning_rate=0.001
 
-The same --output_dir again goes on where it stopped; --init_checkpoint takes weights only.
+--budget_hours=2 in place of --num_train_steps trains for two hours, evaluations and checkpoints
+included. The same --output_dir again goes on where it stopped; --init_checkpoint takes weights
+only.
 Records made with --store_word_starts get other masks in every epoch: pass --dynamic_masking.
 """
 
 import collections
 import functools
+import itertools
 import os
 
 from util import console, files, platforms
@@ -22,8 +25,17 @@ import tensorflow.compat.v1 as tf
 import modeling
 import optimization
 from interchange import company
-from pretraining import filled_masks, held_out, inputs, objectives, recipes, records
-from training import checkpoints, command_line, estimators, run_directory
+from pretraining import (
+    filled_masks,
+    held_out,
+    inputs,
+    learning_curve,
+    objectives,
+    recipes,
+    records,
+)
+from training import budget as budgets
+from training import checkpoints, command_line, estimators, hooks, run_directory
 from training.settings import Schedule
 
 RESULTS_FILE = "eval_results.txt"
@@ -66,7 +78,14 @@ def define_flags():
     flags.DEFINE_float("learning_rate", None, "Peak rate; default: what suits the config, the "
                        "optimizer and the batch (docs/recipes.md).", lower_bound=0.0)
     flags.DEFINE_float("poly_power", 1.0, "Power of the decay to 0; 1 is linear.", lower_bound=0.0)
-    flags.DEFINE_integer("num_train_steps", 125000, "Updates in all.", lower_bound=1)
+    flags.DEFINE_integer("num_train_steps", None, "Updates in all; default: 125000.",
+                         lower_bound=1)
+    flags.DEFINE_float("budget_hours", None, "Hours of this training in all, in place of "
+                       "--num_train_steps: the rate follows the clock and is 0 at the end. The "
+                       "number of steps, and so every bit, differs from run to run.",
+                       lower_bound=0.0)
+    flags.DEFINE_float("warmup_proportion", None, "Share of --budget_hours with linear warmup; "
+                       "default: 0.05.", lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_integer("num_warmup_steps", None, "Updates of linear warmup; default: a share of "
                          "the steps (docs/recipes.md).", lower_bound=0)
     flags.DEFINE_integer("start_warmup_step", 0, "Update at which the warmup begins.",
@@ -108,6 +127,10 @@ def input_files(flags):
 LAMB_RULES = {"no_decay": "trust ratio where weight decay applies, as Google's",
               "none": "trust ratio on every variable, as brightmart's"}
 
+# Of a training whose flags say neither steps nor hours, as Google's; of a budget, as recipes.py has
+# it for short runs.
+DEFAULT_STEPS, DEFAULT_WARMUP_PROPORTION = 125000, 0.05
+
 # Record files, and what reads them: for training a function first_step=n -> input_fn, for
 # evaluation an input_fn.
 Data = collections.namedtuple("Data", "paths input_fn masking")
@@ -120,6 +143,31 @@ def check_masking_flags(flags):
         if value is not None and not flags.dynamic_masking:
             raise UserError("--%s=%s needs --dynamic_masking; the masks of other records are drawn "
                             "by create_pretraining_data.py --%s" % (name, value, name))
+
+
+def check_budget_flags(flags):
+    """Refuses what contradicts --budget_hours, or needs it."""
+    if flags.budget_hours is None:
+        if flags.warmup_proportion is not None:
+            raise UserError("--warmup_proportion=%g is a share of --budget_hours, which is not "
+                            "given; --num_warmup_steps is of --num_train_steps"
+                            % flags.warmup_proportion)
+        return
+    budget = "--budget_hours=%g" % flags.budget_hours
+    if not flags.budget_hours:
+        raise UserError("%s: expected a number above 0" % budget)
+    if not flags.do_train:
+        raise UserError("%s without --do_train: it is the time of a training; add it, or leave the "
+                        "budget out" % budget)
+    for name in ("num_train_steps", "num_warmup_steps", "start_warmup_step"):
+        if flags[name].present:
+            raise UserError("%s with --%s=%s: a budget of time chooses the steps itself (its "
+                            "warmup is --warmup_proportion); leave one of them out"
+                            % (budget, name, flags[name].value))
+    if flags.use_tpu or estimators.this_cluster():
+        raise UserError("%s with %s: a budget of time is for the devices of one machine; give "
+                        "--num_train_steps" % (budget, "--use_tpu" if flags.use_tpu
+                                               else "TF_CONFIG"))
 
 
 def training_data(flags, paths, run, vocab_size=None):
@@ -155,8 +203,9 @@ def choose_schedule(flags, config, step_examples):
     """
     optimizer, reason = recipes.choose_optimizer(
         flags.optimizer, flags.learning_rate, step_examples)
+    of_steps = (flags.num_train_steps or DEFAULT_STEPS, flags.num_warmup_steps)
     recipe = recipes.resolve(config, optimizer, step_examples, flags.learning_rate,
-                             flags.num_train_steps, flags.num_warmup_steps)
+                             *((1, 0) if flags.budget_hours else of_steps))
     exclude = flags.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout]
     console.say("optimizer: %s, peak rate %g; %s", {
         "adamw": "AdamW",
@@ -165,33 +214,72 @@ def choose_schedule(flags, config, step_examples):
         # A model that has left the beginning behind is another matter than the recipes'.
         if not (flags.init_checkpoint and sentence.startswith("warning: ")):
             console.say("%s", sentence)
+    if flags.budget_hours:
+        proportion = flags.warmup_proportion
+        return Schedule(recipe.learning_rate, poly_power=flags.poly_power, optimizer=optimizer,
+                        lamb_exclude=exclude, budget_hours=flags.budget_hours,
+                        warmup_proportion=DEFAULT_WARMUP_PROPORTION if proportion is None
+                        else proportion)
     return Schedule(recipe.learning_rate, recipe.num_train_steps, recipe.num_warmup_steps,
                     flags.start_warmup_step, flags.poly_power, optimizer, exclude)
 
 
 def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, eval_every_steps,
-                       max_eval_steps):
-    """Trains to `num_train_steps`, evaluating on the way when asked, and at the end.
+                       max_eval_steps, baseline=None, budget=None):
+    """Trains to the last step or the end of the budget; evaluates on the way if asked, and then.
 
     Args:
       training, evaluation: Data; without paths the one or the other is left out.
       run: settings.Run.
+      num_train_steps: the last step; ignored with a budget.
       eval_every_steps: 0: only at the end.
       max_eval_steps: batches an evaluation, at most; None: all.
+      baseline: as in objectives.model_fn_builder.
+      budget: budget.Budget, or None.
     """
     every = eval_every_steps if training.paths and evaluation.paths else 0
-    stops = list(range(every, num_train_steps, every) if every else []) + [num_train_steps]
+    last = budgets.ENDLESS if budget else num_train_steps
     step = checkpoints.checkpoint_step(estimator.latest_checkpoint())
-    for stop in (stop for stop in stops if stop > step or stop == num_train_steps):
-        if training.paths:
+    first = step + every - step % every if every else last
+    for stop in itertools.chain(range(first, last, every or 1), [last]):
+        if training.paths and not (budget and budget.is_used_up()):
             step = checkpoints.checkpoint_step(estimator.latest_checkpoint())
-            estimators.train(
-                estimator, training.input_fn(first_step=step), stop, training.paths, run)
+            estimators.train(estimator, training.input_fn(first_step=step), stop, training.paths,
+                             run, budget_hooks(budget, evaluation, run, max_eval_steps))
+        results = None
         if evaluation.paths and estimators.is_chief():
-            results = held_out.evaluate(estimator, evaluation.paths, evaluation.input_fn,
-                                        run.batches.eval_batch_size, max_eval_steps)
-            estimators.write_results(
-                os.path.join(run.checkpointing.output_dir, RESULTS_FILE), results)
+            results = evaluate(estimator, evaluation, run, max_eval_steps, budget)
+        if training.paths and estimators.is_chief():
+            curve = learning_curve.read(run.checkpointing.output_dir)
+            for sentence in learning_curve.sentences(curve, results, baseline):
+                console.say("%s", sentence)
+        if budget and budget.is_used_up():
+            console.say("%s of the budget of %s are used", *map(
+                hooks.duration, (budget.used(), budget.seconds)))
+            break
+
+
+def evaluate(estimator, evaluation, run, max_eval_steps, budget=None):
+    """The results of held_out.evaluate, which become RESULTS_FILE; a budget learns what it takes.
+    """
+    began = budget and budget.used()
+    results = held_out.evaluate(estimator, evaluation.paths, evaluation.input_fn,
+                                run.batches.eval_batch_size, max_eval_steps)
+    estimators.write_results(
+        os.path.join(run.checkpointing.output_dir, RESULTS_FILE), results)
+    if budget:
+        budget.keep(budget.used() - began, is_measured=True)
+    return results
+
+
+def budget_hooks(budget, evaluation, run, max_eval_steps):
+    """The session hooks of a training with a budget; none without one."""
+    if not budget:
+        return []
+    batch_size = run.batches.eval_batch_size
+    examples = inputs.total_records(evaluation.paths)
+    return [budgets.BudgetHook(budget, run.batches.step_examples, min(
+        examples, (max_eval_steps or examples) * batch_size))]
 
 
 def known_features(vocabulary):
@@ -235,8 +323,8 @@ def prediction_shower(flags, eval_paths, vocab_size):
         return None
 
 
-def claim_directory(flags, config, features, run, training, schedule):
-    """Marks --output_dir as this run's, see training/run_directory.py.
+def claim_directory(flags, config, features, run, training, schedule, budget=None):
+    """Marks --output_dir as this run's, see training/run_directory.py; its time so far counts.
 
     Raises:
       UserError: it holds another run, or there is nothing to evaluate or export.
@@ -247,17 +335,22 @@ def claim_directory(flags, config, features, run, training, schedule):
         raise UserError("--output_dir=%s holds no checkpoint to evaluate or export; train first%s"
                         % (flags.output_dir, "" if flags.export_dir else
                            ", or give one as --init_checkpoint"))
+    if budget:
+        budget.resume(trained)
     if training.paths:
         run_directory.note_training(flags.output_dir, run_directory.training(
             run, schedule, inputs.fingerprint(training.paths),
             max_seq_length=flags.max_seq_length,
             max_predictions_per_seq=flags.max_predictions_per_seq,
-            masks=training.masking and [training.masking.masked_lm_prob, training.masking.ngram]))
+            masks=training.masking and [training.masking.masked_lm_prob, training.masking.ngram]),
+            is_used_up=bool(budget) and budget.is_used_up())
 
 
 def main(flags):
     """Checks everything first, then trains, evaluates and exports as the flags ask."""
     check_masking_flags(flags)
+    check_budget_flags(flags)
+    budget = flags.budget_hours and budgets.Budget(3600 * flags.budget_hours)
     train_paths, eval_paths = input_files(flags)
     command_line.check_flags(flags, train_paths + eval_paths)
     run = command_line.run_settings(flags)
@@ -275,14 +368,16 @@ def main(flags):
     shower = prediction_shower(flags, eval_paths, config.vocab_size)
     run_directory.check_initial(run, features, is_training=bool(train_paths))
     with run_directory.locked(flags.output_dir, is_training=bool(train_paths)):
-        claim_directory(flags, config, features, run, training, schedule)
+        claim_directory(flags, config, features, run, training, schedule, budget)
         estimator = estimators.create(
             objectives.model_fn_builder(
-                config, run, schedule, *lengths, baseline=baseline, shower=shower), run)
+                config, run, schedule, *lengths, baseline=baseline, shower=shower, budget=budget),
+            run)
         read = files.stamps(train_paths + eval_paths)
         try:
-            train_and_evaluate(estimator, training, evaluation, run, flags.num_train_steps,
-                               flags.eval_every_steps, flags.max_eval_steps)
+            train_and_evaluate(estimator, training, evaluation, run,
+                               schedule.num_train_steps if schedule else 0,
+                               flags.eval_every_steps, flags.max_eval_steps, baseline, budget)
         except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one
             inputs.check_every_record(train_paths + eval_paths, *lengths, config.vocab_size)
             raise

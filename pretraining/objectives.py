@@ -81,7 +81,7 @@ def _total(values):
 
 
 def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_seq,
-                     baseline=None, shower=None):
+                     baseline=None, shower=None, budget=None):
     """Returns the model_fn of TPUEstimator for training, evaluation and export.
 
     Args:
@@ -92,6 +92,7 @@ def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_
       baseline: the masked-LM accuracy of always guessing the most frequent token, to warn of
         stagnation at it; None for no warning.
       shower: filled_masks.Shower of evaluations, or None.
+      budget: the budget.Budget of a schedule with budget_hours.
     """
 
     def build(mode, features, output_positions=None):
@@ -109,7 +110,8 @@ def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_
                 training_loss(config, build_for_mode, features, run), features, config, run,
                 schedule, trained, step_work(config, run, max_seq_length, max_predictions_per_seq),
                 static_shapes=True, further_hooks=functools.partial(
-                    stagnation_hooks, schedule=schedule, baseline=baseline))
+                    stagnation_hooks, schedule=schedule, baseline=baseline, budget=budget),
+                budget=budget)
         if mode == tf.estimator.ModeKeys.PREDICT:
             model = build_for_mode(features)
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions={
@@ -168,16 +170,20 @@ def step_work(config, run, max_seq_length, max_predictions_per_seq):
         None if run.devices.amp or estimators.replicas() > 1 else flops.measure_matmul_peak)
 
 
-def stagnation_hooks(scalars, schedule, baseline):
+def stagnation_hooks(scalars, schedule, baseline, budget=None):
     """The hook that warns when the masked-LM accuracy stays at `baseline`; none without one."""
     if not baseline:
         return []
-    return [hooks.StagnationHook(
+    hook = hooks.StagnationHook(
         scalars["masked_lm_accuracy"], baseline,
-        schedule.start_warmup_step + schedule.num_warmup_steps, schedule.num_train_steps,
         "Give it more steps if the loss still falls; else start again with a lower --learning_rate "
         "(a third of %g), more --num_warmup_steps, or --init_checkpoint (docs/recipes.md)"
-        % schedule.learning_rate)]
+        % schedule.learning_rate)
+    if budget:
+        budget.when_planned(lambda steps: hook.plan(int(schedule.warmup_proportion * steps), steps))
+    else:
+        hook.plan(schedule.start_warmup_step + schedule.num_warmup_steps, schedule.num_train_steps)
+    return [hook]
 
 
 def serving_input_fn(max_seq_length):

@@ -52,7 +52,8 @@ def stagnation(accuracies, warmup, baseline=0.05, first_step=0):
         accuracy = tf.gather(tf.constant(accuracies), tf.cast(step, tf.int32))
         with tf.control_dependencies([accuracy]):
             train_op = tf.assign_add(step, 1)
-        hook = hooks.StagnationHook(accuracy, baseline, warmup, len(accuracies), "Do this")
+        hook = hooks.StagnationHook(accuracy, baseline, "Do this")
+        hook.plan(warmup, len(accuracies))
         with tf.train.MonitoredSession(hooks=[hook]) as session:
             session.run(step.initializer) if first_step == 0 else step.load(first_step, session)
             for _ in range(len(accuracies)):

@@ -128,7 +128,7 @@ def this_cluster():
     return clusters.from_environment(os.environ.get("TF_CONFIG"))
 
 
-def train(estimator, input_fn, max_steps, record_paths, run):
+def train(estimator, input_fn, max_steps, record_paths, run, further_hooks=()):
     """estimator.train up to `max_steps`; its failures become sentences.
 
     At SIGTERM, which clusters send before they take a machine back, it saves and ends the process.
@@ -139,6 +139,7 @@ def train(estimator, input_fn, max_steps, record_paths, run):
       max_steps: the global step to stop at.
       record_paths: the files that `input_fn` reads, searched when one turns out to be damaged.
       run: settings.Run.
+      further_hooks: session hooks.
 
     Raises:
       Diverged: the loss became NaN (with the step and the last good checkpoint).
@@ -151,7 +152,7 @@ def train(estimator, input_fn, max_steps, record_paths, run):
             clusters.Watch(cluster, estimator.latest_checkpoint) as watch:
         step = hooks.StepHook(
             max_steps, run.devices.iterations_per_loop if run.devices.use_tpu else 1, watch.stop)
-        session_hooks = [step, termination] + _saving_hooks(
+        session_hooks = [step, termination] + list(further_hooks) + _saving_hooks(
             run.checkpointing, estimator.latest_checkpoint())
         try:
             if cluster:

@@ -89,13 +89,14 @@ class ProgressHook(tf.train.SessionRunHook):
         step 40/1000  loss 8.1  …  52.1 examples/s  6,670 tokens/s  57 % of peak  0:05:10 left
     """
 
-    def __init__(self, values, total_steps, work, directory=None, every_seconds=10.0):
+    def __init__(self, values, total_steps, work, directory=None, every_seconds=10.0, budget=None):
         """Args:
           values: ordered {label: scalar tensor} to print.
-          total_steps: the global step at which training ends.
+          total_steps: the global step at which training ends; None with a budget.
           work: the Work of a step.
           directory: where TensorBoard's event file is, or None.
           every_seconds: between two lines.
+          budget: the budget.Budget that ends the training, or None.
         """
         self._values = values
         self._total_steps = total_steps
@@ -103,6 +104,7 @@ class ProgressHook(tf.train.SessionRunHook):
         self._directory = directory
         self._peak = None
         self._every_seconds = every_seconds
+        self._budget = budget
 
     def after_create_session(self, session, coord):
         self._step = int(session.run(tf.train.get_global_step()))
@@ -111,7 +113,7 @@ class ProgressHook(tf.train.SessionRunHook):
 
     def before_run(self, run_context):
         due = self._since and time.time() - self._since[0] >= self._every_seconds
-        last = self._step + 1 >= self._total_steps
+        last = not self._budget and self._step + 1 >= self._total_steps
         return tf.train.SessionRunArgs(self._values if due or last else {})
 
     def after_run(self, run_context, run_values):
@@ -123,15 +125,18 @@ class ProgressHook(tf.train.SessionRunHook):
             self._since = (time.time(), self._step)
 
     def _say(self, values, now):
-        parts = ["step %d/%d" % (self._step, self._total_steps)]
+        parts = ["step %d" % self._step if self._budget else
+                 "step %d/%d" % (self._step, self._total_steps)]
         parts += ["%s %.4g" % item for item in values.items()]
         if self._since and self._step > self._since[1]:
             rate = (self._step - self._since[1]) / (now - self._since[0])
-            if self._work.peak and not self._peak and self._step < self._total_steps:
+            left = (self._budget.left() if self._budget
+                    else (self._total_steps - self._step) / rate)  # seconds
+            if self._work.peak and not self._peak and left > 0:
                 self._peak = self._work.peak()  # a second, once; too long for a short run
             shown = speeds(self._work, rate, self._peak)
             parts += [form % value for form, value in shown.values()]
-            parts.append("%s left" % duration((self._total_steps - self._step) / rate))
+            parts.append("%s left" % duration(max(left, 0)))
             if self._directory:
                 tf.summary.FileWriterCache.get(self._directory).add_summary(tf.Summary(value=[
                     tf.Summary.Value(tag="speed/" + name, simple_value=value)
@@ -152,16 +157,20 @@ def speeds(work, rate, peak=None):
 class StagnationHook(tf.train.SessionRunHook):
     """Warns when the masked-LM accuracy stays at that of guessing the most frequent token."""
 
-    def __init__(self, accuracy, baseline, num_warmup_steps, num_train_steps, remedies):
+    def __init__(self, accuracy, baseline, remedies):
         """`accuracy` is a scalar tensor, `baseline` that of always guessing the majority token."""
         self._accuracy = accuracy
         self._baseline = baseline
+        self._looks = []  # at none before `plan`
+        self._remedies = remedies
+        self._seen = []
+
+    def plan(self, num_warmup_steps, num_train_steps):
+        """Chooses the steps to look at."""
         after = num_train_steps - num_warmup_steps
         # At least 20 steps are looked at: the accuracy of one is that of some hundred tokens.
         self._looks = [(num_warmup_steps + int(after * share), max(20, int(after * share / 2)))
                        for share in STAGNATION_SHARES]
-        self._remedies = remedies
-        self._seen = []
 
     def after_create_session(self, session, coord):
         self._step = int(session.run(tf.train.get_global_step()))

@@ -143,10 +143,11 @@ def training(run, schedule, data, **more):
                 init_checkpoint=run.initial.init_checkpoint, **more)
 
 
-def note_training(directory, values):
+def note_training(directory, values, is_used_up=False):
     """Writes `training(...)` into run.json; says how it differs from that of the steps before.
 
-    Says too if nothing is going to be trained, as num_train_steps is reached; then run.json stays.
+    Says too if nothing is going to be trained, as num_train_steps is reached or the budget of time
+    `is_used_up`; then run.json stays.
     """
     if not estimators.is_chief():
         return
@@ -155,8 +156,9 @@ def note_training(directory, values):
     found = company.identity(directory)
     before = found.get(_TRAINING)
     changes = _changes(before, values) if latest else []
-    if latest and step >= values["num_train_steps"]:
-        console.say("step %d is reached in %s: nothing is trained%s", step, directory,
+    if latest and (is_used_up or step >= (values["num_train_steps"] or step + 1)):
+        console.say("step %d is reached in %s%s: nothing is trained%s", step, directory,
+                    " and the budget of time is used up" * is_used_up,
                     "".join("; %s" % change for change in changes + ["use an empty --output_dir "
                             "for another training"] * bool(changes)))
         return

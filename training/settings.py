@@ -59,7 +59,9 @@ class Initial(typing.NamedTuple):
 
 
 class Schedule(typing.NamedTuple):
-    """The optimizer and its learning rate over the steps (optimization.create_train_op)."""
+    """The optimizer and its learning rate over the steps, or over a budget of time
+    (optimization.create_train_op).
+    """
 
     learning_rate: typing.Optional[float] = None     # peak
     num_train_steps: typing.Optional[int] = None     # updates in all
@@ -69,6 +71,8 @@ class Schedule(typing.NamedTuple):
     optimizer: str = "adamw"               # or "lamb"
     lamb_exclude: typing.Optional[str] = None        # of optimization.LAMB_EXCLUDE; None: by layout
     layer_decay: float = 1.0               # see optimization.layer_factor
+    budget_hours: typing.Optional[float] = None      # then there is no number of steps
+    warmup_proportion: float = 0.0         # of the budget
 
 
 class Run(typing.NamedTuple):

@@ -13,7 +13,7 @@ import optimization
 from training import estimators, hooks, restoring
 
 
-def training_graph(loss_fn, features, config, run, schedule):
+def training_graph(loss_fn, features, config, run, schedule, budget=None):
     """Loss, gradients and update over this device's part of the batch.
 
     Args:
@@ -23,6 +23,7 @@ def training_graph(loss_fn, features, config, run, schedule):
       features: {name: [B, …]}.
       config: the AlbertConfig of the model.
       run, schedule: settings.Run and settings.Schedule.
+      budget: the budget.Budget of a schedule with budget_hours.
 
     Returns:
       (optimization.TrainOp, {"loss" and the names of loss_fn: scalar}), the scalars those of the
@@ -32,19 +33,24 @@ def training_graph(loss_fn, features, config, run, schedule):
     scale = estimators.loss_scale(devices)
     loss, values, gradients = optimization.accumulate_gradients(
         loss_fn, features, run.batches.gradient_accumulation_steps, scale=scale and scale.value)
+    lengths, position, noted = (schedule.num_train_steps, schedule.num_warmup_steps), None, None
+    if budget:
+        lengths, (position, noted) = (1.0, schedule.warmup_proportion), budget.graph()
     train = optimization.create_train_op(
-        gradients, schedule.optimizer, schedule.learning_rate, schedule.num_train_steps,
-        schedule.num_warmup_steps, poly_power=schedule.poly_power, use_tpu=devices.use_tpu,
+        gradients, schedule.optimizer, schedule.learning_rate, *lengths,
+        poly_power=schedule.poly_power, use_tpu=devices.use_tpu,
         lamb_exclude=schedule.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout],
         start_warmup_step=schedule.start_warmup_step,
         loss_scale=scale, rate_factor=lambda name: optimization.layer_factor(
-            name, schedule.layer_decay, config.num_hidden_groups))
+            name, schedule.layer_decay, config.num_hidden_groups), position=position)
+    if noted is not None:
+        train = train._replace(train_op=tf.group(train.train_op, noted))
     means = optimization.mean_over_replicas([loss] + list(values.values()), devices.use_tpu)
     return train, collections.OrderedDict(zip(["loss"] + list(values), means))
 
 
 def training_spec(loss_fn, features, config, run, schedule, trained, work, static_shapes,
-                  further_hooks=None):
+                  further_hooks=None, budget=None):
     """The TPUEstimatorSpec of training: `training_graph`, restoring, summaries, session hooks.
 
     Args:
@@ -55,14 +61,14 @@ def training_spec(loss_fn, features, config, run, schedule, trained, work, stati
       The others as in `training_graph`.
     """
     with estimators.compiled(run.devices, static_shapes):
-        train, scalars = training_graph(loss_fn, features, config, run, schedule)
+        train, scalars = training_graph(loss_fn, features, config, run, schedule, budget)
     scaffold_fn = restoring.restore_scaffold(config, run.initial, trained, run.devices.use_tpu)
     session_hooks = []
     if not run.devices.use_tpu:  # a TPU's tensors cannot be fetched one by one
         _add_summaries(train, scalars)
         session_hooks.append(hooks.ProgressHook(
             collections.OrderedDict(scalars, learning_rate=train.learning_rate),
-            schedule.num_train_steps, work, run.checkpointing.output_dir))
+            schedule.num_train_steps, work, run.checkpointing.output_dir, budget=budget))
         session_hooks += further_hooks(scalars) if further_hooks else []
     train_op = train.train_op
     if estimators.replicas() > 1:
