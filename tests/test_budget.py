@@ -13,6 +13,7 @@ import optimization
 import run_pretraining
 import tiny
 from pretraining import held_out
+from test_clusters import two_devices  # noqa: F401 - a fixture
 from test_run_pretraining import prepare, run
 from training import budget, checkpoints
 
@@ -127,6 +128,14 @@ def run_budget(here, output="out", **changes):
                 if name != "num_warmup_steps"}
     run_pretraining.main(tiny.parse(run_pretraining.define_flags, **dict(defaults, **values)))
     return here / output
+
+
+@pytest.mark.slow
+@pytest.mark.every_platform
+@pytest.mark.usefixtures("two_devices")
+def test_two_devices_have_one_clock(here, clock):
+    output = run_budget(here, num_gpus=2, budget_hours=HUNDRED / 10)
+    assert used_of(output)[:2] == (10, 10)
 
 
 @pytest.mark.slow

@@ -118,7 +118,7 @@ class Budget:
         state.set_shape([3])
         with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
             variable = tf.get_variable(
-                VARIABLE, initializer=np.zeros(2), trainable=False,
+                VARIABLE, [2], tf.float64, tf.zeros_initializer(), trainable=False,
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         return tf.cast(state[0], tf.float32), variable.assign(state[1:], read_value=False)
 
