@@ -11,7 +11,8 @@ def stripped(prefix):
     """{name: array} of a checkpoint without the optimizer's moments and the step."""
     names = tensorflow_files.open_reader(prefix).get_variable_to_shape_map()
     return tensorflow_files.read_tensorflow(prefix, {
-        name for name in names if not variable_names.is_slot(name) and name != "global_step"})
+        name for name in names
+        if not variable_names.is_slot(name) and not variable_names.is_bookkeeping(name)})
 
 
 def average(prefixes):

@@ -77,7 +77,8 @@ def _read_rows(path, config, rows):
     head, head_arrays = _head(found)
     used.update(variable_names.source(name, found) for name in head_arrays)
     return Model(Weights(config, dict(arrays, **head_arrays)), head, None,
-                 tuple(sorted(set(found) - used - {"global_step"})))
+                 tuple(sorted(name for name in set(found) - used
+                              if not variable_names.is_bookkeeping(name))))
 
 
 def _without_slots(path):

@@ -76,9 +76,10 @@ def describe(shapes, step=None):
         (kind, None) for prefix, kind in HEADS.items()
         if any(name.startswith(prefix) for name in own))
     other = [name for name in sorted(own) if not name.startswith(("bert/",) + tuple(HEADS))
-             and name != "global_step"]
+             and not variable_names.is_bookkeeping(name)]
     matching = _matching(layout, sizes)
-    count = {name: int(np.prod(shape)) for name, shape in own.items() if name != "global_step"}
+    count = {name: int(np.prod(shape)) for name, shape in own.items()
+             if not variable_names.is_bookkeeping(name)}
     layer = sum(size for name, size in count.items() if "/layer" in name or "/group_" in name)
     stored = sizes.get("num_hidden_groups", 1) * sizes.get("inner_group_num", 1)
     depth = sizes.get("num_hidden_layers") or (matching and matching[0][1].num_hidden_layers)

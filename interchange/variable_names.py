@@ -28,6 +28,11 @@ def is_slot(name):
     return name.endswith(SLOT_SUFFIXES + tuple(_SLOT_ALIASES.values()))
 
 
+def is_bookkeeping(name):
+    """Whether a name is of a training's own numbers: its step, its time, the scale of its loss."""
+    return name in ("global_step", "budget") or name.startswith("loss_scale/")
+
+
 def source(name, names, from_group0=False):
     """The name under which a checkpoint has a variable, or None.
 

@@ -3,6 +3,7 @@
 import pytest
 
 from interchange import variable_names
+from training import budget
 
 GROUP = "bert/encoder/transformer/group_%d/inner_group_0/attention_1/self/query/kernel"
 
@@ -41,6 +42,12 @@ def test_groups_that_start_as_group_0():
 def test_slots():
     assert all(map(variable_names.is_slot, ["a/adam_m", "a/adam_v", "a/lamb_m", "a/lamb_v"]))
     assert not variable_names.is_slot("bert/adam_mask/kernel")
+
+
+def test_what_is_of_the_training_and_no_weight():
+    for name in ("global_step", budget.VARIABLE, "loss_scale/scale"):
+        assert variable_names.is_bookkeeping(name)
+    assert not variable_names.is_bookkeeping("bert/pooler/dense/bias")
 
 
 @pytest.mark.parametrize("names, layout", [

@@ -20,7 +20,7 @@ import tensorflow.compat.v1 as tf
 from interchange.tensorflow_files import open_reader, read_tensor
 from training import hooks
 
-VARIABLE = "budget"  # float64 [2]: seconds used, seconds kept for the end
+VARIABLE = "budget"  # float64 [2]: seconds used, kept for the end; of variable_names.is_bookkeeping
 ENDLESS = 2 ** 31 - 1  # steps
 # A budget is used up when this share of it is left, so that nothing is trained again for a step.
 CLOSE = 0.005
