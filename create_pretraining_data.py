@@ -45,7 +45,7 @@ def define_flags():
     flags.DEFINE_float("short_seq_prob", 0.1, "Share of documents cut to shorter instances.",
                        lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_integer("dupe_factor", None, "How often each document is used, with other masks; "
-                         "10, or 1 with --store_word_starts.", lower_bound=1)
+                         "10, or 1 with --store_word_starts or --store_sentences.", lower_bound=1)
     flags.DEFINE_integer("random_seed", 12345, "The same seed gives the same records.")
     flags.DEFINE_bool("brightmart_labels", False, "Label the later characters of a word with the "
                       "id of `##` + character, as albert_zh's data; for its released weights.")
@@ -62,6 +62,8 @@ def define_further_flags(flags):
                       "jieba, the reference, or rjieba (pip install rjieba), which is faster.")
     flags.DEFINE_bool("store_word_starts", False, "Mask nothing and store where words begin, for "
                       "run_pretraining.py --dynamic_masking.")
+    flags.DEFINE_bool("store_sentences", False, "Mask and pair nothing and store whole sentences, "
+                      "for run_pretraining.py --dynamic_masking: it draws the order, too.")
     flags.DEFINE_string("report", None, "JSON to write: lengths, [UNK], spans, what looks wrong.")
     flags.DEFINE_string("work_dir", None, "Local directory for unfinished work, about twice the "
                         "output; beside the output if not given.")
@@ -83,10 +85,15 @@ def instance_settings(flags):
         max_seq_length=flags.max_seq_length,
         max_predictions_per_seq=flags.max_predictions_per_seq,
         masked_lm_prob=flags.masked_lm_prob, short_seq_prob=flags.short_seq_prob,
-        dupe_factor=flags.dupe_factor or (1 if flags.store_word_starts else 10), ngram=flags.ngram,
+        dupe_factor=flags.dupe_factor or (1 if is_unmasked(flags) else 10), ngram=flags.ngram,
         whole_words=flags.do_whole_word_mask, brightmart_labels=flags.brightmart_labels,
-        store_word_starts=flags.store_word_starts, random_seed=flags.random_seed,
-        favor_shorter_ngram=flags.favor_shorter_ngram)
+        store_word_starts=is_unmasked(flags), random_seed=flags.random_seed,
+        favor_shorter_ngram=flags.favor_shorter_ngram, store_sentences=flags.store_sentences)
+
+
+def is_unmasked(flags):
+    """Whether masks are left to the training."""
+    return flags.store_word_starts or flags.store_sentences
 
 
 def check_flags(flags):
@@ -141,7 +148,7 @@ def main(flags):
                 "--max_predictions_per_seq=%d --do_train%s --bert_config_file=... "
                 "--output_dir=...", shard_files.output_pattern(flags.output_file),
                 flags.max_seq_length, flags.max_predictions_per_seq,
-                " --dynamic_masking" if flags.store_word_starts else "")
+                " --dynamic_masking" if is_unmasked(flags) else "")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@
 --budget_hours=2 in place of --num_train_steps trains for two hours, evaluations and checkpoints
 included. The same --output_dir again goes on where it stopped; --init_checkpoint takes weights
 only.
-Records made with --store_word_starts get other masks in every epoch: pass --dynamic_masking.
+Records made with --store_sentences get other masks, cuts and orders of sentences in every epoch,
+those of --store_word_starts other masks: pass --dynamic_masking.
 """
 
 import collections
@@ -54,7 +55,8 @@ def define_flags():
     flags.DEFINE_integer("max_predictions_per_seq", 51, "As the records were made; with "
                          "--dynamic_masking at most so many masked tokens.", lower_bound=1)
     flags.DEFINE_bool("dynamic_masking", False, "Draw other masks in every epoch, for records made "
-                      "with --store_word_starts.")
+                      "with --store_word_starts or --store_sentences; with the latter other cuts "
+                      "and orders of sentences, too.")
     flags.DEFINE_float("masked_lm_prob", None, "Share of the tokens that --dynamic_masking masks, "
                        "0 to 1; default: as the records' maker said.", lower_bound=0.0,
                        upper_bound=1.0)
@@ -175,9 +177,9 @@ def training_data(flags, paths, run, vocab_size=None):
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
     masking = records.masking_settings(paths, lengths[1], flags.masked_lm_prob, flags.ngram)
     if masking and not flags.dynamic_masking:
-        raise UserError("%s holds no masks (it was made with --store_word_starts); pass "
-                        "--dynamic_masking or make the data again without --store_word_starts"
-                        % paths[0])
+        flag = "--store_sentences" if masking.order else "--store_word_starts"
+        raise UserError("%s holds no masks (it was made with %s); pass --dynamic_masking or make "
+                        "the data again without %s" % (paths[0], flag, flag))
     if paths and flags.dynamic_masking and not masking:
         raise UserError("%s holds masks and --dynamic_masking draws its own; make the data again "
                         "with --store_word_starts or leave --dynamic_masking out" % paths[0])
@@ -222,6 +224,22 @@ def choose_schedule(flags, config, step_examples):
                         else proportion)
     return Schedule(recipe.learning_rate, recipe.num_train_steps, recipe.num_warmup_steps,
                     flags.start_warmup_step, flags.poly_power, optimizer, exclude)
+
+
+def say_passes(training, schedule, step_examples, budget=None):
+    """Says how often a training reads its records, as soon as its number of steps is known."""
+    num_records = inputs.described_records(training.paths)
+    if not num_records:
+        return
+
+    def say(steps):
+        console.say("%s", recipes.passes_sentence(
+            steps * step_examples, num_records, training.masking))
+
+    if budget:
+        budget.when_planned(say)
+    else:
+        say(schedule.num_train_steps)
 
 
 def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, eval_every_steps,
@@ -362,6 +380,8 @@ def main(flags):
     training = training_data(flags, train_paths, run, config.vocab_size)
     evaluation = evaluation_data(flags, eval_paths, run, config.vocab_size)
     schedule = train_paths and choose_schedule(flags, config, run.batches.step_examples)
+    if train_paths:
+        say_passes(training, schedule, run.batches.step_examples, budget)
     files.check_outputs([os.path.join(flags.output_dir, RESULTS_FILE)],
                         train_paths + eval_paths + [flags.bert_config_file])
     baseline = count_predictions(training, evaluation)

@@ -20,7 +20,7 @@ from util.errors import UserError
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from pretraining import dynamic_masking, records
+from pretraining import dynamic_masking, dynamic_order, records
 from training import input_pipeline
 
 _MAX_STEPS = 2 ** 60
@@ -96,6 +96,8 @@ def _check_record(path, number, serialized, spec, vocab_size):
     location = "%s: record %d" % (path, number)
     features = _features(path, number, serialized)
     bounds = records.bounds(spec["input_ids"].length, vocab_size)
+    if "sentence_lengths" in spec and set(spec) <= set(features):
+        _check_sentences(location, features)
     for name, expected in spec.items():
         if name not in features:
             if name == "masked_lm_positions" and "word_starts" in features:
@@ -105,7 +107,7 @@ def _check_record(path, number, serialized, spec, vocab_size):
         feature = features[name]
         values = feature.float_list if expected.dtype == "float32" else feature.int64_list
         values = np.array(values.value, expected.dtype)
-        if len(values) != expected.length:
+        if expected.length is not None and len(values) != expected.length:
             raise UserError("%s has %d %s values in %r, the flags say %d; pass the lengths the "
                             "data was made with (--max_seq_length, --max_predictions_per_seq)"
                             % (location, len(values), expected.dtype, name, expected.length))
@@ -119,6 +121,18 @@ def _check_record(path, number, serialized, spec, vocab_size):
             wrong = values.min() if values.min() < 0 else values.max()
             raise UserError("%s holds %d in %r, expected 0 to %d; make the data again"
                             % (location, wrong, name, bounds[name] - 1))
+
+
+def _check_sentences(location, features):
+    """Compares the lengths of the features of records.sentences_spec with each other."""
+    lengths = list(features["sentence_lengths"].int64_list.value)
+    tokens = {name: len(features[name].int64_list.value)
+              for name in ("input_ids", "word_starts", "label_ids") if name in features}
+    if len(lengths) < 2 or min(lengths) < 1 or set(tokens.values()) != {sum(lengths)}:
+        raise UserError("%s holds sentences of %s tokens in 'sentence_lengths' and %s; expected at "
+                        "least two sentences and as many tokens as theirs together; make the data "
+                        "again" % (location, " + ".join(map(str, lengths[:9])) or "no", ", ".join(
+                            "%d in %r" % (count, name) for name, count in tokens.items())))
 
 
 def _check_weights(location, weights):
@@ -186,6 +200,13 @@ def total_records(paths):
     return sum(described.values())
 
 
+def described_records(paths):
+    """The number of records in all files as their descriptions say; None if one has none."""
+    sizes = [records.described_size(path, description)
+             for path, description in records.read_descriptions(paths).items()]
+    return None if None in sizes else sum(sizes)
+
+
 def fingerprint(paths):
     """files.fingerprint of record files: of their names, sizes and first records."""
     parts = []
@@ -200,7 +221,9 @@ def fingerprint(paths):
 def parsing_spec(spec):
     """{name: records.Feature} -> what tf.parse_example takes."""
     return collections.OrderedDict(
-        (name, tf.FixedLenFeature([feature.length], tf.as_dtype(feature.dtype)))
+        (name, tf.FixedLenSequenceFeature([], tf.as_dtype(feature.dtype), allow_missing=True)
+         if feature.length is None
+         else tf.FixedLenFeature([feature.length], tf.as_dtype(feature.dtype)))
         for name, feature in spec.items())
 
 
@@ -213,7 +236,7 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_s
       paths: record files.
       batch_size: examples a step takes, on all devices together.
       is_training: endless, shuffled and in full batches; else one pass in order, with all records.
-      seed: with the epoch it decides the order, and with the number of a step its masks.
+      seed: with the epoch it decides the order, and with the number of a step its masks and pairs.
       first_step: steps a resumed run has already made.
       shuffle_buffer: records held for mixing (1 kB each at S = 128).
       masking: masking.Settings for unmasked records, see records.masking_settings; else None.
@@ -225,15 +248,21 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_s
       part of `batch_size` of one device. In evaluation there is float32 record_weights [b], too: 1,
       and 0 for what fills the last batch up on a TPU.
     """
-    spec = parsing_spec(
-        records.unmasked_spec(max_seq_length, masking.brightmart_labels) if masking
-        else records.masked_spec(max_seq_length, max_predictions_per_seq))
+    if masking and masking.order:
+        spec = records.sentences_spec(masking.brightmart_labels)
+    elif masking:
+        spec = records.unmasked_spec(max_seq_length, masking.brightmart_labels)
+    else:
+        spec = records.masked_spec(max_seq_length, max_predictions_per_seq)
+    spec = parsing_spec(spec)
 
     def parse(step, serialized):
         parsed = tf.parse_example(serialized, spec)
         if vocab_size:
             parsed = _judged(parsed, records.bounds(max_seq_length, vocab_size))
         parsed = _int32(parsed)
+        if masking and masking.order:
+            parsed = dynamic_order.pair_batch(parsed, max_seq_length, masking.order, [seed, step])
         return dynamic_masking.mask_batch(parsed, masking, [seed, step]) if masking else parsed
 
     def input_fn(params, input_context=None):

@@ -30,6 +30,8 @@ class Settings(typing.NamedTuple):
     store_word_starts: bool       # nothing is masked: dynamic_masking.py does it while training
     random_seed: int
     favor_shorter_ngram: bool = True  # else the longest span is the likeliest
+    store_sentences: bool = False  # nothing is paired either: dynamic_order.py does it; it goes
+    # with store_word_starts
 
 
 class Document(typing.NamedTuple):
@@ -54,6 +56,12 @@ class Instance(typing.NamedTuple):
     labels: np.ndarray     # int32 [M]
     is_swapped: int        # the sentence-order label
     span_lengths: list     # words in every masked span
+    sentence_lengths: np.ndarray = None  # of a Sentences record: see `sentences_instance`
+
+    @property
+    def length(self):
+        """Tokens with [CLS] and [SEP]."""
+        return len(self.tokens) + (0 if self.sentence_lengths is None else 3)
 
 
 def encode_document(sentences, tokenizer, cut=None):
@@ -103,6 +111,10 @@ def document_instances(document, settings, vocabulary):
     """
     for duplicate in range(settings.dupe_factor):
         rng = random.Random("%d %s %d" % (settings.random_seed, document.seed.hex(), duplicate))
+        if settings.store_sentences:
+            for begin, end in sentence_groups(document, settings, rng):
+                yield sentences_instance(document, begin, end, settings, vocabulary)
+            continue
         for first, second in sentence_order_pairs(document, settings, rng):
             yield make_instance(document, first, second, settings, vocabulary, rng)
 
@@ -110,9 +122,20 @@ def document_instances(document, settings, vocabulary):
 def sentence_order_pairs(document, settings, rng):
     """Yields pairs of consecutive segments, (begin, end) token ranges in the order of the text.
 
-    Sentences are collected up to a target length and split in two between sentences (as BERT's and
-    ALBERT's create_instances_from_document, but never with a segment of another document).
+    Groups of sentences are split in two between sentences (as BERT's and ALBERT's
+    create_instances_from_document, but never with a segment of another document).
     """
+    bounds = document.bounds.tolist()
+    room = settings.max_seq_length - 3  # [CLS], [SEP], [SEP]
+    for begin, end in sentence_groups(document, settings, rng):
+        cut = begin + 1 + int(rng.random() * (end - begin - 1))
+        first = (bounds[begin], bounds[cut])
+        second = (bounds[cut], bounds[end])
+        yield truncate_pair(first, second, room, document.starts, rng)
+
+
+def sentence_groups(document, settings, rng):
+    """Yields (first sentence, the one behind the last) of at least two, up to a target length."""
     bounds = document.bounds.tolist()
     count = len(bounds) - 1
     room = settings.max_seq_length - 3  # [CLS], [SEP], [SEP]
@@ -126,10 +149,7 @@ def sentence_order_pairs(document, settings, rng):
             end += 1
         if end - begin < 2:  # one sentence is left over: pair it with the one before
             begin -= 1
-        cut = begin + 1 + int(rng.random() * (end - begin - 1))
-        first = (bounds[begin], bounds[cut])
-        second = (bounds[cut], bounds[end])
-        yield truncate_pair(first, second, room, document.starts, rng)
+        yield begin, end
         begin = end
 
 
@@ -190,6 +210,18 @@ def make_instance(document, first, second, settings, vocabulary, rng):
     return Instance(tokens, segments, starts, positions, labels, int(is_swapped), span_lengths)
 
 
+def sentences_instance(document, begin, end, settings, vocabulary):
+    """Sentences from `begin` to before `end` -> an Instance of their tokens alone, not paired."""
+    bounds = document.bounds[begin:end + 1]
+    tokens = document.ids[bounds[0]:bounds[-1]]
+    starts = document.starts[bounds[0]:bounds[-1]]
+    labels = tokens
+    if settings.brightmart_labels:
+        labels = np.where(starts, tokens, vocabulary.continuation_ids[tokens])
+    return Instance(tokens, _NO_POSITIONS, starts if settings.whole_words else np.ones_like(starts),
+                    _NO_POSITIONS, labels, 0, [], np.diff(bounds))
+
+
 class Vocabulary:
     """The ids of a tokenizer that instances need: special ones, random tokens, `##字`.
 
@@ -209,6 +241,13 @@ class Vocabulary:
         self.continuation_ids = np.array(
             [vocab.get("##" + token, index) if len(token) == 1 and token > "\u2e7f" else index
              for index, token in enumerate(tokenizer.tokens)], np.int32)
+
+
+def sentences_features(instance, settings):
+    """An Instance of whole sentences -> {name: array}: records.sentences_spec."""
+    features = {"input_ids": instance.tokens, "word_starts": instance.starts,
+                "sentence_lengths": instance.sentence_lengths}
+    return dict(features, label_ids=instance.labels) if settings.brightmart_labels else features
 
 
 def features(instances, settings):

@@ -19,6 +19,12 @@ TRIES = 8  # places that are tried for a span before its draw counts as a miss
 MAX_MISSES = 20  # after so many an instance keeps the spans it has
 
 
+class Order(typing.NamedTuple):
+    """What dynamic_order.py draws sentence-order pairs with, besides the record and the seed."""
+    cls_id: int
+    sep_id: int
+
+
 class Settings(typing.NamedTuple):
     """All that masks depend on besides the record and the seed."""
     max_predictions_per_seq: int  # P, below max_seq_length
@@ -29,6 +35,7 @@ class Settings(typing.NamedTuple):
     special_ids: tuple            # never drawn as a random token; [MASK] is one of them
     vocab_size: int
     favor_shorter_ngram: bool = True  # p(n) ~ 1/n; else the longest span is the likeliest
+    order: typing.Optional[Order] = None  # None: the records hold their pairs
 
 
 def mask_budget(length, settings):

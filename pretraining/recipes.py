@@ -55,6 +55,10 @@ KNOWN_BATCHES = {"adamw": (16, 8192), "lamb": (512, 32768)}
 OUTSIDE = {("adamw", True): "accumulate gradients", ("adamw", False): "use --optimizer=lamb",
            ("lamb", True): "use --optimizer=adamw", ("lamb", False): "take a smaller batch"}
 
+# Passes over the records above which a run is warned, by whether masks and order are new in each;
+# BERT read its text some 40 times.
+MOST_PASSES = {False: 4, True: 40}
+
 # From so many examples an update LAMB is chosen: half of the batch of both ALBERT codes.
 LAMB_FROM = 2048
 
@@ -162,6 +166,29 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
     return Resolved(recipe.name, optimizer, step_examples,
                     advised if learning_rate is None else learning_rate, num_warmup_steps,
                     num_train_steps, sentences)
+
+
+def passes_sentence(examples, num_records, masking):
+    """A line on how often a training reads its records.
+
+    Args:
+      examples: the training's.
+      num_records: in the files.
+      masking: masking.Settings, or None for records that hold masks and pairs.
+    """
+    passes = examples / num_records
+    line = "the run reads each of {:,} records {:.3g} times".format(num_records, passes)
+    draws_order = bool(masking and masking.order)
+    fresh = ("other masks, cuts and orders every time" if draws_order
+             else "other masks every time, the order of the sentences stays" if masking
+             else "with the same masks and order every time")
+    if passes <= 1:
+        return line
+    if passes <= MOST_PASSES[draws_order]:
+        return "%s, %s" % (line, fresh)
+    return "warning: %s, %s; more text teaches more%s" % (
+        line, fresh, "" if draws_order else ", and so do records made with --store_sentences "
+        "(other masks, cuts and orders in every pass, by --dynamic_masking)")
 
 
 def rate_sentences(config, recipe, step_examples, learning_rate, advised):

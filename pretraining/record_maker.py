@@ -84,6 +84,9 @@ class RecordMaker:
     def _serialized(self, made, statistics):
         """Instances -> list of their records; they are counted."""
         statistics.add_instances(made)
+        if self.settings.store_sentences:
+            return [tfrecords.serialize(instances.sentences_features(one, self.settings))
+                    for one in made]
         return tfrecords.serialize_rows(instances.features(made, self.settings))
 
     def description(self, counts):

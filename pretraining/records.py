@@ -1,7 +1,8 @@
 """What a pre-training record holds, and the description beside the record files: all but reading.
 
-A record is a tf.train.Example with the features of `masked_spec` or, made with --store_word_starts,
-of `unmasked_spec`. A description is a JSON file that says how a set of record files was made:
+A record is a tf.train.Example with the features of `masked_spec`, of `unmasked_spec` (made with
+--store_word_starts) or of `sentences_spec` (--store_sentences). A description is a JSON file that
+says how a set of record files was made:
 
     {"flags": {"max_seq_length": 128, "ngram": 3, ...},
      "vocab": {"file": "vocab.txt", "size": 21128, "fingerprint": "...", "special_ids": {...}},
@@ -26,8 +27,8 @@ from pretraining import masking
 
 
 class Feature(typing.NamedTuple):
-    """The values of a feature in every record."""
-    length: int
+    """The values of a feature in every record; a length of None is free."""
+    length: typing.Optional[int]
     dtype: str = "int64"  # or "float32"
 
 
@@ -46,6 +47,15 @@ def unmasked_spec(max_seq_length, brightmart_labels):
     return _spec(max_seq_length, word_starts=Feature(max_seq_length), **labels)
 
 
+def sentences_spec(brightmart_labels):
+    """{name: Feature} of a record made with --store_sentences, which dynamic_order.py pairs.
+
+    sentence_lengths are those of at least two sentences, whose tokens the others describe.
+    """
+    names = ["input_ids", "word_starts", "sentence_lengths"] + ["label_ids"] * brightmart_labels
+    return collections.OrderedDict((name, Feature(None)) for name in names)
+
+
 def _spec(max_seq_length, **masks):
     return collections.OrderedDict(
         input_ids=Feature(max_seq_length), input_mask=Feature(max_seq_length),
@@ -54,6 +64,8 @@ def _spec(max_seq_length, **masks):
 
 def described_spec(description, max_seq_length, max_predictions_per_seq):
     """The spec of the records that a description, or None, belongs to."""
+    if _holds_sentences(description):
+        return sentences_spec(description["flags"]["brightmart_labels"])
     if _is_unmasked(description):
         return unmasked_spec(max_seq_length, description["flags"]["brightmart_labels"])
     return masked_spec(max_seq_length, max_predictions_per_seq)
@@ -63,11 +75,15 @@ def _is_unmasked(description):
     return bool(description and description["flags"].get("store_word_starts"))
 
 
+def _holds_sentences(description):
+    return _is_unmasked(description) and bool(description["flags"].get("store_sentences"))
+
+
 def bounds(max_seq_length, vocab_size):
     """{name of a feature: its values are from 0 on and below this}; the others hold weights."""
     ids = dict.fromkeys(["input_ids", "masked_lm_ids", "label_ids"], vocab_size)
     bits = dict.fromkeys(["input_mask", "segment_ids", "word_starts", "next_sentence_labels"], 2)
-    return dict(ids, masked_lm_positions=max_seq_length, **bits)
+    return dict(ids, masked_lm_positions=max_seq_length, sentence_lengths=1 << 31, **bits)
 
 
 # ---- writing descriptions ----
@@ -151,7 +167,8 @@ def _are_counts(value):
 _REQUIRED = {("flags", "max_seq_length"): _is_count,
              ("flags", "max_predictions_per_seq"): _is_count,
              ("vocab", "size"): _is_count, ("vocab", "file"): _is_text}
-_OPTIONAL = {("flags", "store_word_starts"): _is_bool, ("flags", "do_lower_case"): _is_bool,
+_OPTIONAL = {("flags", "store_word_starts"): _is_bool, ("flags", "store_sentences"): _is_bool,
+             ("flags", "do_lower_case"): _is_bool,
              ("flags", "favor_shorter_ngram"): _is_bool, ("vocab", "special_ids"): _are_counts,
              ("vocab", "fingerprint"): _is_text}
 _OF_UNMASKED = {("flags", "masked_lm_prob"): _is_share, ("flags", "ngram"): _is_count,
@@ -209,7 +226,7 @@ def check_description(path, description, max_seq_length, max_predictions_per_seq
     expected = {"max_seq_length": max_seq_length,
                 "max_predictions_per_seq": max_predictions_per_seq}
     if _is_unmasked(description):
-        if "[MASK]" not in description["vocab"].get("special_ids", ()):
+        if not {"[MASK]", "[CLS]", "[SEP]"} <= set(description["vocab"].get("special_ids", ())):
             raise undescribed_error(path)
         if expected.pop("max_predictions_per_seq") >= max_seq_length:  # free, but for this
             raise UserError("--max_predictions_per_seq=%d is not below --max_seq_length=%d; usual "
@@ -281,7 +298,9 @@ def masking_settings(paths, max_predictions_per_seq, masked_lm_prob=None, ngram=
                 flags["masked_lm_prob"] if masked_lm_prob is None else masked_lm_prob,
                 flags["ngram"] if ngram is None else ngram, flags["brightmart_labels"],
                 vocab["special_ids"]["[MASK]"], tuple(sorted(vocab["special_ids"].values())),
-                vocab["size"], flags.get("favor_shorter_ngram", True))
+                vocab["size"], flags.get("favor_shorter_ngram", True),
+                masking.Order(vocab["special_ids"]["[CLS]"], vocab["special_ids"]["[SEP]"])
+                if _holds_sentences(description) else None)
     return _common(settings)
 
 
@@ -296,6 +315,10 @@ def _common(settings):
             masked, unmasked = (path, paths[0]) if first else (paths[0], path)
             raise UserError("%s holds masks and %s does not (it was made with --store_word_starts);"
                             " use files of one kind" % (masked, unmasked))
+        if (first.order is None) != (other.order is None):
+            pairs, sentences = (path, paths[0]) if first.order else (paths[0], path)
+            raise UserError("%s holds pairs and %s whole sentences (it was made with "
+                            "--store_sentences); use files of one kind" % (pairs, sentences))
         name = next(name for name in first._fields if getattr(first, name) != getattr(other, name))
         raise UserError("%s was made with %s %s and %s with %s; use files that were made alike"
                         % (paths[0], name, getattr(first, name), path, getattr(other, name)))

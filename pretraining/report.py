@@ -46,7 +46,7 @@ class Statistics:
 
     def add_instances(self, instances):
         """Counts a list of instances.Instance."""
-        lengths = [len(one.tokens) for one in instances]
+        lengths = [one.length for one in instances]
         self.counts.update({
             "instances": len(instances), "tokens": sum(lengths),
             "instances swapped": sum(one.is_swapped for one in instances),
@@ -175,9 +175,10 @@ def closing_table(statistics, settings, paths):
     rows += ["%-46s %12.1f" % row for row in [
         ("tokens an instance", share("tokens", "instances")),
         ("masked tokens an instance", share("masked tokens", "instances"))]]
-    rows += ["%-46s %11.1f%%" % (name, 100 * value) for name, value in [
-        ("instances swapped", share("instances swapped", "instances")),
-        ("[UNK]", share("unknown tokens", "tokens of the text"))]]
+    shares = [("instances swapped", share("instances swapped", "instances")),
+              ("[UNK]", share("unknown tokens", "tokens of the text"))]
+    rows += ["%-46s %11.1f%%" % (name, 100 * value)
+             for name, value in shares[settings.store_sentences:]]  # drawn while training
     rows.append("written to %s" % (
         ", ".join(paths) if len(paths) < 5 else "%s ... %s" % (paths[0], paths[-1])))
     rows += ["warning: %s" % text for text in warnings(statistics, settings)]
@@ -196,6 +197,7 @@ def report(statistics, settings):
         "masked_share": share("masked tokens", "tokens"),
         "span_lengths": {str(length): {"spans": count, "share": count / spans}
                          for length, count in sorted(statistics.span_lengths.items())},
-        "swapped_share": share("instances swapped", "instances"),
+        "swapped_share": None if settings.store_sentences else share(
+            "instances swapped", "instances"),
         "warnings": warnings(statistics, settings),
     }

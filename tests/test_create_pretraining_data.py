@@ -115,7 +115,7 @@ def test_description_says_how_the_data_was_made(tmp_path, sample_vocab):
         "short_seq_prob": 0.1, "dupe_factor": 2, "ngram": 2, "whole_words": True,
         "brightmart_labels": False, "store_word_starts": False, "random_seed": 7,
         "do_lower_case": False, "non_chinese": False, "segmenter": "jieba",
-        "split_sentences": False, "favor_shorter_ngram": True}
+        "split_sentences": False, "favor_shorter_ngram": True, "store_sentences": False}
     assert made["vocab"] == {
         "file": sample_vocab, "size": tokenizer.vocab_size, "fingerprint": tokenizer.fingerprint,
         "special_ids": {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}}
@@ -554,6 +554,26 @@ def test_word_starts(tmp_path, sample_vocab):
     assert made["flags"]["store_word_starts"] is True
     assert made["flags"]["dupe_factor"] == 1
     assert made["counts"]["masked tokens"] == 0
+
+
+def test_sentences(tmp_path, sample_vocab, caplog):
+    """A record holds all sentences of an instance as they are; what the training draws is left."""
+    lines = ["长江发源于青藏高原的唐古拉山脉。", "随后江水穿过三峡。", "河道变宽。"]
+    with caplog.at_level("INFO", "albert"):
+        out = make(tmp_path, sample_vocab, "\n".join(lines), max_seq_length=24, dupe_factor=None,
+                   store_sentences=True)
+    tokenizer = tokenization.load_tokenizer(sample_vocab)
+    # 25 tokens in the first two leave no room for the third; it is paired with the one before it.
+    second, first = sorted(read(out / "a.tfrecord"), key=lambda record: len(record["input_ids"]))
+    assert [first["sentence_lengths"], second["sentence_lengths"]] == [[16, 9], [9, 5]]
+    assert "".join(tokenizer.convert_ids_to_tokens(first["input_ids"])) == "".join(lines[:2])
+    assert len(first["word_starts"]) == 25 and sum(first["word_starts"]) < 20
+    assert set(first) == {"input_ids", "word_starts", "sentence_lengths"}
+    made = description(out / "a.tfrecord")["flags"]
+    assert (made["store_sentences"], made["store_word_starts"], made["dupe_factor"]) == (
+        True, True, 1)
+    assert "instances swapped" not in caplog.text
+    assert " --do_train --dynamic_masking --bert_config_file" in caplog.messages[-1]
 
 
 def test_word_starts_as_often_as_asked(tmp_path, sample_vocab):

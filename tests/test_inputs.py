@@ -11,7 +11,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from factories import MADE_UNMASKED, MASKING, P, S, V, write_description
-from pretraining import inputs, records
+from pretraining import inputs, masking, records
 from training import input_pipeline
 
 
@@ -479,6 +479,78 @@ def test_every_epoch_has_other_masks(unmasked_shards):
     assert sorted(seen) == list(range(5, 28))
     assert {len(masks) for masks in seen.values()} == {4}
     assert np.mean([len(set(masks)) for masks in seen.values()]) > 3.5
+
+
+# ---- pairs drawn while reading ----
+
+SENTENCES = {"input_mask": None, "segment_ids": None, "next_sentence_labels": None,
+             "word_starts": np.ones(14, int), "sentence_lengths": np.array([3, 1, 4, 2, 4])}
+PAIRING = MASKING._replace(order=masking.Order(cls_id=2, sep_id=3))
+
+
+def write_sentences(path, numbers=(0, 1, 2), **changes):
+    """Records as --store_sentences makes them: 14 tokens from the number on, of five sentences."""
+    write_description(str(path) + ".json", {path.name: len(numbers)}, store_sentences=True,
+                      **MADE_UNMASKED)
+    tfrecords.write(str(path), (tfrecords.serialize(example(**dict(
+        UNMASKED, **dict(dict(SENTENCES, input_ids=np.arange(14) + 5 + number), **changes))))
+        for number in numbers))
+    return str(path)
+
+
+def test_sentences_become_pairs_with_masks(tmp_path):
+    path = write_sentences(tmp_path / "a")
+    check(path)
+    assert records.masking_settings([path], P) == PAIRING
+    batch, = masked_batches([path], 1, masking=PAIRING, vocab_size=V)
+    assert {name: value.shape for name, value in batch.items()} == {
+        name: (4, feature.length) for name, feature in records.masked_spec(S, P).items()}
+    assert batch["input_mask"].all()  # 14 + 3 tokens are cut to 12
+    assert (batch["masked_lm_weights"].sum(1) > 0).all()
+    assert inputs.majority_token_accuracy([path], PAIRING) == pytest.approx(3 / 42)
+
+
+@pytest.mark.slow
+@pytest.mark.every_platform
+def test_going_on_draws_the_pairs_of_the_uninterrupted_run(tmp_path):
+    """23 records of 4 a batch: the second epoch begins within the sixth batch."""
+    paths = [write_sentences(tmp_path / "a", range(13)),
+             write_sentences(tmp_path / "b", range(13, 23))]
+    whole = masked_batches(paths, 14, seed=3, masking=PAIRING)
+    rest = masked_batches(paths, 14 - 6, seed=3, masking=PAIRING, first_step=6)
+    assert_equal_batches(rest, whole[6:])
+    orders = np.concatenate([batch["next_sentence_labels"] for batch in whole])
+    assert 10 < orders.sum() < 46
+
+
+def test_every_epoch_has_other_cuts_and_orders(tmp_path):
+    """One record, whose four cuts are known by the length of the first segment."""
+    path = write_sentences(tmp_path / "a", [0])
+    batches = masked_batches([path], 40, batch_size=1, masking=PAIRING)
+    pairs = {(int(batch["segment_ids"].sum()), int(batch["next_sentence_labels"][0, 0]))
+             for batch in batches}
+    assert len(pairs) >= 6
+    assert_equal_batches(batches, masked_batches([path], 40, batch_size=1, masking=PAIRING))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"sentence_lengths": np.array([14])}, "record 0 holds sentences of 14 tokens in 'sentence_le"),
+    ({"sentence_lengths": np.array([3, 4])}, r"of 3 \+ 4 tokens in 'sentence_lengths' and 14 in "),
+    ({"word_starts": np.ones(9, int)}, "14 in 'input_ids', 9 in 'word_starts'; expected at least "),
+    ({"input_ids": np.zeros(0, int)}, "0 in 'input_ids', 14 in 'word_starts'"),
+    ({"sentence_lengths": None}, "record 0 has no feature 'sentence_lengths'; expected input_ids"),
+    ({"input_ids": np.full(14, V)}, "holds token id 50, the config's vocab_size is 50"),
+])
+def test_sentences_that_cannot_be_paired(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        check(write_sentences(tmp_path / "a", **changes))
+
+
+def test_pairs_and_sentences_do_not_mix(tmp_path):
+    with pytest.raises(UserError, match=r"/b holds pairs and \S*/a whole sentences \(it was made "
+                       r"with --store_sentences\); use files of one kind"):
+        records.masking_settings(
+            [write_sentences(tmp_path / "a"), write_unmasked(tmp_path / "b")], P)
 
 
 def test_seed_decides_the_masks(unmasked_shards):

@@ -11,7 +11,8 @@ from util.errors import UserError
 
 import pytest
 
-from pretraining import recipes
+from factories import MASKING
+from pretraining import masking, recipes
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 Shape = collections.namedtuple("Shape", "hidden_size num_hidden_layers")
@@ -164,3 +165,17 @@ def test_needs_no_tensorflow():
 def test_choice_of_the_optimizer(given, rate, batch, chosen, reason):
     optimizer, sentence = recipes.choose_optimizer(given, rate, batch)
     assert optimizer == chosen and reason in sentence
+
+
+def test_passes_over_the_records_are_said_and_many_are_warned_of():
+    paired = MASKING._replace(order=masking.Order(2, 3))
+    assert recipes.passes_sentence(500, 1000, None) == (
+        "the run reads each of 1,000 records 0.5 times")
+    assert recipes.passes_sentence(4000, 1000, MASKING) == (
+        "the run reads each of 1,000 records 4 times, other masks every time, the order of the "
+        "sentences stays")
+    for settings, passes, warned in [(None, 4, False), (None, 5, True), (MASKING, 5, True),
+                                     (paired, 40, False), (paired, 41, True)]:
+        line = recipes.passes_sentence(1000 * passes, 1000, settings)
+        assert line.startswith("warning: ") == warned
+        assert ("--store_sentences" in line) == (warned and settings is not paired)
