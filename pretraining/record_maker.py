@@ -7,7 +7,7 @@ from util import tfrecords
 
 import tokenization
 from pretraining import instances, records
-from text import corpus, segmentation, sentences
+from text import corpus, dedupe, segmentation, sentences
 
 # Instances that are made into records together.
 BATCH = 256
@@ -22,12 +22,14 @@ class TextSettings(typing.NamedTuple):
     segmenter: str         # what finds Chinese words: one of segmentation.ENGINES
     split_sentences: bool  # lines are paragraphs: split them into sentences
     skip_bad_lines: bool   # count lines that are not UTF-8 and go on
+    dedupe: bool = False   # leave out near-duplicate documents and repeated lines
 
 
 def read_documents(paths, text, counts):
     """corpus.read_documents by TextSettings: yields lists of sentences and counts lines."""
-    return corpus.read_documents(paths, counts, text.skip_bad_lines,
-                                 sentences.split_sentences if text.split_sentences else None)
+    documents = corpus.read_documents(paths, counts, text.skip_bad_lines,
+                                      sentences.split_sentences if text.split_sentences else None)
+    return dedupe.unique(documents, counts) if text.dedupe else documents
 
 
 def order_key(seed, document, instance):
@@ -94,6 +96,6 @@ class RecordMaker:
         text = self.text
         flags = dict(self.settings._asdict(), do_lower_case=text.do_lower_case,
                      non_chinese=text.non_chinese, segmenter=text.segmenter,
-                     split_sentences=text.split_sentences)
+                     split_sentences=text.split_sentences, dedupe=text.dedupe)
         return records.describe(
             flags, text.spm_model_file or text.vocab_file, self.tokenizer, counts)

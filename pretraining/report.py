@@ -5,7 +5,7 @@ import itertools
 
 from util.errors import UserError
 
-from text import corpus
+from text import corpus, dedupe
 
 # So much of the text in no instance is an error.
 LOST_SHARE = 0.8
@@ -172,6 +172,8 @@ def closing_table(statistics, settings, paths):
         "documents", "sentences", "documents dropped (fewer than two sentences)",
         "documents cut in pieces", "long lines cut", "bad lines", corpus.ARTICLE_TAGS,
         "instances")]
+    rows[1:1] = ["%-46s %12s" % (name, "{:,}".format(counts[name])) for name in (
+        dedupe.NEAR_DUPLICATES, dedupe.NOTHING_NEW, dedupe.REPEATED_LINES) if name in counts]
     rows += ["%-46s %12.1f" % row for row in [
         ("tokens an instance", share("tokens", "instances")),
         ("masked tokens an instance", share("masked tokens", "instances"))]]

@@ -115,7 +115,8 @@ def test_description_says_how_the_data_was_made(tmp_path, sample_vocab):
         "short_seq_prob": 0.1, "dupe_factor": 2, "ngram": 2, "whole_words": True,
         "brightmart_labels": False, "store_word_starts": False, "random_seed": 7,
         "do_lower_case": False, "non_chinese": False, "segmenter": "jieba",
-        "split_sentences": False, "favor_shorter_ngram": True, "store_sentences": False}
+        "split_sentences": False, "favor_shorter_ngram": True, "store_sentences": False,
+        "dedupe": False}
     assert made["vocab"] == {
         "file": sample_vocab, "size": tokenizer.vocab_size, "fingerprint": tokenizer.fingerprint,
         "special_ids": {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}}
