@@ -272,9 +272,10 @@ def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, ev
             for sentence in learning_curve.sentences(curve, results, baseline):
                 console.say("%s", sentence)
         if budget and budget.is_used_up():
-            console.say("%s of the budget of %s are used", *map(
-                hooks.duration, (budget.used(), budget.seconds)))
             break
+    if budget:
+        console.say("%s of the budget of %s are used", *map(
+            hooks.duration, (budget.used(), budget.seconds)))
 
 
 def evaluate(estimator, evaluation, run, max_eval_steps, budget=None):

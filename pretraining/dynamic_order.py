@@ -35,8 +35,8 @@ def pair_batch(features, max_seq_length, order, seed):
              for draw in range(2)]
     chance = tf.random.stateless_uniform(
         [tf.shape(features["sentence_lengths"])[0], 2], seeds[0])
-    begins, ends = truncate(*draw_cut(features["sentence_lengths"], chance[:, 0]),
-                            features["word_starts"], max_seq_length - 3, seeds[1])  # [B, 2]
+    begins, ends = draw_cut(features["sentence_lengths"], chance[:, 0])  # [B, 2]
+    begins, ends = truncate(begins, ends, features["word_starts"], max_seq_length - 3, seeds[1])
     is_swapped = chance[:, 1:] < 0.5  # [B, 1]
     begins, ends = (tf.where(tf.tile(is_swapped, [1, 2]), values[:, ::-1], values)
                     for values in (begins, ends))

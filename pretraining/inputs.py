@@ -303,10 +303,16 @@ def _judged(features, bounds):
     if "masked_lm_weights" in features:  # a sum is NaN if one of them is; a maximum may not be
         weights = tf.reshape(features["masked_lm_weights"], [-1])
         fit += [tf.reduce_min(weights) >= 0, tf.reduce_sum(weights) < np.inf]
+    if "sentence_lengths" in features:  # at least two sentences, of no more tokens than there are
+        lengths = features["sentence_lengths"]
+        fit += [tf.reduce_min(tf.reduce_sum(tf.cast(lengths > 0, tf.int32), 1)) >= 2,
+                tf.reduce_max(tf.reduce_sum(lengths, 1)) <= tf.shape(
+                    features["input_ids"], out_type=lengths.dtype)[1]]
     failing = tf.raw_ops.Assert(condition=tf.reduce_all(tf.stack(fit)),
                                 data=[tf.constant("a record holds values out of range")])
     with tf.control_dependencies([failing]):
-        return dict(features, input_ids=tf.identity(features["input_ids"]))
+        return dict(features, **{name: tf.identity(features[name]) for name in (
+            "input_ids", "sentence_lengths") if name in features})
 
 
 def _weighted(features, batch_size=None):

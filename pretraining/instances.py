@@ -47,7 +47,8 @@ class Instance(typing.NamedTuple):
     """A training example of L tokens, M of them masked, before padding.
 
     With store_word_starts nothing is masked: positions and span_lengths are empty, and labels [L]
-    are those that the tokens have if they are masked later.
+    are those that the tokens have if they are masked later. With store_sentences nothing is paired
+    either: tokens are those of the sentences alone, and there are no segments.
     """
     tokens: np.ndarray     # int32 [L], with [CLS], [SEP] and [MASK]
     segments: np.ndarray   # bool [L], False up to the first [SEP]
@@ -56,7 +57,7 @@ class Instance(typing.NamedTuple):
     labels: np.ndarray     # int32 [M]
     is_swapped: int        # the sentence-order label
     span_lengths: list     # words in every masked span
-    sentence_lengths: np.ndarray = None  # of a Sentences record: see `sentences_instance`
+    sentence_lengths: np.ndarray = None  # int [sentences] with store_sentences, else None
 
     @property
     def length(self):

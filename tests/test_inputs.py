@@ -546,6 +546,14 @@ def test_sentences_that_cannot_be_paired(tmp_path, changes, message):
         check(write_sentences(tmp_path / "a", **changes))
 
 
+@pytest.mark.parametrize("lengths", [[14], [10, 5]])
+def test_sentences_are_judged_as_they_are_read(tmp_path, lengths):
+    paths = [write_sentences(tmp_path / "a"),
+             write_sentences(tmp_path / "b", sentence_lengths=np.array(lengths))]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a record holds values out of range"):
+        masked_batches(paths, 2, is_training=False, batch_size=3, masking=PAIRING, vocab_size=V)
+
+
 def test_pairs_and_sentences_do_not_mix(tmp_path):
     with pytest.raises(UserError, match=r"/b holds pairs and \S*/a whole sentences \(it was made "
                        r"with --store_sentences\); use files of one kind"):
