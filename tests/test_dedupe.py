@@ -118,6 +118,6 @@ def test_without_the_package_or_on_a_cluster_it_is_refused(tmp_path, sample_voca
         "; pip install -r requirements-data.txt, or leave --dedupe out")
     with pytest.raises(UserError, match="--dedupe needs datasketch"):
         dedupe.load()
-    assert refused(tmp_path, sample_vocab, dedupe=True, runner="spark") == (
+    assert refused(tmp_path, sample_vocab, dedupe=True, runner="spark", num_workers=None) == (
         "error: --dedupe with --runner=spark: what was seen before is known to one process only; "
         "leave --runner out, or take duplicates out of the text before")
