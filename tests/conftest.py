@@ -14,13 +14,15 @@ os.environ["XLA_FLAGS"] = ("--xla_cpu_enable_fast_math=false --xla_backend_optim
 
 from util import platforms, sources  # noqa: E402, F401 - reads the environment above
 
+LOADED_WITH_TENSORFLOW = frozenset(sys.modules)
+
 import pytest  # noqa: E402
 import tensorflow.compat.v1 as tf  # noqa: E402
 from tensorflow.python.training import training_util  # noqa: E402
 
-from training import (
-    estimators,  # noqa: E402
-    flops,  # noqa: E402
+from training import (  # noqa: E402
+    estimators,
+    flops,
 )
 
 tf.disable_v2_behavior()

@@ -16,7 +16,7 @@ import factories
 import run_pretraining
 import tiny
 import tuning
-from conftest import ROOT
+from conftest import LOADED_WITH_TENSORFLOW, ROOT
 
 OTHERS = [os.path.join(ROOT, name, "bin", "python") for name in (".venv-2.15", ".venv-1.15")]
 WITHOUT_ESTIMATOR = pytest.mark.skipif(
@@ -43,6 +43,12 @@ def run_on(python, script, values):
     output = done.stdout.decode("utf-8", "replace")
     assert done.returncode == 0, output
     return output
+
+
+def test_tensorflow_is_loaded_without_keras():
+    """Which takes a quarter of the start of a command; who asks for it has it."""
+    assert "keras" not in LOADED_WITH_TENSORFLOW
+    assert tf.keras.optimizers.__name__
 
 
 # ---- tf.estimator from its package ----

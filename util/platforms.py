@@ -56,10 +56,27 @@ def _without_noise():
         os.waitpid(child, 0)
 
 
+@contextlib.contextmanager
+def _without_keras():
+    """TensorFlow leaves Keras alone, which it else imports at once: a quarter of what it takes.
+
+    It reads a failed import as no Keras being there; afterwards tf.keras is as it is elsewhere.
+    """
+    name = "keras.src.optimizers"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # an import raises ImportError
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
 def _problem():
     """Why this TensorFlow is not supported, or None."""
     try:
-        with _without_noise():
+        with _without_noise(), _without_keras():
             import tensorflow
         version = tensorflow.__version__
     except Exception as error:  # noqa: B902 - a broken install raises anything, TypeError included
