@@ -3,6 +3,7 @@ predictions. The others are those whose environments scripts/test.sh has made.""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -117,18 +118,26 @@ def test_missing_package_is_one_sentence(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.one_platform
 def test_directory_is_trained_on_by_every_platform_in_turn(tmp_path, others):
-    """Weights, slots and step; as by one platform alone, which stops and goes on as often."""
+    """Weights, slots and step; as by this one alone, which stops and goes on as often."""
     tiny.write_records(tmp_path / "a.tfrecord")
     tiny.write_config(tmp_path / "config.json", **tiny.LAYOUTS["google"])
     values = dict(tiny.PRETRAINING, input_file=tmp_path / "a.tfrecord", optimizer="lamb",
                   bert_config_file=tmp_path / "config.json", train_batch_size=8)
-    turns = [sys.executable] + others + [sys.executable]
-    for index, python in enumerate(turns):
-        stops = dict(values, num_train_steps=2 * index + 2)
-        run_on(python, "run_pretraining.py", dict(stops, output_dir=tmp_path / "in_turn"))
-        run_pretraining.main(tiny.parse(
-            run_pretraining.define_flags, **dict(stops, output_dir=tmp_path / "alone")))
-    step = 2 * len(turns)
+
+    def turn(number, python, output):
+        flags = dict(values, num_train_steps=2 * number + 2, output_dir=tmp_path / output)
+        if python:
+            run_on(python, "run_pretraining.py", flags)
+        else:
+            run_pretraining.main(tiny.parse(run_pretraining.define_flags, **flags))
+
+    turn(0, None, "in_turn")
+    shutil.copytree(str(tmp_path / "in_turn"), str(tmp_path / "alone"))
+    turns = others + [None]
+    for number, python in enumerate(turns, 1):
+        turn(number, python, "in_turn")
+        turn(number, None, "alone")
+    step = 2 * len(turns) + 2
     alone, in_turn = (tiny.weights(tmp_path / output / ("model.ckpt-%d" % step))
                       for output in ("alone", "in_turn"))
     assert set(alone) == set(in_turn) and alone["global_step"] == step
@@ -156,8 +165,7 @@ def test_records_are_the_same_bytes(tmp_path, others, sample_vocab):
 def test_predictions_are_the_same(tmp_path, others):
     """Of a model that was fine-tuned here: features, probabilities and the files they go to."""
     here = tuning.prepare(tmp_path)
-    values = tuning.flag_values(here, "model", do_train=True, num_train_epochs=1)
-    run_on(sys.executable, "run_classifier.py", values)
+    tuning.run(here, "model", do_train=True, num_train_epochs=1)
     found = []
     for index, python in enumerate([sys.executable] + others):
         output = run_on(python, "run_classifier.py", tuning.flag_values(
