@@ -38,6 +38,22 @@ def start(script, flags, log, **environment):
     return process
 
 
+def call(function, *arguments):
+    """What a function of a module returns in a new process, as `start` makes them."""
+    ours, theirs = multiprocessing.Pipe()
+    process = _FORKS.Process(target=_send_result, args=(theirs, function, arguments), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        return ours.recv()
+    finally:
+        process.join()
+
+
+def _send_result(connection, function, arguments):
+    connection.send(function(*arguments))
+
+
 def _run(tests_pid, script, flags, log, environment):
     threading.Thread(target=_end_with, args=(tests_pid,), daemon=True).start()
     os.chdir(ROOT)

@@ -4,8 +4,6 @@ import glob
 import json
 import logging
 import os
-import signal
-import subprocess
 
 from util import tfrecords
 from util.errors import UserError
@@ -15,14 +13,14 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import modeling
+import processes
 import run_pretraining
 import tiny
 from interchange import variable_names
 from pretraining import inputs
-from processes import command, needs_proc, wait_until
+from processes import needs_proc, wait_until
 from training import checkpoints, command_line
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 METRICS = ["masked_lm_accuracy", "masked_lm_loss", "sentence_order_accuracy", "sentence_order_loss"]
 RESULTS = set(METRICS) | {
     "loss", "global_step", "masked_lm_perplexity", "eval_records", "eval_predictions"}
@@ -517,14 +515,14 @@ def test_accumulation_equals_the_larger_batch(here, trained, optimized_graphs):
 @pytest.mark.slow
 @pytest.mark.every_platform
 def test_sigterm_saves_and_ends(here):
-    process = subprocess.Popen(
-        command("run_pretraining.py", flag_values(here, num_train_steps=1000000,
-                                                  save_checkpoints_steps=3)),
-        cwd=ROOT, stderr=subprocess.PIPE, universal_newlines=True)
+    log = here / "log"
+    process = processes.start("run_pretraining.py", flag_values(
+        here, num_train_steps=1000000, save_checkpoints_steps=3), log)
     wait_until((here / "out" / "model.ckpt-3.index").exists, 600)
-    process.send_signal(signal.SIGTERM)
-    last = process.communicate()[1].strip().split("\n")[-1]
-    assert process.returncode == 1
+    process.terminate()
+    process.join(600)
+    assert process.exitcode == 1
+    last = log.read_text().strip().split("\n")[-1]
     step = checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(here / "out")))
     assert step >= 3
     assert last == (
