@@ -71,7 +71,7 @@ def test_bert_and_what_is_none():
 def test_the_right_config_reads_best(tmp_path, tokenizer, monkeypatch, heads, act):
     """The masked tokens of a text are those that the true config finds likeliest."""
     monkeypatch.setattr(inspection, "HEAD_SIZES", range(8, 17))
-    monkeypatch.setattr(inspection, "DEPTHS", (2, 3))
+    monkeypatch.setattr(inspection, "DEPTHS", (1, 2))
     monkeypatch.setattr(inspection, "ACTIVATIONS", ("gelu", "relu"))  # two kinds of gelu are near
     weights = random_weights(num_hidden_layers=2, num_attention_heads=heads, hidden_act=act)
     weights.arrays["cls/predictions/transform/LayerNorm/gamma"] *= 8.0  # sure of what it says
@@ -114,8 +114,9 @@ def test_lines_of_a_text(tokenizer):
 
 @pytest.mark.slow
 def test_command(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(inspection, "DEPTHS", (2, 3))
-    weights = random_weights(hidden_size=32, num_attention_heads=2, num_hidden_layers=2)
+    monkeypatch.setattr(inspection, "DEPTHS", (1,))
+    monkeypatch.setattr(inspection, "HEAD_SIZES", (8, 16, 32))
+    weights = random_weights(hidden_size=32, num_attention_heads=2, num_hidden_layers=1)
     tensorflow_files.write_tensorflow(weights.arrays, str(tmp_path / "model.ckpt"))
     text = tmp_path / "text.txt"
     text.write_text("".join(tiny.CHARACTERS) + "\n", encoding="utf-8")
@@ -129,7 +130,7 @@ def test_command(tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "model.ckpt: the brightmart layout" in printed
     assert "by guessing each token by its frequency" in printed
-    assert len(re.findall("gelu|relu", printed)) == 6  # the best of 12
+    assert len(re.findall("gelu|relu", printed)) == 6  # the best of 9
 
 
 def test_what_stands_beside_a_checkpoint(tmp_path, capsys):

@@ -60,14 +60,15 @@ def trained(compiled, changes, **options):
 @pytest.mark.slow
 # Of the second 1.15.5 has its parts: test_same_under_xla (test_recompute.py) and
 # test_update_compiles_with_xla (test_optimization.py).
-@pytest.mark.parametrize("layout, optimizer, recompute", [
-    pytest.param("brightmart", "adamw", False, marks=pytest.mark.every_platform),
-    pytest.param("google", "lamb", True, marks=pytest.mark.one_platform)])
-def test_training_step_compiles_with_xla(layout, optimizer, recompute):
+@pytest.mark.parametrize("layout, layers, optimizer, recompute", [
+    pytest.param("brightmart", 1, "adamw", False, marks=pytest.mark.every_platform),
+    pytest.param("google", 2, "lamb", True, marks=pytest.mark.one_platform)])
+def test_training_step_compiles_with_xla(layout, layers, optimizer, recompute):
     """In two parts, and equal to the step that is neither compiled nor in parts."""
-    found, said = trained(True, tiny.LAYOUTS[layout], optimizer=optimizer, recompute=recompute,
+    changes = dict(tiny.LAYOUTS[layout], num_hidden_layers=layers)
+    found, said = trained(True, changes, optimizer=optimizer, recompute=recompute,
                           gradient_accumulation_steps=2)
-    wanted, expected = trained(False, tiny.LAYOUTS[layout], optimizer=optimizer)
+    wanted, expected = trained(False, changes, optimizer=optimizer)
     assert set(found) == set(wanted)
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
