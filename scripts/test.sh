@@ -2,7 +2,7 @@
 # Runs every test on the newest TensorFlow, and where their Pythons are found, those on 1.15.5 for
 # which the version can make a difference (tests/conftest.py), and on 2.15.1, between the two, those
 # of the model, the optimizers and the Estimators; both without what is marked slow, unless it is
-# marked every_platform. What is slow, the rest and the older releases run beside one another.
+# marked every_platform. Two processes share the newest's files; the older releases run beside them.
 # It makes its own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest:
 # scripts/test.sh -k lamb
 # Spark's tests want Java: as root on Debian or Ubuntu it is installed, else they are left out.
@@ -55,15 +55,23 @@ for job in "${jobs[@]}"; do
 done
 .venv/bin/ruff check .
 
-# run ENVIRONMENT MARKS ARGUMENTS: pytest on the tests with these marks.
+# run ENVIRONMENT MARKS ARGUMENTS: pytest on the tests with these marks ("": all).
 run() {
   local environment=$1 marks=$2 status=0
   shift 2
-  echo "== $("$environment/bin/python" --version), $environment: $marks"
+  echo "== $("$environment/bin/python" --version), $environment: ${marks:-all}"
   "$environment/bin/python" -m pytest -q -m "$marks" \
-    -o "cache_dir=.pytest_cache/$environment-${marks%% *}" "$@" || status=$?
+    -o "cache_dir=.pytest_cache/$environment" "$@" || status=$?
   # 5: the arguments chose other tests.
   [ "$status" = 0 ] || [ "$status" = 5 ]
+}
+
+# run_newest MARKS ARGUMENTS: on .venv, in two processes that take the next file when one is done
+# (what a module's tests share is made once).
+run_newest() {
+  local marks=$1
+  shift
+  run .venv "$marks" -n 2 --dist loadfile "$@"
 }
 
 # Those of the other releases of TensorFlow.
@@ -80,19 +88,16 @@ run_the_older() {
 }
 
 if [ -n "$fast" ]; then
-  run .venv "not slow" "$@"
+  run_newest "not slow" "$@"
   exit
 fi
-# The slow ones often wait (for kills, locks, a cluster), so that two cores have time for the rest.
-logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
-run .venv "not slow" "$@" > "$logs/fast" 2>&1 &
-others=$!
-run_the_older "$@" > "$logs/older" 2>&1 &
+# Tests often wait (for kills, locks, a cluster), so that two cores have time for three processes.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+run_the_older "$@" > "$log" 2>&1 &
 older=$!
 status=0
-run .venv slow "$@" || status=1
-wait "$others" || status=1
+run_newest "" "$@" || status=1
 wait "$older" || status=1
-cat "$logs/fast" "$logs/older"
+cat "$log"
 exit "$status"
