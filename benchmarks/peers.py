@@ -11,6 +11,10 @@ and, to be run by hand, what is saved by computing the last block only where it 
 
     python3 -m benchmarks.peers last_block config.json train.tfrecord 32 128 20 20
 
+and what transformers reaches from the same weights on the same data (docs/results.md):
+
+    python3 -m benchmarks.peers pytorch_accuracy all-MiniLM-L6-v2 reviews 64 32 5e-5 2 1
+
 Those named after a framework train Hugging Face's ALBERT in a Python that has it, so every function
 imports only what its own process needs.
 
@@ -279,6 +283,72 @@ def pytorch_pairs(path, batch_size, steps):
             begin, since = now, step
 
 
+def pytorch_accuracy(model_dir, data_dir, max_seq_length, batch_size, learning_rate, epochs, seed):
+    """Fine-tunes transformers' classifier as run_classifier.py does, and prints its accuracies.
+
+    data_dir holds train.tsv, dev.tsv and test.tsv: text and label, with a header. The accuracy on
+    the last two is printed after every epoch; the rest of one that fills no batch is left out. The
+    schedule, the weight decay, clipping and epsilon are ours, Adam's bias correction is PyTorch's.
+    """
+    import torch
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        get_linear_schedule_with_warmup,
+        set_seed,
+    )
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    set_seed(int(seed))
+    texts, labels = read_labelled(os.path.join(data_dir, "train.tsv"))
+    batch_size, epochs = int(batch_size), int(epochs)
+    steps = len(labels) * epochs // batch_size
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    model = AutoModelForSequenceClassification.from_pretrained(model_dir, num_labels=2)
+    decaying, others = [], []  # as transformers' Trainer: neither biases nor LayerNorm's weights
+    for parameter in model.parameters():
+        (decaying if parameter.dim() > 1 else others).append(parameter)
+    optimizer = torch.optim.AdamW([{"params": decaying, "weight_decay": WEIGHT_DECAY},
+                                   {"params": others, "weight_decay": 0.0}],
+                                  lr=float(learning_rate), eps=1e-6)
+    schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
+
+    def run(texts, labels=None):
+        return model(**tokenizer(texts, truncation=True, max_length=int(max_seq_length),
+                                 padding=True, return_tensors="pt"),
+                     labels=labels and torch.tensor(labels))
+
+    def accuracy(split):
+        texts, labels = read_labelled(os.path.join(data_dir, split + ".tsv"))
+        with torch.no_grad():
+            guesses = torch.cat([run(texts[begin:begin + batch_size]).logits.argmax(-1)
+                                 for begin in range(0, len(texts), batch_size)])
+        return (guesses == torch.tensor(labels)).float().mean().item()
+
+    for epoch in range(epochs):
+        model.train()
+        order = list(LengthGroupedSampler(batch_size, lengths=list(map(len, texts))))
+        for begin in range(0, len(order) - batch_size + 1, batch_size):
+            rows = order[begin:begin + batch_size]
+            loss = run([texts[row] for row in rows], [labels[row] for row in rows]).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+        model.eval()
+        print("epoch %d  loss of the last batch %.4f  accuracy: dev %.4f, test %.4f" % (
+            epoch + 1, loss.item(), accuracy("dev"), accuracy("test")), flush=True)
+
+
+def read_labelled(path):
+    """A TSV with a header -> (list of texts, list of 0 and 1, the labels in their sorted order)."""
+    with open(path, encoding="utf-8") as stream:
+        texts, labels = zip(*(line.rstrip("\n").split("\t") for line in stream.readlines()[1:]))
+    names = sorted(set(labels))
+    return list(texts), [names.index(label) for label in labels]
+
+
 def read(path):
     """What `prepare` wrote -> (dict of the config, list of {name: int64 [B, S] or [B]})."""
     import numpy as np
@@ -303,4 +373,5 @@ def train(step, batches, steps):
 if __name__ == "__main__":
     {"prepare": prepare, "peak": peak, "pytorch": pytorch, "tensorflow": tensorflow,
      "last_block": last_block, "prepare_pairs": prepare_pairs,
-     "pytorch_pairs": pytorch_pairs}[sys.argv[1]](*sys.argv[2:])
+     "pytorch_pairs": pytorch_pairs,
+     "pytorch_accuracy": pytorch_accuracy}[sys.argv[1]](*sys.argv[2:])

@@ -208,6 +208,11 @@ def test_peers_get_the_same_labels():
     assert batch["sentence_order_label"].shape == (2,)
 
 
+def test_labels_of_peers_are_numbered_in_their_order(tmp_path):
+    (tmp_path / "a.tsv").write_text("text\tlabel\nx y\tb\nz\ta\n")
+    assert peers.read_labelled(str(tmp_path / "a.tsv")) == (["x y", "z"], [1, 0])
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """The batches of tiny records, as the peers read them, and the flops of a step."""
