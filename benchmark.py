@@ -56,7 +56,7 @@ CELL_SECONDS = {"1 x 32": 0.5, "32 x 128": 1.0, "pairs": 1.0}
 BASELINES = {"1 x 32": ["export"], "32 x 128": ["export", "bfloat16"], "pairs": ["pipeline"]}
 # How far probabilities may be from those of the first row, by what stands in a row's name: float32
 # the largest difference, the less exact ones, which random weights make noisy, the mean.
-LIMITS = (("int8", "mean", 0.1), ("bfloat16", "mean", 0.1), ("", "largest", 1e-3))
+LIMITS = (("int8", "mean", 0.05), ("bfloat16", "mean", 0.05), ("", "largest", 1e-3))
 
 
 def define_flags():

@@ -95,7 +95,7 @@ def random_classification(config_file, tokenizer, features):
         shapes = {variable.name.split(":")[0]: variable.shape.as_list()
                   for variable in tf.global_variables()}
     random = np.random.RandomState(0)
-    arrays = {name: (0.05 * random.randn(*shape) + name.endswith("gamma")).astype(np.float32)
+    arrays = {name: (0.02 * random.randn(*shape) + name.endswith("gamma")).astype(np.float32)
               for name, shape in sorted(shapes.items())}
     logits = engines.create("onnxruntime", layouts.Weights(config, arrays), "classification").run(
         features["32 x 128"])["logits"]
