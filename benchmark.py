@@ -19,14 +19,13 @@ import collections
 import contextlib
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
 
-from util import commands, console, files, workers
+from util import commands, console, files, processors, workers
 from util.errors import UserError
 
 from absl import flags as absl_flags
@@ -37,16 +36,24 @@ from text import corpus
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 # A training to measure: `command(output_dir)` is its command line, a list (what makes data has but
-# one); `pattern` matches the rates in its output, of which the first `skip` are warm-up.
-Peer = collections.namedtuple("Peer", ["name", "command", "pattern", "skip"])
+# one); `pattern` matches the rates in its output, of which the first `skip` are warm-up; `dtype` is
+# the type of its products, whose peak it is compared with.
+Peer = collections.namedtuple("Peer", ["name", "command", "pattern", "skip", "dtype"])
+Peer.__new__.__defaults__ = ("float32",)
 RATE = r"([\d.]+) examples/s"
 ORIGINAL_RATE = r"^INFO:tensorflow:examples/sec: ([\d.]+)"  # logged twice, once with this prefix
-# {function of benchmarks/peers.py: (name, code that must run)}.
-HUGGING_FACE = collections.OrderedDict([
-    ("pytorch", ("transformers, PyTorch", "import torch; from transformers import "
-                 "AlbertForPreTraining")),
-    ("tensorflow", ("transformers, TensorFlow", "import tensorflow; from transformers import "
-                    "TFAlbertForPreTraining"))])
+# A row of transformers: a function of benchmarks/peers.py, its arguments after batches and steps,
+# code that must run.
+HuggingFace = collections.namedtuple("HuggingFace", ["name", "function", "arguments", "code"])
+PYTORCH = "import torch; from transformers import AlbertForPreTraining"
+HUGGING_FACE = [
+    HuggingFace("transformers, PyTorch", "pytorch", [], PYTORCH),
+    HuggingFace("transformers, PyTorch, masked logits, compiled", "pytorch_masked", ["float32"],
+                PYTORCH),
+    HuggingFace("transformers, PyTorch, masked logits, compiled, bfloat16", "pytorch_masked",
+                ["bfloat16"], PYTORCH),
+    HuggingFace("transformers, TensorFlow", "tensorflow", [],
+                "import tensorflow; from transformers import TFAlbertForPreTraining")]
 TRAINER = ("transformers, PyTorch, group_by_length",
            "import torch; from transformers.trainer_pt_utils import LengthGroupedSampler")
 CLASSIFIER = "import torch; from transformers import AlbertForSequenceClassification"
@@ -56,7 +63,7 @@ CELL_SECONDS = {"1 x 32": 0.5, "32 x 128": 1.0, "pairs": 1.0}
 BASELINES = {"1 x 32": ["export"], "32 x 128": ["export", "bfloat16"], "pairs": ["pipeline"]}
 # How far probabilities may be from those of the first row, by what stands in a row's name: float32
 # the largest difference, the less exact ones, which random weights make noisy, the mean.
-LIMITS = (("int8", "mean", 0.05), ("bfloat16", "mean", 0.05), ("", "largest", 1e-3))
+LIMITS = (("int8", "mean", 0.1), ("bfloat16", "mean", 0.1), ("", "largest", 1e-3))
 
 
 def define_flags():
@@ -80,6 +87,8 @@ def define_flags():
     flags.DEFINE_integer("max_seq_length", 128, "pretrain: tokens per example.", lower_bound=8)
     flags.DEFINE_integer("max_predictions_per_seq", 20, "pretrain: masked tokens per example.",
                          lower_bound=1)
+    flags.DEFINE_bool("full_sequences", False, "pretrain: take the text as one document, so that "
+                      "examples are full; else they are as its documents make them.")
     flags.DEFINE_list("pythons", [], "pretrain, finetune: other Pythons to run this code with, as "
                       "name=path, e.g. classic=../py37/bin/python.")
     flags.DEFINE_string("albert_zh_dir", None, "data, pretrain: a clone of brightmart/albert_zh.")
@@ -284,9 +293,10 @@ def candidates(flags, directory):
     script = os.path.join(os.path.abspath(flags.albert_zh_dir or ""), script)
     yield (Peer("albert_zh", trainer(flags.albert_zh_python or "", script, training),
                 ORIGINAL_RATE, 5), lacks_original(flags, script))
-    for framework, (name, code) in HUGGING_FACE.items():
-        yield huggingface_candidate(flags, name, code, framework,
-                                    os.path.join(directory, "batches.npz"), flags.steps)
+    for peer in HUGGING_FACE:
+        yield huggingface_candidate(
+            flags, peer.name, peer.code, peer.function, os.path.join(directory, "batches.npz"),
+            flags.steps, *peer.arguments)
 
 
 def trainer(python, script, training):
@@ -297,11 +307,18 @@ def trainer(python, script, training):
 
 def our_candidates(flags, script, training):
     """Yields (Peer, problem) of a script of this directory, with this Python and --pythons."""
-    yield Peer("this code", trainer(sys.executable, script, training), RATE, 1), None
-    for item in flags.pythons:
-        name, _, python = item.rpartition("=")
-        yield (Peer("this code, %s" % (name or python), trainer(python, script, training), RATE, 1),
-               lacks(executable(python), "import tensorflow"))
+    for amp in [False, True] if processors.has_amx() else [False]:
+        typed = dict(training, amp=amp)
+        name, dtype = ("this code, --amp", "bfloat16") if amp else ("this code", "float32")
+        yield Peer(name, trainer(sys.executable, script, typed), RATE, 1, dtype), None
+        for item in flags.pythons:
+            other, _, python = item.rpartition("=")
+            problem = lacks(executable(python), "import tensorflow")
+            if amp and not problem:
+                problem = lacks(executable(python), "from training import precision; "
+                                "assert precision.has_onednn(), '--amp needs TensorFlow 2'")
+            yield Peer("%s, %s" % (name, other or python), trainer(python, script, typed), RATE, 1,
+                       dtype), problem
 
 
 def huggingface_candidate(flags, name, code, *arguments):
@@ -334,12 +351,12 @@ def measure_in_turn(peers, rounds, directory):
     A peer that fails is skipped from then on; if the first one fails, its error is raised.
 
     Returns:
-      ({name: [examples per second]}, {name: [MB]}, [peak FLOP/s of the machine]).
+      ({name: [examples per second]}, {name: [MB]}, {name: [peak FLOP/s of its type]}).
     """
-    rates, memory, peaks = collections.OrderedDict(), {}, []
+    rates, memory, peaks = collections.OrderedDict(), {}, {}
     peers = list(peers)
     for number in range(rounds):
-        peaks.append(float(last_line(measure(peer_command("peak"))[0])))
+        measured = json.loads(last_line(measure(peer_command("peaks"))[0]))
         for index, peer in list(enumerate(peers)):
             try:
                 printed, cost = measure(
@@ -354,38 +371,46 @@ def measure_in_turn(peers, rounds, directory):
                 continue
             rates.setdefault(peer.name, []).append(rate)
             memory.setdefault(peer.name, []).append(cost["peak_mb"])
+            peaks.setdefault(peer.name, []).append(measured[peer.dtype])
             console.say("%s: %.1f examples/s", peer.name, rate)
     return rates, memory, peaks
 
 
-def training_rows(rates, memory, peaks, flops, length):
+def training_rows(rates, memory, peaks, flops, tokens):
     """What `measure_in_turn` returns, and flops and tokens per example -> the table's rows."""
-    peak = statistics.median(peaks)
     medians = collections.OrderedDict(
         (name, statistics.median(values)) for name, values in rates.items())
     baseline = "albert_zh" if "albert_zh" in medians else list(medians)[0]
-    return [{"pre-training": name, "examples/s": median, "lowest": min(rates[name]),
-             "highest": max(rates[name]), "tokens/s": int(median * length),
-             "%% of %.0f GFLOP/s" % (peak / 1e9): 100.0 * median * flops / peak,
-             "MB": int(statistics.median(memory[name])),
-             "x " + baseline: median / medians[baseline]}
-            for name, median in medians.items()]
+    rows = []
+    for name, rate in medians.items():
+        peak = statistics.median(peaks[name])
+        rows.append({
+            "pre-training": name, "examples/s": rate, "lowest": min(rates[name]),
+            "highest": max(rates[name]), "tokens/s": int(rate * tokens),
+            "% of GFLOP/s": "%.0f %% of %.0f" % (100.0 * rate * flops / peak, peak / 1e9),
+            "MB": int(statistics.median(memory[name])),
+            "x " + baseline: rate / medians[baseline]})
+    return rows
 
 
 def pretrain(flags, paths, directory):
     """A step of pre-training by this code, albert_zh and Hugging Face's, in turn."""
     text, records = (os.path.join(directory, name) for name in ("text.txt", "train.tfrecord"))
-    corpus.write_sample(paths, 1e6, text, flags.skip_bad_lines)
+    corpus.write_sample(paths, 1e6, text, flags.skip_bad_lines, flags.full_sequences)
     lengths = flags.max_seq_length, flags.max_predictions_per_seq
     measure(ours("create_pretraining_data.py", input_file=text, vocab_file=flags.vocab_file,
                  output_file=records, masked_lm_prob=0.15, dupe_factor=1,
-                 max_seq_length=lengths[0], max_predictions_per_seq=lengths[1]))
+                 max_seq_length=lengths[0], max_predictions_per_seq=lengths[1],
+                 short_seq_prob=0.0 if flags.full_sequences else 0.1))
     printed, _ = measure(peer_command(
         "prepare", os.path.abspath(flags.bert_config_file), records,
         os.path.join(directory, "batches.npz"), flags.train_batch_size, *lengths))
-    flops = json.loads(last_line(printed))["flops"] / flags.train_batch_size
+    work = json.loads(last_line(printed))
+    console.say("an example has %.0f of %d tokens and %.1f of %d predictions on average",
+                work["tokens"], lengths[0], work["predictions"], lengths[1])
     peers = those_that_run(candidates(flags, directory))
-    return training_rows(*measure_in_turn(peers, flags.rounds, directory), flops, lengths[0])
+    return training_rows(*measure_in_turn(peers, flags.rounds, directory), work["flops"],
+                         work["tokens"])
 
 
 def those_that_run(checked_peers):
@@ -574,12 +599,7 @@ BENCHMARKS = {"data": data, "masking": masking, "pretrain": pretrain, "finetune"
 
 def processor():
     """The name of this machine's processor, and how many of it this process may use."""
-    name = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as stream:
-            name = dict(re.findall(r"^([^\t:]+)\t*: (.+)$", stream.read(), re.M)).get(
-                "model name", name)
-    return "%s, %d of its processors" % (name, workers.processors())
+    return "%s, %d of its processors" % (processors.name(), workers.processors())
 
 
 def run(benchmark, flags):

@@ -19,8 +19,6 @@ import tensorflow.compat.v1 as tf
 
 from layers import (
     activation,
-    attend,
-    attention_bias,
     dense,
     draw_seeds,
     dropout,
@@ -28,13 +26,13 @@ from layers import (
     initializer,
     layer_norm,
     lookup,
+    matmul,
     matmul_last,
-    merge_heads,
     recomputed,
     shape_list,
     softmax_losses,
-    split_heads,
 )
+from token_rows import Packed, Padded, only_where
 
 REQUIRED = object()
 
@@ -220,7 +218,8 @@ class AlbertModel(object):
 
     def __init__(self, config, is_training, input_ids, input_mask=None, token_type_ids=None,
                  use_one_hot_embeddings=False, scope=None, recompute=False,
-                 compute_type=tf.float32, output_positions=None, use_einsum=True):
+                 compute_type=tf.float32, output_positions=None, use_einsum=True,
+                 skip_padding=False):
         """Builds the graph.
 
         Args:
@@ -240,6 +239,8 @@ class AlbertModel(object):
             positions, for heads that read no others: the same numbers with less work.
             `get_output_at` then replaces `get_sequence_output`. [B, 0] is enough for the pooler.
           use_einsum: of Google's code; no number depends on it.
+          skip_padding: compute tokens only where a position does not depend on others; what the
+            getters return is 0 for padding, and equal for tokens. Shapes depend on the batch.
 
         Raises:
           UserError: the sequence is longer than config.max_position_embeddings.
@@ -249,29 +250,33 @@ class AlbertModel(object):
         self._hidden_dropout = config.hidden_dropout_prob if is_training else 0.0
         self._attention_dropout = config.attention_probs_dropout_prob if is_training else 0.0
         self._compute_type = compute_type
+        self.skips_padding = skip_padding
         if input_mask is None:
             input_mask = tf.ones_like(input_ids)
         if token_type_ids is None:
             token_type_ids = tf.zeros_like(input_ids)
         with tf.variable_scope(scope, default_name="bert"):
             with tf.variable_scope("embeddings"):
-                words = self._embed_words(input_ids, use_one_hot_embeddings)
-                embedded = self._add_positions_and_types(words, token_type_ids)
-                self._embedding_output = tf.cast(embedded, tf.float32)
+                self._rows = Packed(input_mask) if skip_padding else Padded(input_mask)
+                words = self._embed_words(
+                    self._rows.place(input_ids), use_one_hot_embeddings)
+                self._embedded = self._add_positions_and_types(
+                    words, self._rows.place(token_type_ids), shape_list(input_ids)[1])
             with tf.variable_scope("encoder"):
-                bias = attention_bias(input_mask)
-                rows = None
+                positions = None
                 if output_positions is not None:
                     first = tf.zeros_like(input_ids[:, :1], output_positions.dtype)
-                    rows = tf.concat([first, output_positions], 1)  # [B, 1 + P]
+                    positions = tf.concat([first, output_positions], 1)  # [B, 1 + P]
                 self._output_positions = output_positions
-                self._encoder_layers = [
-                    tf.cast(layer, tf.float32)
-                    for layer in self._encode(embedded, bias, recompute, rows)]
+                self._layers = self._encode(self._embedded, recompute, positions)
+                if positions is not None:
+                    self._outputs = tf.cast(self._rows.in_order(self._layers[-1]), tf.float32)
             with tf.variable_scope("pooler"):
-                first_token = self._encoder_layers[-1][:, 0, :]  # [B, H]
+                first_token = (self._rows.first(self._layers[-1]) if positions is None
+                               else self._outputs[:, 0, :])  # [B, H]
                 self._pooled_output = self._dense(
-                    first_token, config.hidden_size, "dense", activation=tf.tanh)
+                    tf.cast(first_token, tf.float32), config.hidden_size, "dense",
+                    activation=tf.tanh)
 
     def get_sequence_output(self):
         """float [B, S, H]: the last layer.
@@ -291,7 +296,7 @@ class AlbertModel(object):
             return gather_rows(self.get_sequence_output(), positions)
         if positions is not self._output_positions:
             raise ValueError("the model was built with other output_positions than these")
-        return self._encoder_layers[-1][:, 1:, :]
+        return self._outputs[:, 1:, :]
 
     def get_pooled_output(self):
         """float [B, H]: tanh of a dense layer over the first token."""
@@ -306,11 +311,14 @@ class AlbertModel(object):
         if self._output_positions is not None:
             raise ValueError("the model was built with output_positions; get_output_at returns the "
                              "last layer at these")
-        return self._encoder_layers
+        return [self._padded(layer) for layer in self._layers]
 
     def get_embedding_output(self):
         """float [B, S, H] (brightmart) or [B, S, E] (google), after LayerNorm and dropout."""
-        return self._embedding_output
+        return self._padded(self._embedded)
+
+    def _padded(self, x):
+        return tf.cast(self._rows.padded(x), tf.float32)
 
     def get_embedding_table(self):
         """float [V, E]: the word embeddings."""
@@ -329,59 +337,61 @@ class AlbertModel(object):
         return tf.get_variable(
             name, shape, initializer=initializer(self.config.initializer_range))
 
+    # Rows, [rows, W] below, are [B, S, W] with padding and [T, W] without.
+
     def _embed_words(self, input_ids, use_one_hot_embeddings):
-        """int [B, S] -> [B, S, E] (google) or [B, S, H] (brightmart, which projects here)."""
+        """int [rows] -> [rows, E] (google) or [rows, H] (brightmart, which projects here)."""
         config = self.config
         self._embedding_table = self._variable(
             "word_embeddings", [config.vocab_size, config.embedding_size])
         self._embedding_projection = None
         words = lookup(self._embedding_table, input_ids, use_one_hot_embeddings,
-                       self._compute_type)  # [B, S, E]
+                       self._compute_type)  # [rows, E]
         if config.layout == "brightmart":
             self._embedding_projection = self._variable(
                 "word_embeddings_2", [config.embedding_size, config.hidden_size])
-            words = matmul_last(words, self._embedding_projection)  # [B, S, H]
+            words = matmul_last(words, self._embedding_projection)  # [rows, H]
         return words
 
-    def _add_positions_and_types(self, words, token_type_ids):
-        """Adds position and type embeddings to [B, S, W], W = E or H; LayerNorm and dropout."""
+    def _add_positions_and_types(self, words, token_type_ids, length):
+        """Adds position and type embeddings to [rows, W], W = E or H; LayerNorm and dropout."""
         config = self.config
-        length, width = shape_list(words)[1:]
+        width = shape_list(words)[-1]
         type_table = self._variable("token_type_embeddings", [config.type_vocab_size, width])
         position_table = self._variable(
             "position_embeddings", [config.max_position_embeddings, width])
         with tf.control_dependencies(_check_length(length, config.max_position_embeddings)):
-            positions = position_table[:length]  # [S, W]
+            positions = self._rows.position_rows(position_table)  # [S, W], or of all rows
         # The table has two rows: a one-hot product is faster than a gather and its gradient.
-        types = lookup(type_table, token_type_ids, True, words.dtype)  # [B, S, W]
+        types = lookup(type_table, token_type_ids, True, words.dtype)  # [rows, W]
         return dropout(layer_norm(words + types + tf.cast(positions, words.dtype)),
                        self._hidden_dropout)
 
-    def _encode(self, x, bias, recompute, rows):
-        """[B, S, E or H] -> every layer's output [B, S, H].
+    def _encode(self, x, recompute, positions):
+        """[rows, E or H] -> every layer's output [rows, H].
 
-        With int `rows` [B, 1 + P] the last layer is computed for these positions only.
+        With int `positions` [B, 1 + P] the last layer is computed for these only, [B, 1 + P, H].
         """
         config = self.config
         if x.shape[-1] != config.hidden_size:
             x = self._dense(x, config.hidden_size, "embedding_hidden_mapping_in")
         scopes = block_scopes(config)
         blocks = [self._block] * (len(scopes) - 1)
-        blocks.append(functools.partial(self._block, positions=rows))
+        blocks.append(functools.partial(self._block, positions=positions))
         layers = []
         weights = {}
         for scope, block in zip(scopes, blocks):
             with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
                 if recompute:
                     seeds = draw_seeds(3 if self._hidden_dropout or self._attention_dropout else 0)
-                    x = recomputed(block, weights, x, bias, *seeds)
+                    x = recomputed(block, weights, x, *seeds)
                 else:
-                    x = block(x, bias)
+                    x = block(x)
             layers.append(x)
         return layers
 
-    def _block(self, x, bias, *seeds, positions=None):
-        """One transformer block, [B, S, H] -> [B, S, H]; variables are named as in the layout.
+    def _block(self, x, *seeds, positions=None):
+        """One transformer block, [rows, H] -> [rows, H]; variables are named as in the layout.
 
         `seeds` are none or three dropout seeds: of the attention weights, the attention output and
         the block output. With int `positions` [B, P] only these are computed: [B, P, H].
@@ -393,29 +403,30 @@ class AlbertModel(object):
 
         attention_input = queries = layer_norm(x, names.attention_norm) if pre_norm else x
         if positions is not None:
-            queries, x = gather_rows(attention_input, positions), gather_rows(x, positions)
-        attended = self._attend(queries, attention_input, bias, names.attention, seeds[0])
+            queries = self._rows.at(attention_input, positions)
+            x = self._rows.at(x, positions)
+        attended = self._attend(queries, attention_input, names.attention, seeds[0])
         x += dropout(attended, self._hidden_dropout, seeds[1])
         if not pre_norm:
             x = layer_norm(x, names.attention_norm)
 
         inner = self._dense(layer_norm(x, names.output_norm) if pre_norm else x,
                             config.intermediate_size, names.intermediate,
-                            activation(config.hidden_act))  # [B, S, I]
-        outer = self._dense(inner, config.hidden_size, names.output)  # [B, S, H]
+                            activation(config.hidden_act))  # [rows, I]
+        outer = self._dense(inner, config.hidden_size, names.output)  # [rows, H]
         x += dropout(outer, self._hidden_dropout, seeds[2])
         return x if pre_norm else layer_norm(x, names.output_norm)
 
-    def _attend(self, queries, x, bias, scope, seed):
-        """Multi-head attention from [B, P, H] to [B, S, H] and output projection -> [B, P, H]."""
+    def _attend(self, queries, x, scope, seed):
+        """Multi-head attention to [rows, H] and output projection, of the queries' shape."""
         config = self.config
-        heads = config.num_attention_heads
         with tf.variable_scope(scope):
             query, key, value = (
-                split_heads(self._dense(rows, config.hidden_size, "self/" + name), heads)
-                for name, rows in (("query", queries), ("key", x), ("value", x)))  # [B, N, *, D]
-            context = attend(query, key, value, bias, self._attention_dropout, seed)
-            return self._dense(merge_heads(context), config.hidden_size, "output/dense")
+                self._dense(given, config.hidden_size, "self/" + name)
+                for name, given in (("query", queries), ("key", x), ("value", x)))
+            context = self._rows.attend(query, key, value, config.num_attention_heads,
+                                        self._attention_dropout, seed)
+            return self._dense(context, config.hidden_size, "output/dense")
 
 
 def block_scopes(config):
@@ -443,24 +454,32 @@ def get_masked_lm_output(config, model, positions, label_ids, label_weights, tot
 
     Returns:
       (loss, per_example_loss, logits): a scalar, sum(w * loss) / (sum(w) + 1e-5) as in the original
-      code, or the part's share of it; [B*P]; [B*P, V].
+      code, or the part's share of it; [B*P]; [B*P, V]. Both are 0 where a label weight is 0 if
+      the model skips padding.
     """
-    width = config.hidden_size if config.layout == "brightmart" else config.embedding_size
     hidden = tf.reshape(model.get_output_at(positions), [-1, config.hidden_size])  # [B*P, H]
-    with tf.variable_scope("cls/predictions"):
-        hidden = dense(hidden, width, "transform/dense", config.initializer_range,
-                       activation(config.hidden_act))
-        hidden = layer_norm(hidden, "transform/LayerNorm")  # [B*P, H or E]
-        if config.layout == "brightmart":
-            hidden = tf.matmul(hidden, model.get_embedding_projection(), transpose_b=True)
-        bias = tf.get_variable("output_bias", [config.vocab_size],
-                               initializer=tf.zeros_initializer())
-        per_example_loss, logits = softmax_losses(
-            hidden, model.get_embedding_table(), bias, tf.reshape(label_ids, [-1]))
     weights = tf.reshape(tf.cast(label_weights, tf.float32), [-1])
+    losses = functools.partial(_masked_lm_losses, config, model)
+    if model.skips_padding:
+        losses = functools.partial(only_where, weights > 0, losses)
+    per_example_loss, logits = losses(hidden, tf.reshape(label_ids, [-1]))
     total_weight = tf.reduce_sum(weights) if total_weight is None else total_weight
     loss = tf.reduce_sum(weights * per_example_loss) / (total_weight + 1e-5)
     return loss, per_example_loss, logits
+
+
+def _masked_lm_losses(config, model, hidden, labels):
+    """[n, H] and int [n] -> losses [n], logits [n, V]."""
+    width = config.hidden_size if config.layout == "brightmart" else config.embedding_size
+    with tf.variable_scope("cls/predictions"):
+        hidden = dense(hidden, width, "transform/dense", config.initializer_range,
+                       activation(config.hidden_act))
+        hidden = layer_norm(hidden, "transform/LayerNorm")  # [n, H or E]
+        if config.layout == "brightmart":
+            hidden = matmul(hidden, model.get_embedding_projection(), transpose_b=True)
+        bias = tf.get_variable("output_bias", [config.vocab_size],
+                               initializer=tf.zeros_initializer())
+        return softmax_losses(hidden, model.get_embedding_table(), bias, labels)
 
 
 def get_sentence_order_output(config, pooled_output, labels):

@@ -392,7 +392,7 @@ def main(flags):
         claim_directory(flags, config, features, run, training, schedule, budget)
         estimator = estimators.create(
             objectives.model_fn_builder(
-                config, run, schedule, *lengths, baseline=baseline, shower=shower, budget=budget),
+                config, run, schedule, baseline=baseline, shower=shower, budget=budget),
             run)
         read = files.stamps(train_paths + eval_paths)
         try:

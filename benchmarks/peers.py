@@ -1,8 +1,9 @@
 """Processes that `benchmark.py pretrain` and `benchmark.py finetune` start:
 
     python3 -m benchmarks.peers prepare config.json train.tfrecord batches.npz 32 128 20
-    python3 -m benchmarks.peers peak
+    python3 -m benchmarks.peers peaks
     python3 -m benchmarks.peers pytorch batches.npz 80
+    python3 -m benchmarks.peers pytorch_masked batches.npz 80 bfloat16
     python3 -m benchmarks.peers tensorflow batches.npz 80
     python3 -m benchmarks.peers prepare_pairs config.json vocab.txt pairs.tsv pairs.npz 128
     python3 -m benchmarks.peers pytorch_pairs pairs.npz 64 200
@@ -31,7 +32,7 @@ NUM_BATCHES = 16
 
 
 def prepare(config_file, record_file, target, batch_size, max_seq_length, max_predictions_per_seq):
-    """Writes batches and the model's sizes as Hugging Face names them; prints the flops of a step.
+    """Writes batches and the model's sizes as Hugging Face names them; prints an example's work.
 
     The .npz holds "config", JSON, and int64 [n, B, S] (the sentence order [n, B]).
     """
@@ -50,10 +51,15 @@ def prepare(config_file, record_file, target, batch_size, max_seq_length, max_pr
         input_fn = inputs.pretraining_input_fn(
             [record_file], sizes[1], sizes[2], sizes[0], is_training=True)
         next_batch = tf.data.make_one_shot_iterator(input_fn({})).get_next()
-        batches = [peer_batch(session.run(next_batch)) for _ in range(NUM_BATCHES)]
+        read_batches = [session.run(next_batch) for _ in range(NUM_BATCHES)]
+    batches = [peer_batch(features) for features in read_batches]
+    lengths = np.concatenate([features["input_mask"].sum(1) for features in read_batches])
+    predictions = np.mean([features["masked_lm_weights"].sum(1) for features in read_batches])
     arrays = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
     np.savez(target, config=json.dumps(peer_config(config.to_dict())), **arrays)
-    print(json.dumps({"flops": flops.training_flops(config, *sizes)}))
+    print(json.dumps({
+        "tokens": lengths.mean(), "predictions": float(predictions), "flops": flops.training_flops(
+            config, 1, lengths.mean(), predictions, np.square(lengths).mean())}))
 
 
 def last_block(config_file, record_file, batch_size, max_seq_length, max_predictions_per_seq,
@@ -139,13 +145,16 @@ def peer_batch(features):
     return {name: value.astype(np.int64) for name, value in batch.items()}
 
 
-def peak():
-    """Prints this machine's peak of float32 matrix products, in FLOP/s."""
+def peaks():
+    """Prints this machine's peaks of matrix products in float32 and bfloat16, JSON, in FLOP/s."""
     from util import platforms  # noqa: F401 - enables oneDNN
 
-    from training import flops
+    import tensorflow.compat.v1 as tf
 
-    print(flops.measure_matmul_peak())
+    from training import flops, precision
+
+    types = [tf.float32] + ([tf.bfloat16] if precision.has_onednn() else [])
+    print(json.dumps({dtype.name: flops.measure_matmul_peak(dtype=dtype) for dtype in types}))
 
 
 def pytorch(path, steps):
@@ -163,6 +172,42 @@ def pytorch(path, steps):
         optimizer.zero_grad()
         loss = model(**{name: torch.from_numpy(value).to(device)
                         for name, value in batch.items()}).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        optimizer.step()
+        return loss.item()
+
+    train(step, batches, int(steps))
+
+
+def pytorch_masked(path, steps, dtype):
+    """As `pytorch`, with logits at the masked positions alone, compiled, under autocast to `dtype`.
+
+    transformers computes all logits; those who train with it for speed write this themselves.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+    from transformers import AlbertConfig, AlbertForPreTraining
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config, batches = read(path)
+    model = AlbertForPreTraining(AlbertConfig(**config)).train().to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    encode, predict = torch.compile(model.albert), torch.compile(model.predictions, dynamic=True)
+    amp = dtype != "float32"
+
+    def step(batch):
+        given = {name: torch.from_numpy(value).to(device) for name, value in batch.items()}
+        labels = given.pop("labels").flatten()
+        masked = torch.nonzero(labels != -100).squeeze(1)
+        orders = given.pop("sentence_order_label")
+        optimizer.zero_grad()
+        with torch.autocast(device, getattr(torch, dtype), enabled=amp):
+            encoded = encode(**given)
+            rows = encoded.last_hidden_state.flatten(0, 1)[masked]
+            words = predict(rows)
+            order = model.sop_classifier(encoded.pooler_output)
+        loss = cross_entropy(words.float(), labels[masked]) + cross_entropy(order.float(), orders)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
         optimizer.step()
@@ -371,7 +416,8 @@ def train(step, batches, steps):
 
 
 if __name__ == "__main__":
-    {"prepare": prepare, "peak": peak, "pytorch": pytorch, "tensorflow": tensorflow,
+    {"prepare": prepare, "peaks": peaks, "pytorch": pytorch, "pytorch_masked": pytorch_masked,
+     "tensorflow": tensorflow,
      "last_block": last_block, "prepare_pairs": prepare_pairs,
      "pytorch_pairs": pytorch_pairs,
      "pytorch_accuracy": pytorch_accuracy}[sys.argv[1]](*sys.argv[2:])

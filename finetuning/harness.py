@@ -54,7 +54,7 @@ def model_fn_builder(task, config, run, schedule):
         return step.training_spec(
             lambda part: (tf.reduce_mean(build(part)[0]) / num_parts, {}), features, config, run,
             schedule, trained, hooks.Work(run.batches.step_examples, None, None, None),
-            static_shapes=run.devices.use_tpu)
+            few_shapes=run.devices.use_tpu)
 
     return model_fn
 
@@ -71,7 +71,7 @@ def create_model(config, features, is_training, devices, pooled_only=False):
         for name in ("input_ids", "input_mask", "segment_ids"))
     return modeling.AlbertModel(config, is_training, ids, mask, segments, scope="bert",
                                 output_positions=ids[:, :0] if pooled_only else None,
-                                **estimators.model_options(devices))
+                                **estimators.model_options(devices, is_training))
 
 
 def predict(estimator, split, checkpoint):

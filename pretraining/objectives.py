@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import optimization
-from training import estimators, flops, hooks, restoring, step
+from training import estimators, flops, hooks, precision, restoring, step
 
 
 def pretraining_outputs(config, build, features, total_weight=None):
@@ -80,15 +80,13 @@ def _total(values):
     return total.read_value(), tf.assign_add(total, tf.reduce_sum(tf.cast(values, tf.float64)))
 
 
-def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_seq,
-                     baseline=None, shower=None, budget=None):
+def model_fn_builder(config, run, schedule, baseline=None, shower=None, budget=None):
     """Returns the model_fn of TPUEstimator for training, evaluation and export.
 
     Args:
       config: an AlbertConfig.
       run: settings.Run.
       schedule: settings.Schedule; None without training.
-      max_seq_length, max_predictions_per_seq: those of the records.
       baseline: the masked-LM accuracy of always guessing the most frequent token, to warn of
         stagnation at it; None for no warning.
       shower: filled_masks.Shower of evaluations, or None.
@@ -99,7 +97,8 @@ def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_
         return modeling.AlbertModel(
             config, mode == tf.estimator.ModeKeys.TRAIN, features["input_ids"],
             features["input_mask"], features["segment_ids"], scope="bert",
-            output_positions=output_positions, **estimators.model_options(run.devices))
+            output_positions=output_positions, **estimators.model_options(
+                run.devices, varying_shapes=mode != tf.estimator.ModeKeys.PREDICT))
 
     def model_fn(features, labels, mode, params):
         del labels, params
@@ -108,8 +107,8 @@ def model_fn_builder(config, run, schedule, max_seq_length, max_predictions_per_
         if mode == tf.estimator.ModeKeys.TRAIN:
             return step.training_spec(
                 training_loss(config, build_for_mode, features, run), features, config, run,
-                schedule, trained, step_work(config, run, max_seq_length, max_predictions_per_seq),
-                static_shapes=True, further_hooks=functools.partial(
+                schedule, trained, step_work(config, run, features),
+                few_shapes=True, further_hooks=functools.partial(
                     stagnation_hooks, schedule=schedule, baseline=baseline, budget=budget),
                 budget=budget)
         if mode == tf.estimator.ModeKeys.PREDICT:
@@ -160,14 +159,21 @@ def evaluation_spec(config, build, features, run, trained, shower=None):
         evaluation_hooks=session_hooks, scaffold_fn=scaffold_fn)
 
 
-def step_work(config, run, max_seq_length, max_predictions_per_seq):
-    """The hooks.Work of a training step."""
+def step_work(config, run, features):
+    """The hooks.Work of a training step over these features."""
     examples = run.batches.step_examples
+    lengths = tf.reduce_sum(tf.cast(features["input_mask"], tf.float32), 1)  # [B]
+    predictions = tf.reduce_sum(features["masked_lm_weights"], 1)  # [B]
+    sizes, = optimization.mean_over_replicas([tf.stack([
+        tf.reduce_mean(value) for value in (lengths, tf.square(lengths), predictions)])],
+        run.devices.use_tpu)
     return hooks.Work(
-        examples, examples * max_seq_length,
-        flops.training_flops(config, examples, max_seq_length, max_predictions_per_seq),
-        # The peak is measured on one device, in float32.
-        None if run.devices.amp or estimators.replicas() > 1 else flops.measure_matmul_peak)
+        examples, sizes, lambda tokens, squares, predictions: flops.training_flops(
+            config, examples, tokens, predictions, squares),
+        # The peak is measured on one device; that of float16 depends on TensorFlow's rewriting.
+        None if precision.is_float16(run.devices) or estimators.replicas() > 1
+        else functools.partial(flops.measure_matmul_peak,
+                               dtype=precision.product_type(run.devices)))
 
 
 def stagnation_hooks(scalars, schedule, baseline, budget=None):

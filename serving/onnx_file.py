@@ -7,7 +7,7 @@ Triton inference server wants beside it.
 import os
 import shutil
 
-from util import console, files
+from util import console, files, processors
 from util.errors import UserError
 
 from serving import engines, exporting, onnx_graph
@@ -52,7 +52,7 @@ def write(package, directory, int8=False, fused=False):
     onnx.save(onnx_graph.build(package.weights, package.head, fused), path)
     if int8:
         _quantize(path)
-        if not has_vnni():
+        if not processors.has_vnni():
             console.say("this processor has no VNNI: 7-bit weights were used, as products of 8 "
                         "bits would saturate")
     engine = engines.create("onnxruntime", None, package.head, path=path)
@@ -68,17 +68,8 @@ def _quantize(path):
     os.replace(path, part)
     quantization.quantize_dynamic(
         part, path, op_types_to_quantize=["MatMul", "Gather"], per_channel=True,
-        reduce_range=not has_vnni(), weight_type=quantization.QuantType.QInt8)
+        reduce_range=not processors.has_vnni(), weight_type=quantization.QuantType.QInt8)
     os.remove(part)
-
-
-def has_vnni():
-    """Whether this processor adds products of 8-bit integers without saturating (VNNI, AMX)."""
-    try:
-        with open("/proc/cpuinfo") as stream:
-            return "vnni" in stream.read()
-    except OSError:  # not Linux
-        return False
 
 
 def _write_triton(engine, path, directory):

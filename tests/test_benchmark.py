@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-from util import console
+from util import console, processors
 from util.errors import UserError
 
 import numpy as np
@@ -52,14 +52,15 @@ def test_rate_of_albert_zh_counts_every_line_once_and_no_start():
 def test_rows_are_ratios_to_albert_zh_or_to_the_first():
     rates = {"this code": [50.0, 60.0, 52.0], "albert_zh": [26.0, 25.0, 27.0]}
     memory = {"this code": [1000.2, 900.0, 1100.0], "albert_zh": [1800.0] * 3}
-    peaks = [110e9, 104e9, 90e9]
-    first, second = benchmark.training_rows(rates, memory, peaks, flops=1e9, length=128)
+    peaks = {"this code": [110e9, 104e9, 90e9], "albert_zh": [500e9] * 3}
+    first, second = benchmark.training_rows(rates, memory, peaks, flops=1e9, tokens=93.4)
     assert first == {"pre-training": "this code", "examples/s": 52.0, "lowest": 50.0,
-                     "highest": 60.0, "tokens/s": 6656, "% of 104 GFLOP/s": 50.0, "MB": 1000,
+                     "highest": 60.0, "tokens/s": 4856, "% of GFLOP/s": "50 % of 104", "MB": 1000,
                      "x albert_zh": 2.0}
-    assert (second["examples/s"], second["% of 104 GFLOP/s"], second["x albert_zh"]) == (26, 25, 1)
+    assert (second["examples/s"], second["% of GFLOP/s"], second["x albert_zh"]) == (
+        26, "5 % of 500", 1)
     del rates["albert_zh"]
-    alone, = benchmark.training_rows(rates, memory, peaks, flops=1e9, length=128)
+    alone, = benchmark.training_rows(rates, memory, peaks, flops=1e9, tokens=93.4)
     assert alone["x this code"] == 1.0
 
 
@@ -70,16 +71,18 @@ def script(path, text):
 
 def test_all_are_measured_in_turn_and_one_that_fails_is_left_out(tmp_path, monkeypatch, said):
     monkeypatch.setattr(benchmark, "peer_command", lambda *arguments: script(
-        tmp_path / "peak.py", "print(2e9)"))
+        tmp_path / "peaks.py", "print('{\"float32\": 2e9, \"bfloat16\": 9e9}')"))
     commands_of = {
         "this code": script(tmp_path / "good.py", "print('7.0 examples/s')"),
         "broken": script(tmp_path / "bad.py", "import no_such_module"),
         "silent": script(tmp_path / "silent.py", "print('done')"),
         "other": script(tmp_path / "other.py", "print('3.5 examples/s')")}
-    peers = [benchmark.Peer(name, lambda output_dir, command=command: command, benchmark.RATE, 1)
+    peers = [benchmark.Peer(name, lambda output_dir, command=command: command, benchmark.RATE, 1,
+                            "bfloat16" if name == "other" else "float32")
              for name, command in commands_of.items()]
     rates, memory, peaks = benchmark.measure_in_turn(peers, 2, str(tmp_path))
-    assert (dict(rates), peaks) == ({"this code": [7, 7], "other": [3.5, 3.5]}, [2e9, 2e9])
+    assert dict(rates) == {"this code": [7, 7], "other": [3.5, 3.5]}
+    assert peaks == {"this code": [2e9, 2e9], "other": [9e9, 9e9]}
     assert len(memory["other"]) == 2 and min(memory["other"]) > 2
     assert said == [
         "this code: 7.0 examples/s",
@@ -179,14 +182,15 @@ def candidates(tmp_path, **flags):
 
 
 def test_peers_that_are_not_there_are_told_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(processors, "has_amx", lambda: False)
     gone = str(tmp_path / "gone" / "python")
     found = candidates(tmp_path, pythons="classic=" + gone, huggingface_python=gone + "," + gone)
     missing = gone + ": No such file or directory"
-    assert {name: problem for name, (_, problem) in found.items()} == {
-        "this code": None, "this code, classic": missing, "albert_zh": "no --albert_zh_dir",
-        "transformers, PyTorch": missing + "; " + missing,
-        "transformers, TensorFlow": missing + "; " + missing}
-    monkeypatch.setattr(benchmark, "HUGGING_FACE", {"pytorch": ("PyTorch", "import json")})
+    assert {name: problem for name, (_, problem) in found.items()} == dict(
+        {peer.name: missing + "; " + missing for peer in benchmark.HUGGING_FACE}, **{
+            "this code": None, "this code, classic": missing, "albert_zh": "no --albert_zh_dir"})
+    monkeypatch.setattr(benchmark, "HUGGING_FACE", [
+        benchmark.HuggingFace("PyTorch", "pytorch", [], "import json")])
     clone = {"albert_zh_dir": tmp_path, "albert_zh_python": sys.executable}
     found = candidates(tmp_path, huggingface_python=gone + "," + sys.executable, **clone)
     assert found["albert_zh"][1] == "%s: no such file" % (tmp_path / "run_pretraining.py")
@@ -194,6 +198,16 @@ def test_peers_that_are_not_there_are_told_why(tmp_path, monkeypatch):
     assert problem is None and peer.command("out")[0] == sys.executable
     assert benchmark.lacks(sys.executable, "import no_such_module") == (
         sys.executable + ": ModuleNotFoundError: No module named 'no_such_module'")
+
+
+def test_a_processor_with_bfloat16_has_a_row_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(processors, "has_amx", lambda: True)
+    found = candidates(tmp_path, pythons="same=" + sys.executable)
+    rows = {name: peer.dtype for name, (peer, problem) in found.items()
+            if name.startswith("this code") and (not problem or "needs TensorFlow 2" in problem)}
+    assert rows == {"this code": "float32", "this code, same": "float32",
+                    "this code, --amp": "bfloat16", "this code, --amp, same": "bfloat16"}
+    assert "--amp=True" in found["this code, --amp"][0].command("out")
 
 
 def test_peers_get_the_same_labels():
@@ -215,21 +229,24 @@ def test_labels_of_peers_are_numbered_in_their_order(tmp_path):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """The batches of tiny records, as the peers read them, and the flops of a step."""
+    """The batches of tiny records, as the peers read them, and an example's work."""
     tmp_path = tmp_path_factory.mktemp("prepared")
     records = tiny.write_records(tmp_path / "train.tfrecord", 64)
     target = str(tmp_path / "batches.npz")
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         peers.prepare(tiny.write_config(tmp_path / "config.json"), records, target, 3, tiny.LENGTH,
                       tiny.PREDICTIONS)
-    return target, json.loads(printed.getvalue())["flops"]
+    return target, json.loads(printed.getvalue())
 
 
 @pytest.mark.slow
 @pytest.mark.every_platform
 def test_batches_for_peers(prepared):
-    target, flops = prepared
-    assert flops == 1559232  # as in test_flops.py
+    target, work = prepared
+    # By hand as in test_flops.py: 15 of 16 positions are tokens.
+    flops = 6 * (15 * 8 * 16 + 2 * (15 * (4 * 16 * 16 + 2 * 16 * 32) + 2 * 15 * 15 * 16)
+                 + 16 * 16 + 16 * 2 + 2 * (16 * 16 + 16 * 8 + 8 * 100))
+    assert work == {"tokens": 15.0, "predictions": 2.0, "flops": flops}
     config, batches = peers.read(target)
     assert (config["hidden_size"], config["hidden_act"], len(batches)) == (16, "gelu_new", 16)
     assert {"layout", "ln_type"}.isdisjoint(config)
@@ -239,14 +256,15 @@ def test_batches_for_peers(prepared):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("framework", sorted(benchmark.HUGGING_FACE))
-def test_transformers_learns_from_them(framework, prepared):
-    problem = benchmark.lacks(HUGGING_FACE_PYTHON, benchmark.HUGGING_FACE[framework][1])
+@pytest.mark.parametrize("peer", benchmark.HUGGING_FACE, ids=lambda peer: peer.name)
+def test_transformers_learns_from_them(peer, prepared):
+    problem = benchmark.lacks(HUGGING_FACE_PYTHON, peer.code)
     if problem:
         pytest.skip(problem)
     target, _ = prepared
     printed = subprocess.check_output(
-        benchmark.peer_command(framework, target, 150, python=HUGGING_FACE_PYTHON),
+        benchmark.peer_command(peer.function, target, 150, *peer.arguments,
+                               python=HUGGING_FACE_PYTHON),
         cwd=benchmark.HERE, stderr=subprocess.DEVNULL).decode()
     lines = printed.strip().split("\n")
     assert len(lines) == 150 and lines[-1].startswith("step 150/150  loss ")
@@ -269,9 +287,11 @@ def test_whole_run_without_peers(tmp_path, sample_vocab, run_command):
     assert status == 0, printed
     assert "transformers, PyTorch is skipped: %s: No such file or directory" % gone in printed
     assert "albert_zh is skipped: no --albert_zh_dir" in printed
-    row, = json.loads((tmp_path / "out.json").read_text())["rows"]
+    row = json.loads((tmp_path / "out.json").read_text())["rows"][0]
     assert row["pre-training"] == "this code" and row["x this code"] == 1.0
-    assert row["tokens/s"] == int(32 * row["examples/s"]) > 1000
+    tokens = float(re.search(r"an example has (\d+) of 32 tokens", printed).group(1))
+    assert tokens * row["examples/s"] == pytest.approx(row["tokens/s"], rel=0.03)
+    assert 20 < tokens < 32 and row["tokens/s"] > 1000
     assert 100 < row["MB"] < 10000
 
 

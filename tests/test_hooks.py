@@ -2,29 +2,52 @@
 
 import collections
 import logging
+import re
+import types
 
 import pytest
 import tensorflow.compat.v1 as tf
 
 from training import hooks
 
-WORK = hooks.Work(examples=32, tokens=4096, flops=5e9, peak=None)
+SIZES = [90.0, 9000.0, 13.5]
+WORK = hooks.Work(examples=32, sizes=None, peak=None, flops=lambda tokens, squares, predictions:
+                  tokens * 1e7 + squares * 1e5 + predictions * 1e8)
 
 
 def test_speeds():
-    shown = hooks.speeds(WORK, rate=2.0, peak=2e10)
+    shown = hooks.speeds(WORK, rate=2.0, sizes=SIZES, peak=3.15e10 / 2)
     assert [form % value for form, value in shown.values()] == [
-        "64.0 examples/s", "8192 tokens/s", "50 % of peak"]
-    assert list(hooks.speeds(WORK, rate=2.0)) == ["examples", "tokens"]
-    bare = hooks.Work(32, None, None, None)
-    assert list(hooks.speeds(bare, rate=2.0)) == ["examples"]
+        "64.0 examples/s", "5760 tokens/s", "40 % of peak"]
+    assert list(hooks.speeds(WORK, rate=2.0, sizes=SIZES)) == ["examples", "tokens"]
+    assert list(hooks.speeds(WORK, rate=2.0)) == ["examples"]
+
+
+def test_sizes_are_those_of_all_steps_since_the_last_line(caplog, monkeypatch):
+    """Steps of 1, 2, 3, 4 tokens an example, a step a second, a line every two seconds."""
+    clock = iter(range(100))
+    monkeypatch.setattr(hooks, "time", types.SimpleNamespace(time=lambda: next(clock) / 2.0))
+    with tf.Graph().as_default():
+        step = tf.train.get_or_create_global_step()
+        with tf.control_dependencies([tf.assign_add(step, 1)]):
+            sizes = tf.cast(tf.identity(step.read_value()), tf.float32) * [1.0, 0.0, 0.0]
+        hook = hooks.ProgressHook({"loss": tf.constant(0.5)}, 4, WORK._replace(sizes=sizes),
+                                  every_seconds=1e9)
+        with caplog.at_level(logging.INFO, "albert"), \
+                tf.train.MonitoredSession(hooks=[hook]) as session:
+            for _ in range(4):
+                session.run(sizes)
+    line, = caplog.messages
+    examples, tokens = (float(re.search(r"([\d.]+) %s/s" % word, line).group(1))
+                        for word in ("examples", "tokens"))
+    assert tokens / examples == pytest.approx(3.0, rel=0.02)  # 2, 3 and 4
 
 
 def test_rates_are_in_tensorboard(tmp_path, caplog):
     """The peak is measured once, and not for a run that is over before the first line."""
     measured = []
-    work = WORK._replace(peak=lambda: measured.append(1) or 1e13)
     with tf.Graph().as_default():
+        work = WORK._replace(peak=lambda: measured.append(1) or 1e13, sizes=tf.constant(SIZES))
         step = tf.train.get_or_create_global_step()
         train_op = tf.assign_add(step, 1)
         hook = hooks.ProgressHook(collections.OrderedDict(loss=tf.constant(0.5)), 4, work,

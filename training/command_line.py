@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 from absl import flags as absl_flags
 
 from interchange import tensorflow_files
-from training import clusters, estimators
+from training import clusters, estimators, precision, run_directory
 from training.settings import Batches, Checkpointing, Devices, Initial, Run
 
 # What 0 of --keep_checkpoint_max means; tf.train.Saver's own 0 would keep no list of them.
@@ -61,8 +61,9 @@ def _define_device_flags():
                          "told by TF_CONFIG.", lower_bound=1)
     flags.DEFINE_bool("recompute", False, "Keep the inputs of the blocks only and compute the rest "
                       "again for the gradient: less memory, 1.4 times the time.")
-    flags.DEFINE_bool("amp", False, "Compute in float16 with loss scaling on a GPU, in bfloat16 on "
-                      "a TPU; weights stay float32.")
+    flags.DEFINE_bool("amp", None, "Compute in bfloat16 on a TPU or a processor that has it, in "
+                      "float16 with loss scaling on a GPU; weights stay float32. Default: as the "
+                      "run in --output_dir did, else no.")
     flags.DEFINE_bool("xla", None, "Compile with XLA: clusters of the graph on a GPU, GELU on a "
                       "CPU; default: where it measured faster.")
     flags.DEFINE_bool("use_tpu", False, "Run on a TPU.")
@@ -76,7 +77,13 @@ def _define_device_flags():
 
 
 def run_settings(flags):
-    """The Run that the shared flags ask for."""
+    """The Run that the shared flags ask for.
+
+    Without --amp a directory's run goes on in the type that it was trained in.
+
+    Raises:
+      UserError: --amp cannot work here.
+    """
     def taken(kind):
         """The settings of a kind whose fields are flags of the same names."""
         return kind(**{name: getattr(flags, name) for name in kind._fields if name in flags})
@@ -84,7 +91,11 @@ def run_settings(flags):
     checkpointing = taken(Checkpointing)
     if not checkpointing.keep_checkpoint_max:
         checkpointing = checkpointing._replace(keep_checkpoint_max=KEEP_ALL)
-    return Run(checkpointing, taken(Batches), taken(Devices), taken(Initial), flags.seed)
+    devices = taken(Devices)
+    if devices.amp is None:
+        devices = devices._replace(amp=run_directory.was_trained_with_amp(flags.output_dir))
+    precision.check(devices)
+    return Run(checkpointing, taken(Batches), devices, taken(Initial), flags.seed)
 
 
 def check_flags(flags, input_paths):
@@ -117,10 +128,9 @@ def check_flags(flags, input_paths):
                         "them by CUDA_VISIBLE_DEVICES" % flags.num_gpus)
     if flags.num_gpus > 1:
         clusters.local_devices(flags.num_gpus)
-    on_gpu = clusters.has_gpu() and not flags.use_tpu
-    if flags.amp and not (flags.use_tpu or on_gpu):
-        raise UserError("--amp needs a GPU (float16) or --use_tpu (bfloat16), and TensorFlow sees "
-                        "no GPU here; on a CPU float32 is the fastest this code has, leave it out")
+    if flags.xla and tf.__version__.startswith("1.") and not clusters.has_gpu():
+        raise UserError("--xla with TensorFlow %s and no GPU: on a processor it needs TensorFlow 2 "
+                        "(Python 3.9 or newer); leave it out" % tf.__version__)
 
 
 def _check_tpu_flags(flags, input_paths):

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import sys
 import time
 
@@ -11,8 +10,9 @@ from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 
+import layers
 import optimization
-from training import checkpoints, clusters, hooks, input_pipeline
+from training import checkpoints, clusters, hooks, input_pipeline, precision
 
 
 class Diverged(UserError):
@@ -30,6 +30,8 @@ def create(model_fn, run):
       run: settings.Run.
     """
     devices, batches, checkpointing = run.devices, run.batches, run.checkpointing
+    precision.advise(devices)
+    model_fn = precision.computing(model_fn, devices)
     shared = {
         "model_dir": checkpointing.output_dir, "tf_random_seed": run.seed,
         "save_checkpoints_steps": checkpointing.save_checkpoints_steps, "save_summary_steps": 100,
@@ -63,7 +65,7 @@ def session_config(devices):
     config = tf.ConfigProto(allow_soft_placement=True)
     if devices.xla and clusters.has_gpu():
         config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
-    if devices.amp and not devices.use_tpu:
+    if precision.is_float16(devices):
         config.graph_options.rewrite_options.auto_mixed_precision = 1  # ON
     return config
 
@@ -75,30 +77,36 @@ def _check_division(train_batch_size, replicas):
                         % (train_batch_size, replicas))
 
 
-def model_options(devices):
-    """The arguments of AlbertModel that say how to compute, not what."""
+def model_options(devices, varying_shapes):
+    """The arguments of AlbertModel that say how to compute, not what.
+
+    Args:
+      devices: settings.Devices.
+      varying_shapes: whether the graph may have shapes that depend on the batch; one that is
+        exported may not.
+    """
+    static = devices.use_tpu or (devices.xla and clusters.has_gpu())  # XLA compiles every shape
     return {"use_one_hot_embeddings": devices.use_tpu, "recompute": devices.recompute,
-            "compute_type": tf.bfloat16 if devices.amp and devices.use_tpu else tf.float32}
+            "compute_type": precision.compute_type(devices),
+            "skip_padding": varying_shapes and not static}
 
 
 def loss_scale(devices):
     """The LossScale of float16, or None."""
-    return optimization.LossScale() if devices.amp and not devices.use_tpu else None
+    return optimization.LossScale() if precision.is_float16(devices) else None
 
 
-def compiled(devices, static_shapes):
+def compiled(devices, few_shapes):
     """The scope to build a training graph in: on a CPU it has XLA compile GELU.
 
-    Of all parts that one gained: 5 % of a step of tiny, 32x128, on TensorFlow 2.15.1. On 2.21 it
-    lost 5 %, on 1.15.5 30 %. Where shapes are not static every new one is compiled, so it must be
-    asked for there.
+    Of all parts that one gained: 8 to 11 % of a step of tiny. Every new shape is compiled, so where
+    there are many it must be asked for.
     """
-    default = static_shapes and tf.__version__.startswith("2.15.")
+    default = few_shapes and not tf.__version__.startswith("1.")
     asked = default if devices.xla is None else devices.xla
     if not asked or devices.use_tpu or clusters.has_gpu():
         return contextlib.nullcontext()
-    return tf.xla.experimental.jit_scope(
-        compile_ops=lambda node: bool(re.search(r"(^|/)gelu(_\d+)?/", node.name)))
+    return layers.compiled_gelu()
 
 
 def seed_graph(run):

@@ -1,7 +1,7 @@
 """Floating-point operations of a training step, and the peak rate of this machine.
 
-    step_flops = flops.training_flops(config, batch_size=32, max_seq_length=128,
-                                 max_predictions_per_seq=20)
+    step_flops = flops.training_flops(config, batch_size=32, tokens=93.0, predictions=13.6,
+                                      squares=9840.0)
     share_of_peak = steps_a_second * step_flops / flops.measure_matmul_peak()
 
 Dimensions: B batch, S sequence, H hidden, E embedding, I intermediate, V vocabulary, P predictions
@@ -19,7 +19,7 @@ import modeling
 _LONGEST_CHAIN = 64
 
 
-def training_flops(config, batch_size, max_seq_length, max_predictions_per_seq):
+def training_flops(config, batch_size, tokens, predictions, squares=None):
     """Floating-point operations of the matrix products of one training step.
 
     A product of [m, k] and [k, n] is 2 * m * k * n operations, a multiplication and an addition
@@ -35,28 +35,32 @@ def training_flops(config, batch_size, max_seq_length, max_predictions_per_seq):
     Embedding look-ups are not counted (nor are look-ups by one-hot products), nor what --recompute
     computes twice: this is the model's useful work, the same for every implementation.
 
+    Padding is no useful work: of sequences of unequal lengths S and P are the means.
+
     Args:
       config: an AlbertConfig.
-      batch_size, max_seq_length, max_predictions_per_seq: B, S and P.
+      batch_size, tokens, predictions: B, S and P.
+      squares: the mean of the squares of the sequences' lengths; None: all are of length S.
 
     Returns:
-      An int.
+      A number.
     """
-    hidden, embedding, length = config.hidden_size, config.embedding_size, max_seq_length
+    hidden, embedding = config.hidden_size, config.embedding_size
+    squares = tokens * tokens if squares is None else squares
     brightmart = config.layout == "brightmart"
-    layer = length * (4 * hidden * hidden + 2 * hidden * config.intermediate_size
-                      + 2 * length * hidden)
-    projection = length * embedding * hidden if brightmart or embedding != hidden else 0
+    layer = (tokens * (4 * hidden * hidden + 2 * hidden * config.intermediate_size)
+             + 2 * squares * hidden)
+    projection = tokens * embedding * hidden if brightmart or embedding != hidden else 0
     sentence = hidden * hidden + 2 * hidden
     prediction = embedding * (hidden + config.vocab_size) + (hidden * hidden if brightmart else 0)
     multiplications = batch_size * (
         projection + len(modeling.block_scopes(config)) * layer + sentence
-        + max_predictions_per_seq * prediction)
+        + predictions * prediction)
     return 3 * 2 * multiplications
 
 
-def measure_matmul_peak(device=None, size=2048, seconds=1.0):
-    """The floating-point operations a second of float32 products [size, size] x [size, size].
+def measure_matmul_peak(device=None, size=2048, seconds=1.0, dtype=tf.float32):
+    """The floating-point operations a second of products [size, size] x [size, size].
 
     The best of what fits into `seconds` (at least one run after the first). It has a graph and a
     session of its own; the default graph is left alone.
@@ -65,10 +69,12 @@ def measure_matmul_peak(device=None, size=2048, seconds=1.0):
       device: "/cpu:0", "/gpu:0" or None for TensorFlow's choice.
       size: 2048 reaches the peak of CPUs and, several in a row, of GPUs.
       seconds: how long to repeat.
+      dtype: of the matrices.
     """
     with tf.Graph().as_default() as graph, tf.device(device):
         # Of this size the products of products neither overflow nor vanish, which is slow.
-        matrix = tf.Variable(tf.random_normal([size, size], stddev=size ** -0.5), use_resource=True)
+        initial = tf.cast(tf.random_normal([size, size], stddev=size ** -0.5), dtype)
+        matrix = tf.Variable(initial, use_resource=True)
         factor, product, chain = matrix.read_value(), matrix.read_value(), []
         for _ in range(_LONGEST_CHAIN):
             product = tf.matmul(product, factor)

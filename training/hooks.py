@@ -6,12 +6,14 @@ import time
 
 from util import console
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
-# The work of one training step: its examples, its tokens, the floating-point operations of its
-# matrix products, and a function that measures this machine's peak in operations a second. All but
-# the examples may be None.
-Work = collections.namedtuple("Work", ["examples", "tokens", "flops", "peak"])
+# The work of one training step: its examples; a tensor [3], the means of their tokens, squares of
+# tokens, and predictions; a function of these three, the floating-point operations of its matrix
+# products; and a function that measures this machine's peak in operations a second. All but the
+# examples may be None.
+Work = collections.namedtuple("Work", ["examples", "sizes", "flops", "peak"])
 
 # Shares of the steps after warmup at which a stagnating masked-LM accuracy is warned of.
 STAGNATION_SHARES = (0.05, 0.2, 0.5)
@@ -110,19 +112,25 @@ class ProgressHook(tf.train.SessionRunHook):
         self._step = int(session.run(tf.train.get_global_step()))
         # The first step compiles and fills buffers: it is not part of any rate.
         self._since = None
+        self._sizes = []  # of the steps since then
 
     def before_run(self, run_context):
         due = self._since and time.time() - self._since[0] >= self._every_seconds
         last = not self._budget and self._step + 1 >= self._total_steps
-        return tf.train.SessionRunArgs(self._values if due or last else {})
+        fetched = {"values": self._values if due or last else {}}
+        if self._work.sizes is not None:
+            fetched["sizes"] = self._work.sizes
+        return tf.train.SessionRunArgs(fetched)
 
     def after_run(self, run_context, run_values):
         self._step += 1
         now = time.time()
-        if run_values.results:
-            self._say(run_values.results, now)
-        if run_values.results or self._since is None:
+        self._sizes.append(run_values.results.get("sizes"))
+        if run_values.results["values"]:
+            self._say(run_values.results["values"], now)
+        if run_values.results["values"] or self._since is None:
             self._since = (time.time(), self._step)
+            self._sizes = []
 
     def _say(self, values, now):
         parts = ["step %d" % self._step if self._budget else
@@ -134,7 +142,8 @@ class ProgressHook(tf.train.SessionRunHook):
                     else (self._total_steps - self._step) / rate)  # seconds
             if self._work.peak and not self._peak and left > 0:
                 self._peak = self._work.peak()  # a second, once; too long for a short run
-            shown = speeds(self._work, rate, self._peak)
+            sizes = None if self._work.sizes is None else np.mean(self._sizes, 0)
+            shown = speeds(self._work, rate, sizes, self._peak)
             parts += [form % value for form, value in shown.values()]
             parts.append("%s left" % duration(max(left, 0)))
             if self._directory:
@@ -144,13 +153,20 @@ class ProgressHook(tf.train.SessionRunHook):
         console.say("%s", "  ".join(parts))
 
 
-def speeds(work, rate, peak=None):
-    """Work of a step, steps a second, peak operations a second -> {name: (format, value)}."""
+def speeds(work, rate, sizes=None, peak=None):
+    """What a training does in a second -> {name: (format, value)}.
+
+    Args:
+      work: the Work of a step.
+      rate: steps a second.
+      sizes: the values of work.sizes.
+      peak: operations a second.
+    """
     shown = collections.OrderedDict(examples=("%.1f examples/s", rate * work.examples))
-    if work.tokens:
-        shown["tokens"] = ("%.0f tokens/s", rate * work.tokens)
-    if peak:
-        shown["share_of_peak"] = ("%.0f %% of peak", 100.0 * rate * work.flops / peak)
+    if sizes is not None:
+        shown["tokens"] = ("%.0f tokens/s", rate * work.examples * sizes[0])
+        if peak:
+            shown["share_of_peak"] = ("%.0f %% of peak", 100.0 * rate * work.flops(*sizes) / peak)
     return shown
 
 

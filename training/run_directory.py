@@ -138,9 +138,17 @@ def training(run, schedule, data, **more):
       data: a fingerprint of the training examples.
       more: further keys.
     """
-    return dict(schedule._asdict(), data=data, seed=run.seed,
+    return dict(schedule._asdict(), data=data, seed=run.seed, amp=run.devices.amp,
                 step_examples=run.batches.step_examples,
                 init_checkpoint=run.initial.init_checkpoint, **more)
+
+
+def was_trained_with_amp(directory):
+    """Whether the newest checkpoint of a directory, if there is one, was trained with --amp."""
+    if not directory or not checkpoints.latest(directory):
+        return False
+    values = company.identity(directory).get(_TRAINING)
+    return bool(isinstance(values, dict) and values.get("amp"))
 
 
 def note_training(directory, values, is_used_up=False):

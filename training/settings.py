@@ -16,7 +16,7 @@ class Devices(typing.NamedTuple):
 
     num_gpus: int = 1                      # of this machine
     recompute: bool = False                # see layers.recomputed
-    amp: bool = False                      # float16 on a GPU, bfloat16 on a TPU
+    amp: bool = False                      # bfloat16, on a GPU float16; see precision.py
     xla: typing.Optional[bool] = None      # None: where it measured faster
     use_tpu: bool = False
     tpu_name: typing.Optional[str] = None  # or grpc:// address

@@ -49,18 +49,18 @@ def training_graph(loss_fn, features, config, run, schedule, budget=None):
     return train, collections.OrderedDict(zip(["loss"] + list(values), means))
 
 
-def training_spec(loss_fn, features, config, run, schedule, trained, work, static_shapes,
+def training_spec(loss_fn, features, config, run, schedule, trained, work, few_shapes,
                   further_hooks=None, budget=None):
     """The TPUEstimatorSpec of training: `training_graph`, restoring, summaries, session hooks.
 
     Args:
       trained: the checkpoint that training resumes from, or None.
       work: the hooks.Work of a step.
-      static_shapes: whether all batches have the same shape, which XLA compiles once.
+      few_shapes: whether batches have few shapes, each of which XLA compiles anew.
       further_hooks: function of the scalars of `training_graph` -> session hooks.
       The others as in `training_graph`.
     """
-    with estimators.compiled(run.devices, static_shapes):
+    with estimators.compiled(run.devices, few_shapes):
         train, scalars = training_graph(loss_fn, features, config, run, schedule, budget)
     scaffold_fn = restoring.restore_scaffold(config, run.initial, trained, run.devices.use_tpu)
     session_hooks = []

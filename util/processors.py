@@ -1,0 +1,30 @@
+"""What this machine's processor is and can do, as Linux tells it; elsewhere nothing is known."""
+
+import functools
+import re
+
+
+@functools.lru_cache(None)
+def _described():
+    """The text about all processors."""
+    try:
+        with open("/proc/cpuinfo") as stream:
+            return stream.read()
+    except OSError:  # not Linux
+        return ""
+
+
+def name():
+    """As "Intel(R) Xeon(R) Processor", or "unknown processor"."""
+    found = re.search(r"^model name\s*: (.+)$", _described(), re.M)
+    return found.group(1).strip() if found else "unknown processor"
+
+
+def has_vnni():
+    """Whether it adds products of 8-bit integers without saturating (VNNI, AMX)."""
+    return bool(re.search(r"vnni", _described()))
+
+
+def has_amx():
+    """Whether it multiplies tiles of bfloat16 (AMX), several times as fast as float32."""
+    return "amx_bf16" in _described()
