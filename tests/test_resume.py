@@ -1,5 +1,6 @@
 """Killed at any moment and started again, a run ends as if nothing had happened, bit for bit."""
 
+import contextlib
 import logging
 import os
 import random
@@ -60,7 +61,9 @@ def finish(process, output):
 
 def saves(output):
     """{(step, "_temp", ".data" or ".index")}: what there is of which checkpoint."""
-    names = os.listdir(str(output)) if output.exists() else []
+    names = []
+    with contextlib.suppress(FileNotFoundError):  # a command first tries whether it can be made
+        names = os.listdir(str(output))
     found = (re.match(r"model\.ckpt-(\d+)(_temp|\.data|\.index)", name) for name in names)
     return {(int(match.group(1)), match.group(2)) for match in found if match}
 
