@@ -325,7 +325,8 @@ def huggingface_candidate(flags, name, code, *arguments):
     """(Peer, problem) of benchmarks/peers.py in a Python that can run `code`."""
     python, problem = huggingface_python(flags, code)
     command = peer_command(*arguments, python=python)
-    return Peer(name, lambda output_dir: command, RATE, 5), problem
+    dtype = "bfloat16" if "bfloat16" in arguments else "float32"
+    return Peer(name, lambda output_dir: command, RATE, 5, dtype), problem
 
 
 def huggingface_python(flags, code):
