@@ -37,13 +37,13 @@ echo "== 3/5 pre-training"
   --eval_input_file="$output/held_out.tfrecord" --output_dir="$output/pretraining" \
   --do_train --do_eval --bert_config_file="$output/config.json" --train_batch_size=32 \
   --max_seq_length=64 --max_predictions_per_seq=10 --num_train_steps=1000 \
-  --num_warmup_steps=100 --optimizer=adamw --learning_rate=2e-4 "${amp[@]}"
+  --num_warmup_steps=100 --optimizer=adamw --learning_rate=2e-4 ${amp[@]+"${amp[@]}"}
 
 echo "== 4/5 fine-tuning on sentence pairs"
 "$python" run_classifier.py --task_name=lcqmc_pair --do_train --do_eval --do_predict \
   --data_dir=data/lcqmc --vocab_file="$output/vocab.txt" --bert_config_file="$output/config.json" \
   --init_checkpoint="$output/pretraining" --output_dir="$output/lcqmc" --max_seq_length=64 \
-  --train_batch_size=32 --learning_rate=1e-4 --num_train_epochs=6 "${amp[@]}"
+  --train_batch_size=32 --learning_rate=1e-4 --num_train_epochs=6 ${amp[@]+"${amp[@]}"}
 
 echo "== 5/5 three predictions (1: both questions ask the same)"
 paste data/lcqmc/test.txt <(tail -n +2 "$output/lcqmc/test_results.tsv") | head -3 |
