@@ -143,8 +143,8 @@ class Packed(object):
 
     def at(self, x, positions):
         """Rows [T, W] at int [B, Q] -> [B, Q, W], sequences in the order of their lengths."""
-        chosen = tf.gather(self._row_at + 0, self._order)
-        chosen = gather_rows(chosen[:, :, tf.newaxis], tf.gather(positions, self._order))
+        in_order = self._layout[0][:, :, tf.newaxis]
+        chosen = gather_rows(in_order, tf.gather(positions, self._order))
         return tf.gather(x, tf.squeeze(chosen, -1))
 
     def in_order(self, x):
@@ -184,16 +184,17 @@ class Packed(object):
         has_spare = tf.cast(self._spare > 0, tf.int32) if is_last else 0
         longest = _rounded_up(lengths[last - 1] + has_spare, LENGTH_MULTIPLE)
 
-        def columns(values, beyond):
-            """[b, L] of [B, S]."""
-            behind = tf.fill([last - first, LENGTH_MULTIPLE], beyond)
+        longest = tf.minimum(longest, length + LENGTH_MULTIPLE)
+
+        def columns(values):
+            """[b, L] of [B, S], zeros behind."""
+            behind = tf.zeros([last - first, LENGTH_MULTIPLE], tf.int32)
             return tf.concat([values[first:last], behind], 1)[:, :longest]
 
-        longest = tf.minimum(longest, length + LENGTH_MULTIPLE)
-        rows = columns(row_at - begin, 0)
+        rows = columns(row_at - begin)
         heads = tf.range(num_heads)
         unpack = rows[:, tf.newaxis, :] * num_heads + heads[:, tf.newaxis]  # [b, N, L]
-        token = columns(is_token, 0)[:, tf.newaxis, :] > 0
+        token = columns(is_token)[:, tf.newaxis, :] > 0
         with_zeros = tf.where(token & (heads[:, tf.newaxis] >= 0), unpack,
                               tf.fill(tf.shape(unpack), (end - begin) * num_heads))
         slots = self._slots[begin:end]
@@ -202,7 +203,7 @@ class Packed(object):
         column = tf.where(is_spare, tf.zeros_like(slots) + longest - 1, slots % length)
         pack = ((sequence[:, tf.newaxis] * num_heads + heads) * longest
                 + column[:, tf.newaxis])  # [t, N]
-        return Group(first, last, unpack, pack, with_zeros, attention_bias(columns(mask, 0)))
+        return Group(first, last, unpack, pack, with_zeros, attention_bias(columns(mask)))
 
 
 def only_where(chosen, function, *inputs):

@@ -157,8 +157,8 @@ def peaks():
     print(json.dumps({dtype.name: flops.measure_matmul_peak(dtype=dtype) for dtype in types}))
 
 
-def pytorch(path, steps):
-    """Trains AlbertForPreTraining with AdamW, on a GPU where PyTorch sees one."""
+def pytorch_model(path):
+    """(device, batches, AlbertForPreTraining on it, AdamW): a GPU where PyTorch sees one."""
     import torch
     from transformers import AlbertConfig, AlbertForPreTraining
 
@@ -166,7 +166,15 @@ def pytorch(path, steps):
     torch.backends.cuda.matmul.allow_tf32 = True  # as TensorFlow's products on a GPU
     config, batches = read(path)
     model = AlbertForPreTraining(AlbertConfig(**config)).train().to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    return device, batches, model, torch.optim.AdamW(
+        model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+
+
+def pytorch(path, steps):
+    """Trains AlbertForPreTraining as transformers has it."""
+    import torch
+
+    device, batches, model, optimizer = pytorch_model(path)
 
     def step(batch):
         optimizer.zero_grad()
@@ -187,12 +195,8 @@ def pytorch_masked(path, steps, dtype):
     """
     import torch
     from torch.nn.functional import cross_entropy
-    from transformers import AlbertConfig, AlbertForPreTraining
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    config, batches = read(path)
-    model = AlbertForPreTraining(AlbertConfig(**config)).train().to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    device, batches, model, optimizer = pytorch_model(path)
     encode, predict = torch.compile(model.albert), torch.compile(model.predictions, dynamic=True)
     amp = dtype != "float32"
 

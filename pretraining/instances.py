@@ -197,9 +197,7 @@ def make_instance(document, first, second, settings, vocabulary, rng):
     word_starts = np.ones(len(tokens), bool)  # [CLS] and [SEP] each count as a word
     word_starts[2:middle] = document.starts[first[0] + 1:first[1]]
     word_starts[middle + 2:-1] = document.starts[second[0] + 1:second[1]]
-    labels = tokens
-    if settings.brightmart_labels:
-        labels = np.where(word_starts, tokens, vocabulary.continuation_ids[tokens])
+    labels = labels_of(tokens, word_starts, settings, vocabulary)
     starts = word_starts if settings.whole_words else np.ones(len(tokens), bool)
     if settings.store_word_starts:
         return Instance(tokens, segments, starts, _NO_POSITIONS, labels, int(is_swapped), [])
@@ -211,14 +209,19 @@ def make_instance(document, first, second, settings, vocabulary, rng):
     return Instance(tokens, segments, starts, positions, labels, int(is_swapped), span_lengths)
 
 
+def labels_of(tokens, word_starts, settings, vocabulary):
+    """int32 [L], bool [L] -> int32 [L]: the label of each token if it is masked."""
+    if settings.brightmart_labels:
+        return np.where(word_starts, tokens, vocabulary.continuation_ids[tokens])
+    return tokens
+
+
 def sentences_instance(document, begin, end, settings, vocabulary):
     """Sentences from `begin` to before `end` -> an Instance of their tokens alone, not paired."""
     bounds = document.bounds[begin:end + 1]
     tokens = document.ids[bounds[0]:bounds[-1]]
     starts = document.starts[bounds[0]:bounds[-1]]
-    labels = tokens
-    if settings.brightmart_labels:
-        labels = np.where(starts, tokens, vocabulary.continuation_ids[tokens])
+    labels = labels_of(tokens, starts, settings, vocabulary)
     return Instance(tokens, _NO_POSITIONS, starts if settings.whole_words else np.ones_like(starts),
                     _NO_POSITIONS, labels, 0, [], np.diff(bounds))
 

@@ -10,7 +10,6 @@ from util import files
 PORTION_BYTES, PORTION_FILES = 1 << 26, 1000
 # Looks at a file that are a task.
 PER_TASK = 100
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def split(session, inputs, first_break):
@@ -24,7 +23,7 @@ def split(session, inputs, first_break):
     sizes = session.run(session.spread(inputs, PER_TASK).map(files.size), "files")
     parts = []
     for path, size in zip(inputs, sizes):
-        if path.lower().endswith(COMPRESSED):
+        if files.without_compression(path) != path:
             parts.append((files.Part(path), size))
         else:
             edges = list(range(0, size, PORTION_BYTES)) + [size]
