@@ -50,9 +50,11 @@ def test_advice_is_measured(rates, words, monkeypatch, caplog):
     of_types = dict(zip((tf.float32, tf.bfloat16), rates))
     monkeypatch.setattr(flops, "measure_matmul_peak",
                         lambda device, seconds, dtype: of_types[dtype])
+    precision.advise.cache_clear()
     with caplog.at_level(logging.INFO, "albert"):
-        precision.advise(settings.Devices())
-        precision.advise(AMP)
+        for devices in (settings.Devices(), AMP, settings.Devices()):
+            precision.advise(devices)
+    precision.advise.cache_clear()
     assert [message.split(":")[0] for message in caplog.messages] == ([words] if words else [])
 
 

@@ -10,6 +10,7 @@ Weights, LayerNorm, softmax, losses and the optimizer are float32 in any case. b
 range of float32, so that losses need no scaling.
 """
 
+import functools
 import os
 
 from util import console, processors
@@ -99,8 +100,9 @@ def rounds_products():
             return bool(session.run(product, {factor: matrix})[0, 0] == 64.0)
 
 
+@functools.lru_cache(None)
 def advise(devices):
-    """Says what --amp would bring on this processor, measured, where it is not given."""
+    """Says once what --amp would bring on this processor, measured, where it is not given."""
     if (devices.amp or devices.use_tpu or clusters.has_gpu() or not has_onednn()
             or not processors.has_amx()):
         return
