@@ -8,7 +8,7 @@ the data is made; here it is a graph of plain TensorFlow operations over a whole
 (dynamic_masking.py).
 
 Dimensions: B batch, C tokens of the longest record of the batch, K its sentences, S max_seq_length;
-2 the segments, in the order of the text until they are swapped.
+2 the segments, in the order of the text until they are swapped, before they are truncated.
 """
 
 import tensorflow.compat.v1 as tf
@@ -36,10 +36,10 @@ def pair_batch(features, max_seq_length, order, seed):
     chance = tf.random.stateless_uniform(
         [tf.shape(features["sentence_lengths"])[0], 2], seeds[0])
     begins, ends = draw_cut(features["sentence_lengths"], chance[:, 0])  # [B, 2]
-    begins, ends = truncate(begins, ends, features["word_starts"], max_seq_length - 3, seeds[1])
     is_swapped = chance[:, 1:] < 0.5  # [B, 1]
     begins, ends = (tf.where(tf.tile(is_swapped, [1, 2]), values[:, ::-1], values)
                     for values in (begins, ends))
+    begins, ends = truncate(begins, ends, features["word_starts"], max_seq_length - 3, seeds[1])
     return dict(assemble(features, begins, ends, max_seq_length, order),
                 next_sentence_labels=tf.cast(is_swapped, tf.int32))
 

@@ -112,27 +112,31 @@ def document_instances(document, settings, vocabulary):
     """
     for duplicate in range(settings.dupe_factor):
         rng = random.Random("%d %s %d" % (settings.random_seed, document.seed.hex(), duplicate))
-        if settings.store_sentences:
-            for begin, end in sentence_groups(document, settings, rng):
+        for begin, end in sentence_groups(document, settings, rng):
+            if settings.store_sentences:
                 yield sentences_instance(document, begin, end, settings, vocabulary)
-            continue
-        for first, second in sentence_order_pairs(document, settings, rng):
-            yield make_instance(document, first, second, settings, vocabulary, rng)
+            else:
+                pair = draw_pair(document, begin, end, settings, rng)
+                yield make_instance(document, *pair, settings, vocabulary, rng)
 
 
-def sentence_order_pairs(document, settings, rng):
-    """Yields pairs of consecutive segments, (begin, end) token ranges in the order of the text.
+def draw_pair(document, begin, end, settings, rng):
+    """Sentences from `begin` to before `end` -> (first, second, is_swapped), to fit an instance.
 
-    Groups of sentences are split in two between sentences (as BERT's and ALBERT's
-    create_instances_from_document, but never with a segment of another document).
+    They are split in two between sentences (as BERT's and ALBERT's create_instances_from_document,
+    but never with a segment of another document): segments are (begin, end) token ranges, swapped
+    with probability 1/2. Only then are they truncated, as there: of two long ones the first keeps
+    a token more, which would tell the order of the text.
     """
-    bounds = document.bounds.tolist()
+    cut = begin + 1 + int(rng.random() * (end - begin - 1))
+    bounds = document.bounds
+    first, second = ((int(bounds[left]), int(bounds[right]))
+                     for left, right in ((begin, cut), (cut, end)))
+    is_swapped = rng.random() < 0.5
+    if is_swapped:
+        first, second = second, first
     room = settings.max_seq_length - 3  # [CLS], [SEP], [SEP]
-    for begin, end in sentence_groups(document, settings, rng):
-        cut = begin + 1 + int(rng.random() * (end - begin - 1))
-        first = (bounds[begin], bounds[cut])
-        second = (bounds[cut], bounds[end])
-        yield truncate_pair(first, second, room, document.starts, rng)
+    return truncate_pair(first, second, room, document.starts, rng) + (is_swapped,)
 
 
 def sentence_groups(document, settings, rng):
@@ -181,11 +185,8 @@ def _truncate(segment, length, starts, rng):
     return (whole_begin, whole_end) if whole_begin < whole_end else (cut_begin, cut_end)
 
 
-def make_instance(document, first, second, settings, vocabulary, rng):
-    """Two token ranges -> an Instance: swapped with probability 1/2, joined, masked."""
-    is_swapped = rng.random() < 0.5
-    if is_swapped:
-        first, second = second, first
+def make_instance(document, first, second, is_swapped, settings, vocabulary, rng):
+    """Two token ranges -> an Instance: joined, masked."""
     middle = 1 + first[1] - first[0]  # position of the first [SEP]
     tokens = np.empty(middle + second[1] - second[0] + 2, np.int32)
     tokens[0], tokens[middle], tokens[-1] = (

@@ -60,11 +60,8 @@ def drawn(documents, size, numbers=(0,), seed=7):
 def statically_drawn(one, size, count):
     """`count` pairs as instances.py makes them of all sentences of a document, as `drawn`."""
     made, rng = settings(size), random.Random(5)
-    bounds = one.bounds.tolist()
     for _ in range(count):
-        cut = 1 + int(rng.random() * (len(bounds) - 2))
-        pair = instances.truncate_pair((0, bounds[cut]), (bounds[cut], bounds[-1]), size - 3,
-                                       one.starts, rng)
+        pair = instances.draw_pair(one, 0, len(one.bounds) - 1, made, rng)
         yield {name: rows[0] for name, rows in instances.features(
             [instances.make_instance(one, *pair, made, VOCABULARY, rng)], made).items()}
 

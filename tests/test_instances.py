@@ -139,10 +139,14 @@ def test_swapped_label_is_the_order():
     assert_share(sum(instance.is_swapped for instance in made), len(made), 0.5)
 
 
-def test_order_is_independent_of_the_lengths():
-    made = make([numbered([5] * 400)], dupe_factor=50)
+@pytest.mark.parametrize("sentences, dupe_factor", [
+    ([5] * 400, 50), ([40, 40] * 50, 20), ([300, 200], 1000)])
+def test_order_is_independent_of_the_lengths(sentences, dupe_factor):
+    """Truncated or not: of two long segments the first keeps the odd token, swapped or not."""
+    made = make([numbered(sentences)], dupe_factor=dupe_factor)
     longer = [instance.is_swapped for instance in made
-              if np.argmax(instance.tokens == SEP) > len(instance.tokens) / 2]
+              if np.argmax(instance.tokens == SEP) >= len(instance.tokens) / 2]
+    assert len(longer) > 500
     assert_share(sum(longer), len(longer), 0.5)
 
 
@@ -176,7 +180,7 @@ def test_two_long_sentences_are_a_pair_cut_to_length():
     for instance in made:
         first, second = in_text_order(instance)
         assert len(instance.tokens) == 64
-        assert (len(first), len(second)) == (31, 30)
+        assert list(map(len, restore(instance))) == [31, 30]
         assert FIRST <= first[0] <= first[-1] < FIRST + 300 <= second[0]
     # Ends are cut at random: neither end of a sentence is always kept.
     assert len({in_text_order(instance)[0][0] for instance in made}) > 10
