@@ -112,7 +112,7 @@ def layer_factor(name, decay, num_groups=1):
 
 
 def make_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_decay",
-                   rate_factor=None):
+                   rate_factor=None, beta_2=0.999):
     """The optimizer `name`, "lamb" or "adamw", with the constants of BERT and ALBERT.
 
     Args:
@@ -120,20 +120,25 @@ def make_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_deca
       weight_decay: at least 0, for everything but LayerNorm and bias.
       lamb_exclude: a key of LAMB_EXCLUDE; ignored by "adamw".
       rate_factor: function of a variable's name -> factor on its learning rate, and so its decay.
+      beta_2: decay of the second moment per update; 0.98 is RoBERTa's.
 
     Raises:
-      UserError: an unknown name or key, or a negative decay.
+      UserError: an unknown name or key, a negative decay, or a beta_2 that is not below 1.
     """
     _require("weight_decay", weight_decay, zero=True)
+    _require("beta_2", beta_2, zero=True)
+    if beta_2 >= 1:
+        raise UserError("beta_2=%s: expected a number below 1, as 0.98 or 0.999" % beta_2)
     if lamb_exclude not in LAMB_EXCLUDE:
         raise UserError("lamb_exclude=%s: no such choice, expected %s"
                         % (lamb_exclude, " or ".join(sorted(LAMB_EXCLUDE))))
     if name == "adamw":
-        return AdamWOptimizer(learning_rate, weight_decay, exclude_from_weight_decay=NO_DECAY,
-                              rate_factor=rate_factor, name="AdamWeightDecay")
+        return AdamWOptimizer(
+            learning_rate, weight_decay, beta_2=beta_2, exclude_from_weight_decay=NO_DECAY,
+            rate_factor=rate_factor, name="AdamWeightDecay")
     if name == "lamb":
         return LambOptimizer(
-            learning_rate, weight_decay, exclude_from_weight_decay=NO_DECAY,
+            learning_rate, weight_decay, beta_2=beta_2, exclude_from_weight_decay=NO_DECAY,
             rate_factor=rate_factor, exclude_from_layer_adaptation=LAMB_EXCLUDE[lamb_exclude])
     raise UserError("optimizer=%s: no such optimizer, expected adamw or lamb" % name)
 
@@ -268,7 +273,7 @@ def _sum_of_squares(values):
 def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_warmup_steps,
                     poly_power=1.0, weight_decay=0.01, clip_norm=1.0, use_tpu=False,
                     lamb_exclude="no_decay", start_warmup_step=0, loss_scale=None,
-                    rate_factor=None, position=None):
+                    rate_factor=None, position=None, beta_2=0.999):
     """One update of the variables, which also increments the global step.
 
     The rate is that of the global step before the update. Gradients are clipped to a global norm of
@@ -297,7 +302,8 @@ def create_train_op(gradients, optimizer_name, init_lr, num_train_steps, num_war
     global_step = tf.train.get_or_create_global_step()
     rate = create_learning_rate(global_step if position is None else position, init_lr,
                                 num_train_steps, num_warmup_steps, poly_power, start_warmup_step)
-    optimizer = make_optimizer(optimizer_name, rate, weight_decay, lamb_exclude, rate_factor)
+    optimizer = make_optimizer(
+        optimizer_name, rate, weight_decay, lamb_exclude, rate_factor, beta_2)
     gradients = _mean_gradients(gradients, use_tpu)
     norm = tf.sqrt(tf.add_n([
         _sum_of_squares(gradient.value) if gradient.squares is None else gradient.squares

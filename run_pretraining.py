@@ -79,6 +79,9 @@ def define_flags():
                         "--show_predictions; default: what the records' description names.")
     flags.DEFINE_float("learning_rate", None, "Peak rate; default: what suits the config, the "
                        "optimizer and the batch (docs/recipes.md).", lower_bound=0.0)
+    flags.DEFINE_float("beta_2", None, "Decay of the optimizer's second moment in an update; "
+                       "default: 0.98 or 0.999, the recipe's (docs/recipes.md).", lower_bound=0.0,
+                       upper_bound=0.999999)
     flags.DEFINE_float("poly_power", 1.0, "Power of the decay to 0; 1 is linear.", lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", None, "Updates in all; default: 125000.",
                          lower_bound=1)
@@ -207,23 +210,24 @@ def choose_schedule(flags, config, step_examples):
         flags.optimizer, flags.learning_rate, step_examples)
     of_steps = (flags.num_train_steps or DEFAULT_STEPS, flags.num_warmup_steps)
     recipe = recipes.resolve(config, optimizer, step_examples, flags.learning_rate,
-                             *((1, 0) if flags.budget_hours else of_steps))
+                             *((1, 0) if flags.budget_hours else of_steps), beta_2=flags.beta_2)
     exclude = flags.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout]
     console.say("optimizer: %s, peak rate %g; %s", {
         "adamw": "AdamW",
         "lamb": "LAMB (%s)" % LAMB_RULES[exclude]}[optimizer], recipe.learning_rate, reason)
+    common = {"poly_power": flags.poly_power, "optimizer": optimizer, "lamb_exclude": exclude,
+              "beta_2": recipe.beta_2}
     for sentence in recipe.sentences:
         # A model that has left the beginning behind is another matter than the recipes'.
         if not (flags.init_checkpoint and sentence.startswith("warning: ")):
             console.say("%s", sentence)
     if flags.budget_hours:
         proportion = flags.warmup_proportion
-        return Schedule(recipe.learning_rate, poly_power=flags.poly_power, optimizer=optimizer,
-                        lamb_exclude=exclude, budget_hours=flags.budget_hours,
+        return Schedule(recipe.learning_rate, budget_hours=flags.budget_hours,
                         warmup_proportion=DEFAULT_WARMUP_PROPORTION if proportion is None
-                        else proportion)
+                        else proportion, **common)
     return Schedule(recipe.learning_rate, recipe.num_train_steps, recipe.num_warmup_steps,
-                    flags.start_warmup_step, flags.poly_power, optimizer, exclude)
+                    flags.start_warmup_step, **common)
 
 
 def say_passes(training, schedule, step_examples, budget=None):

@@ -14,13 +14,13 @@ from util.errors import UserError
 
 # A row of the table: the peak `learning_rate` belongs to `train_batch_size` examples an update.
 Recipe = collections.namedtuple(
-    "Recipe", "name optimizer learning_rate train_batch_size num_warmup_steps num_train_steps "
-    "source")
+    "Recipe", "name optimizer learning_rate beta_2 train_batch_size num_warmup_steps "
+    "num_train_steps source")
 
 # What `resolve` returns: the numbers to train with, and lines to show.
 Resolved = collections.namedtuple(
-    "Resolved", "name optimizer step_examples learning_rate num_warmup_steps num_train_steps "
-    "sentences")
+    "Resolved", "name optimizer step_examples learning_rate beta_2 num_warmup_steps "
+    "num_train_steps sentences")
 
 # (name, hidden_size, num_hidden_layers) of the published models, smallest first.
 SIZES = (("tiny", 312, 4), ("small", 384, 6), ("base", 768, 12), ("large", 1024, 24),
@@ -30,20 +30,20 @@ ALBERT = "ALBERT paper 4.1, warmup as in Google's run_pretraining.py"
 ALBERT_ZH = "albert_zh README, pre-training command"
 BY_WIDTH = "scaled from large by 1 / hidden_size (Yang et al. 2022)"
 ROWS = (
-    Recipe("tiny", "adamw", 2e-4, 32, 10000, 1000000,
+    Recipe("tiny", "adamw", 2e-4, 0.98, 32, 10000, 1000000,
            "rate measured here with tiny_google, steps as ELECTRA-small"),
-    Recipe("small", "adamw", 1e-4, 32, 10000, 1000000,
+    Recipe("small", "adamw", 1e-4, 0.98, 32, 10000, 1000000,
            "rate scaled from tiny, half of it; steps as ELECTRA-small"),
-    Recipe("base", "adamw", 1e-4, 256, 10000, 1000000, "BERT paper A.2"),
-    Recipe("large", "adamw", 4e-4, 8192, 30000, 500000, "RoBERTa paper, RoBERTa-large"),
-    Recipe("xlarge", "adamw", 2e-4, 8192, 30000, 500000, BY_WIDTH),
-    Recipe("xxlarge", "adamw", 1e-4, 8192, 30000, 500000, BY_WIDTH),
-    Recipe("tiny", "lamb", 0.00176, 4096, 12500, 125000, ALBERT_ZH),
-    Recipe("small", "lamb", 0.00176, 4096, 12500, 125000, ALBERT_ZH),
-    Recipe("base", "lamb", 0.00176, 4096, 3125, 125000, ALBERT),
-    Recipe("large", "lamb", 0.00176, 4096, 3125, 125000, ALBERT),
-    Recipe("xlarge", "lamb", 0.00176, 4096, 3125, 125000, ALBERT),
-    Recipe("xxlarge", "lamb", 0.00176, 4096, 3125, 125000, ALBERT),
+    Recipe("base", "adamw", 1e-4, 0.999, 256, 10000, 1000000, "BERT paper A.2"),
+    Recipe("large", "adamw", 4e-4, 0.98, 8192, 30000, 500000, "RoBERTa paper, RoBERTa-large"),
+    Recipe("xlarge", "adamw", 2e-4, 0.98, 8192, 30000, 500000, BY_WIDTH),
+    Recipe("xxlarge", "adamw", 1e-4, 0.98, 8192, 30000, 500000, BY_WIDTH),
+    Recipe("tiny", "lamb", 0.00176, 0.999, 4096, 12500, 125000, ALBERT_ZH),
+    Recipe("small", "lamb", 0.00176, 0.999, 4096, 12500, 125000, ALBERT_ZH),
+    Recipe("base", "lamb", 0.00176, 0.999, 4096, 3125, 125000, ALBERT),
+    Recipe("large", "lamb", 0.00176, 0.999, 4096, 3125, 125000, ALBERT),
+    Recipe("xlarge", "lamb", 0.00176, 0.999, 4096, 3125, 125000, ALBERT),
+    Recipe("xxlarge", "lamb", 0.00176, 0.999, 4096, 3125, 125000, ALBERT),
 )
 RECIPES = {size[0]: {row.optimizer: row for row in ROWS if row.name == size[0]} for size in SIZES}
 
@@ -133,7 +133,7 @@ def warmup_steps(recipe, num_train_steps):
 
 
 def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train_steps=None,
-            num_warmup_steps=None):
+            num_warmup_steps=None, beta_2=None):
     """The numbers to train with: given ones are kept, None is replaced from the table.
 
     Args:
@@ -155,6 +155,9 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
                          .format(step_examples))
     advised = scaled(recipe, step_examples)
     sentences += rate_sentences(config, recipe, step_examples, learning_rate, advised)
+    if beta_2 is None:
+        beta_2 = recipe.beta_2
+        sentences.append("--beta_2 not given: %g (%s)" % (beta_2, recipe.source))
     if num_train_steps is None:
         num_train_steps = recipe.num_train_steps
         sentences.append("--num_train_steps not given: {:,} ({})"
@@ -164,7 +167,7 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
         sentences.append("--num_warmup_steps not given: {:,} of {:,} steps"
                          .format(num_warmup_steps, num_train_steps))
     return Resolved(recipe.name, optimizer, step_examples,
-                    advised if learning_rate is None else learning_rate, num_warmup_steps,
+                    advised if learning_rate is None else learning_rate, beta_2, num_warmup_steps,
                     num_train_steps, sentences)
 
 

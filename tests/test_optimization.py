@@ -121,6 +121,21 @@ def table_after(optimizer_name, gradient, use_resource=True, steps=3):
                                 optimizer.get_slot(table, "v")])
 
 
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_second_moment_decays_by_beta_2(name):
+    """v = 0.02 g² after the first update; the rate of 0.1 then moves by m / sqrt(v)."""
+    with tf.Graph().as_default():
+        variable = tf.get_variable("w/bias", initializer=[1.0, 1.0])
+        train = train_op(3.0 * variable[0], name, init_lr=0.1, warmup=0, beta_2=0.98,
+                         lamb_exclude="no_decay", clip_norm=10.0)
+        with initialized_session() as session:
+            session.run(train.train_op)
+            v, = (value for value in tf.global_variables() if value.op.name.endswith("adam_v"))
+            np.testing.assert_allclose(session.run(v), [0.02 * 9, 0], rtol=1e-5)
+            np.testing.assert_allclose(
+                session.run(variable), [1 - 0.1 * 0.3 / np.sqrt(0.18), 1], rtol=1e-5)
+
+
 def repeated_rows():
     return tf.IndexedSlices(tf.constant([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]]),
                             tf.constant([3, 0, 3]), tf.constant([5, 2]))
@@ -417,6 +432,7 @@ def test_tpu_sums_over_the_cores():
     ({"start_warmup_step": 9}, "warmup ends at step 11"),
     ({"poly_power": 0}, "poly_power=0: expected a number above 0"),
     ({"weight_decay": -0.1}, "weight_decay=-0.1: expected 0 or a number above it"),
+    ({"beta_2": 1.0}, "beta_2=1.0: expected a number below 1, as 0.98 or 0.999"),
     ({"clip_norm": 0}, "clip_norm=0: expected a number above 0"),
 ])
 def test_refusals_name_what_is_wrong(options, message):

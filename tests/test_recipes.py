@@ -67,26 +67,27 @@ def test_larger_models_get_lower_adamw_rates(examples):
 
 def test_chosen_numbers_and_why():
     found = recipes.resolve(SHAPES["tiny"], "adamw", 32, num_train_steps=4000)
-    assert found[:-1] == ("tiny", "adamw", 32, 2e-4, 200, 4000)
+    assert found[:-1] == ("tiny", "adamw", 32, 2e-4, 0.98, 200, 4000)
     assert found.sentences == [
         "--learning_rate not given: 0.0002 for albert tiny (312 wide, 4 layers), adamw, 32 "
         "examples an update (0.0002 at 32: rate measured here with tiny_google, steps as "
         "ELECTRA-small)",
+        "--beta_2 not given: 0.98 (rate measured here with tiny_google, steps as ELECTRA-small)",
         "--num_warmup_steps not given: 200 of 4,000 steps"]
 
 
 def test_nothing_given_is_the_papers_run():
     found = recipes.resolve(SHAPES["xlarge"], "lamb")
-    assert found[:-1] == ("xlarge", "lamb", 4096, 0.00176, 3125, 125000)
+    assert found[:-1] == ("xlarge", "lamb", 4096, 0.00176, 0.999, 3125, 125000)
     assert [line.split(":")[0] for line in found.sentences] == [
-        "--train_batch_size not given", "--learning_rate not given",
+        "--train_batch_size not given", "--learning_rate not given", "--beta_2 not given",
         "--num_train_steps not given", "--num_warmup_steps not given"]
-    assert "4,096 examples" in found.sentences[0] and "125,000" in found.sentences[2]
+    assert "4,096 examples" in found.sentences[0] and "125,000" in found.sentences[3]
 
 
 def test_given_numbers_are_kept():
-    found = recipes.resolve(SHAPES["large"], "adamw", 64, 3e-5, 1000, 0)
-    assert found == ("large", "adamw", 64, 3e-5, 0, 1000, [])
+    found = recipes.resolve(SHAPES["large"], "adamw", 64, 3e-5, 1000, 0, 0.9)
+    assert found == ("large", "adamw", 64, 3e-5, 0.9, 0, 1000, [])
 
 
 @pytest.mark.parametrize("name, optimizer, steps, warmup", [
@@ -106,7 +107,7 @@ def test_warmup_of_other_numbers_of_steps(name, optimizer, steps, warmup):
     ("base", 16, 2e-4, "8.0"),
     ("large", 32, 2e-4, "8.0")])  # suits tiny
 def test_rates_known_to_fail_are_warned_of(name, examples, rate, times):
-    found = recipes.resolve(SHAPES[name], "adamw", examples, rate, 1000, 50)
+    found = recipes.resolve(SHAPES[name], "adamw", examples, rate, 1000, 50, 0.999)
     assert found.learning_rate == rate
     assert len(found.sentences) == 1
     assert found.sentences[0].startswith(
@@ -119,14 +120,15 @@ def test_rates_known_to_fail_are_warned_of(name, examples, rate, times):
     ("base", "adamw", 256, 2e-4),  # ELECTRA-base's
     ("tiny", "lamb", 4096, 0.00176)])
 def test_rates_known_to_train_are_not(name, optimizer, examples, rate):
-    assert recipes.resolve(SHAPES[name], optimizer, examples, rate, 1000, 50).sentences == []
+    assert recipes.resolve(SHAPES[name], optimizer, examples, rate, 1000, 50, 0.999).sentences == []
 
 
 @pytest.mark.parametrize("optimizer, examples, remedy", [
     ("lamb", 32, "use --optimizer=adamw"), ("adamw", 16384, "use --optimizer=lamb"),
     ("adamw", 8, "accumulate gradients"), ("lamb", 65536, "take a smaller batch")])
 def test_batch_outside_of_the_sources(optimizer, examples, remedy):
-    sentences = recipes.resolve(SHAPES["base"], optimizer, examples, 1e-5, 1000, 50).sentences
+    sentences = recipes.resolve(
+        SHAPES["base"], optimizer, examples, 1e-5, 1000, 50, 0.999).sentences
     assert len(sentences) == 1
     assert sentences[0].startswith("warning: %d examples an update are outside of" % examples)
     assert sentences[0].endswith("; " + remedy)
@@ -143,8 +145,8 @@ def test_documented_table_is_the_table():
     with open(os.path.join(ROOT, "docs", "recipes.md"), encoding="utf-8") as stream:
         lines = stream.read().splitlines()
     cells = [line.split(" | ") for line in lines if line.startswith("| ")]
-    assert [row[:6] for row in cells if row[1] in ("adamw", "lamb")] == [
-        ["| " + row.name, row.optimizer, "%g" % row.learning_rate] + [
+    assert [row[:7] for row in cells if row[1] in ("adamw", "lamb")] == [
+        ["| " + row.name, row.optimizer, "%g" % row.learning_rate, "%g" % row.beta_2] + [
             "{:,}".format(number) for number in (
                 row.train_batch_size, row.num_warmup_steps, row.num_train_steps)]
         for row in recipes.ROWS]

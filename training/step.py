@@ -42,7 +42,8 @@ def training_graph(loss_fn, features, config, run, schedule, budget=None):
         lamb_exclude=schedule.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout],
         start_warmup_step=schedule.start_warmup_step,
         loss_scale=scale, rate_factor=lambda name: optimization.layer_factor(
-            name, schedule.layer_decay, config.num_hidden_groups), position=position)
+            name, schedule.layer_decay, config.num_hidden_groups), position=position,
+        beta_2=schedule.beta_2)
     if noted is not None:
         train = train._replace(train_op=tf.group(train.train_op, noted))
     means = optimization.mean_over_replicas([loss] + list(values.values()), devices.use_tpu)

@@ -74,7 +74,8 @@ DEFAULTS = {
             "max_seq_length": 128, "max_predictions_per_seq": 20, "train_batch_size": 32,
             "eval_batch_size": 8, "learning_rate": 5e-5, "num_train_steps": 100000,
             "num_warmup_steps": 10000, "save_checkpoints_steps": 1000, "max_eval_steps": 100,
-            "optimizer": "lamb", "lamb_exclude": "none", "eval_on_train_data": True},
+            "optimizer": "lamb", "lamb_exclude": "none", "beta_2": 0.999,
+            "eval_on_train_data": True},
         "run_classifier": {
             "max_seq_length": 128, "train_batch_size": 32, "eval_batch_size": 8,
             "learning_rate": 5e-5, "num_train_epochs": 3.0, "warmup_proportion": 0.1,
@@ -91,7 +92,7 @@ DEFAULTS = {
             "train_batch_size": 4096, "eval_batch_size": 64, "learning_rate": 0.00176,
             "num_train_steps": 125000, "num_warmup_steps": 3125, "save_checkpoints_steps": 5000,
             "keep_checkpoint_max": 5, "max_eval_steps": 100, "optimizer": "lamb",
-            "lamb_exclude": "no_decay", "poly_power": 1.0, "start_warmup_step": 0,
+            "lamb_exclude": "no_decay", "beta_2": 0.999, "poly_power": 1.0, "start_warmup_step": 0,
             "eval_on_train_data": True},
         "run_classifier": {
             "max_seq_length": 512, "train_batch_size": 32, "eval_batch_size": 8,
