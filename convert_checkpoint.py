@@ -16,6 +16,7 @@ import shutil
 from util import console, files, platforms
 from util.errors import UserError
 
+import numpy as np
 from absl import flags as absl_flags
 
 from interchange import (
@@ -50,6 +51,8 @@ def define_flags():
     flags.DEFINE_string("inspect", None, "A checkpoint to describe; converts nothing.")
     flags.DEFINE_string("text", None, "With --inspect: a text file, to find the number of heads "
                         "and the activation by masked-LM loss.")
+    flags.DEFINE_bool("float16", False, "Write the numbers of transformers' formats in float16: "
+                      "half the size; what reads them computes in float32.")
     flags.DEFINE_bool("strip", False, "Drop optimizer slots and the step; the format stays.")
     flags.DEFINE_integer("average", None, "Average the last so many checkpoints of a directory, or "
                          "those of a comma list.", lower_bound=2)
@@ -65,6 +68,9 @@ def main(flags):
         if not flags[name].value:
             raise UserError("--%s is missing; e.g. --from=brightmart --to=hf_albert "
                             "--input=albert_tiny_zh/albert_model.ckpt --output=output/hf" % name)
+    if flags.float16 and flags.to not in huggingface.CLASS_PREFIX:
+        raise UserError("--float16 is for --to=%s: TensorFlow's checkpoints are read in the type "
+                        "that they have; leave it out" % " and ".join(huggingface.CLASS_PREFIX))
     if flags.strip or flags.average:
         rewrite(flags)
     else:
@@ -84,8 +90,11 @@ def convert(flags):
     _check_tokenizer(tokenizer, model, flags)
     for name in model.unknown:
         console.say("not understood and left out: %s", name)
+    dtype = np.float32
+    if flags.float16:
+        dtype, model = np.float16, _rounded(model, tokenizer)
     with files.making_directory(flags.output) as directory:
-        written = conversion.write(model, directory, flags.to, tokenizer)
+        written = conversion.write(model, directory, flags.to, tokenizer, dtype)
         if tokenizer and flags.to not in huggingface.CLASS_PREFIX:
             shutil.copy(tokenizer.path, directory)
         largest = _prove(model, flags.to, directory, tokenizer)
@@ -100,6 +109,15 @@ def convert(flags):
 def _tokenizer(flags, directory):
     return tokenizer_files.load(directory, flags.vocab_file, flags.spm_model_file,
                                 flags.do_lower_case)
+
+
+def _rounded(model, tokenizer):
+    """The Model in float16's numbers; says what that changes."""
+    rounded = conversion.in_float16(model)
+    features = proof.batch(tokenizer, model.weights.config)
+    proof.report("float16", proof.differences(*(
+        proof.outputs(one.weights, features, model.head) for one in (model, rounded))))
+    return rounded
 
 
 def _check_tokenizer(tokenizer, model, flags):

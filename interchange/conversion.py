@@ -9,6 +9,9 @@ All formats meet in Google's layout (tables.py); layouts.py makes it of the othe
 import os
 
 from util import files
+from util.errors import UserError
+
+import numpy as np
 
 import modeling
 from interchange import (
@@ -111,7 +114,24 @@ def _head(arrays):
     return None, {}
 
 
-def write(model, directory, target, tokenizer=None):
+def in_float16(model):
+    """A Model with the numbers that float16 has of it, in float32.
+
+    Raises:
+      UserError: a number is too large for it; the sentence names the tensor.
+    """
+    config, arrays = model.weights
+    rounded = {}
+    for name, array in arrays.items():
+        with np.errstate(over="ignore"):
+            rounded[name] = array.astype(np.float16).astype(np.float32)
+        if not np.isfinite(rounded[name]).all():
+            raise UserError("%s: %g is beyond the 65504 of float16; leave --float16 out"
+                            % (name, np.abs(array).max()))
+    return model._replace(weights=layouts.Weights(config, rounded), native=None)
+
+
+def write(model, directory, target, tokenizer=None, dtype=np.float32):
     """Writes a Model in a format; in TensorFlow's as model.ckpt and its config.
 
     Args:
@@ -119,6 +139,7 @@ def write(model, directory, target, tokenizer=None):
       directory: an existing, empty one.
       target: of TARGETS.
       tokenizer: of tokenization.py; None for a TensorFlow format only.
+      dtype: of the numbers in a file of transformers.
 
     Returns:
       What was written, in a few words.
@@ -129,7 +150,7 @@ def write(model, directory, target, tokenizer=None):
     if target in ("hf_bert", "bert"):
         model = model._replace(weights=layouts.unshared(model.weights))
     if target in huggingface.CLASS_PREFIX:
-        huggingface.write(model, directory, target, tokenizer)
+        huggingface.write(model, directory, target, tokenizer, dtype)
         return huggingface.architecture(model, target)
     config, arrays = model.weights
     if target == "brightmart":

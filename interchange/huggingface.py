@@ -125,7 +125,7 @@ def _head_of(values, found):
     return None, None
 
 
-def write(model, directory, file_format, tokenizer=None):
+def write(model, directory, file_format, tokenizer=None, dtype=np.float32):
     """Writes config.json, model.safetensors and, with a tokenizer, its files.
 
     Args:
@@ -133,6 +133,7 @@ def write(model, directory, file_format, tokenizer=None):
       directory: an existing one.
       file_format: "hf_albert" or "hf_bert".
       tokenizer: of tokenization.py, or None.
+      dtype: of the numbers in the file; config.json asks for float32 to compute in.
     """
     config, arrays = model.weights
     if file_format == "hf_albert":
@@ -149,7 +150,7 @@ def write(model, directory, file_format, tokenizer=None):
         if name in named:  # two names of one array there; either may be the one that is read
             named[name.replace("bias", "decoder.bias")] = named[name]
     safetensors_files.write_safetensors(
-        named, os.path.join(directory, safetensors_files.SAFETENSORS))
+        named, os.path.join(directory, safetensors_files.SAFETENSORS), dtype)
     values = config_values(model, file_format)
     if tokenizer:
         values.update(tokenizer_files.special_ids(tokenizer))

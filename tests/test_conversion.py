@@ -389,6 +389,30 @@ def test_command(checkpoint, tmp_path, target):
          "out", "vocab.txt"])
 
 
+@pytest.mark.one_platform
+def test_half_the_size(checkpoint, tmp_path, said):
+    """The numbers are those of float16, and what they change is said."""
+    given = {"from": "brightmart", "to": "hf_albert", "input": checkpoint}
+    run(output=tmp_path / "whole", **given)
+    _, lines = said(lambda: run(output=tmp_path / "half", float16=True, **given))
+    assert lines[0].startswith("float16: hidden ") and lines[1].startswith("here: hidden ")
+    whole, half = (conversion.read_back("hf_albert", str(tmp_path / name)).weights.arrays
+                   for name in ("whole", "half"))
+    assert set(half) == set(whole)
+    for name, array in half.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, whole[name].astype(np.float16), name)
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+
+
+def test_too_large_for_float16():
+    weights = random_weights()
+    weights.arrays["bert/pooler/dense/bias"][0] = 1e5
+    with pytest.raises(UserError, match="pooler/dense/bias: 100000 is beyond the 65504 of float16"):
+        conversion.in_float16(conversion.Model(weights, None, None, [], None))
+
+
 def test_unequal_output_is_kept_under_another_name(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(proof, "LIMIT", -1.0)
     with pytest.raises(UserError, match="differ by .* the output is kept as .*out.unequal"):
@@ -410,6 +434,7 @@ def test_failed_conversion_leaves_nothing(checkpoint, tmp_path, monkeypatch):
 @pytest.mark.parametrize("values, message", [
     ({"to": ""}, "--to is missing|--to"),
     ({"input": "nowhere"}, "nowhere: no such checkpoint"),
+    ({"float16": True}, "--float16 is for --to=hf_albert and hf_bert: TensorFlow's checkpoints"),
     ({"output": "."}, "--output=. exists already; remove it or name another directory"),
 ])
 def test_flags_that_cannot_run(checkpoint, tmp_path, values, message):
