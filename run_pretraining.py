@@ -221,6 +221,9 @@ def choose_schedule(flags, config, step_examples):
         # A model that has left the beginning behind is another matter than the recipes'.
         if not (flags.init_checkpoint and sentence.startswith("warning: ")):
             console.say("%s", sentence)
+    if not flags.init_checkpoint:
+        for sentence in recipes.initializer_sentences(config):
+            console.say("%s", sentence)
     if flags.budget_hours:
         proportion = flags.warmup_proportion
         return Schedule(recipe.learning_rate, budget_hours=flags.budget_hours,

@@ -11,6 +11,7 @@ from util.errors import UserError
 
 import pytest
 
+import modeling
 from factories import MASKING
 from pretraining import masking, recipes
 
@@ -132,6 +133,19 @@ def test_batch_outside_of_the_sources(optimizer, examples, remedy):
     assert len(sentences) == 1
     assert sentences[0].startswith("warning: %d examples an update are outside of" % examples)
     assert sentences[0].endswith("; " + remedy)
+
+
+@pytest.mark.parametrize("name, advised", [
+    ("tiny", "0.05"), ("small_google", "0.045"), ("base", None), ("large_google", None)])
+def test_small_random_weights_of_narrow_models(name, advised):
+    """0.02 is BERT-base's; what is advised is not advised against."""
+    config = modeling.AlbertConfig.from_json_file(
+        os.path.join(ROOT, "albert_config", "albert_config_%s.json" % name))
+    lines = recipes.initializer_sentences(config)
+    assert [line.split("begins with ")[1].split(" ")[0] for line in lines] == (
+        [advised] if advised else [])
+    config.initializer_range = float(advised or 0.02)
+    assert recipes.initializer_sentences(config) == []
 
 
 def test_errors():
