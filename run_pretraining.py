@@ -315,7 +315,7 @@ def known_features(vocabulary):
 
 
 def count_predictions(training, evaluation):
-    """The accuracy of guessing the most frequent token of the training files, None without them.
+    """The accuracy of guessing on the training files (inputs.guessing_accuracy), None without them.
 
     Raises:
       UserError: training or evaluation files hold nothing to predict.
@@ -325,7 +325,7 @@ def count_predictions(training, evaluation):
         if evaluation.paths:
             inputs.count_tokens_to_predict(evaluation.paths, evaluation.masking)
         if training.paths:
-            baseline = inputs.majority_token_accuracy(training.paths, training.masking)
+            baseline = inputs.guessing_accuracy(training.paths, training.masking)
     return baseline
 
 

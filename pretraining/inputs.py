@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from pretraining import dynamic_masking, dynamic_order, records
+from pretraining.masking import KEPT_SHARE, MASK_SHARE
 from training import input_pipeline
 
 _MAX_STEPS = 2 ** 60
@@ -167,10 +168,14 @@ def count_tokens_to_predict(paths, masking=None, limit=2000):
     return counts
 
 
-def majority_token_accuracy(paths, masking=None, limit=2000):
-    """The share of the most frequent token among those to predict: the accuracy of guessing it."""
+def guessing_accuracy(paths, masking=None, limit=2000):
+    """The masked-LM accuracy of a model that has learnt nothing from context.
+
+    It says the most frequent of the tokens to predict for each [MASK], and copies what stands in
+    place of the others: a tenth of the chosen tokens is kept (masking.replace).
+    """
     counts = count_tokens_to_predict(paths, masking, limit)
-    return max(counts.values()) / sum(counts.values())
+    return KEPT_SHARE + MASK_SHARE * max(counts.values()) / sum(counts.values())
 
 
 def total_records(paths):

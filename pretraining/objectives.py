@@ -87,8 +87,8 @@ def model_fn_builder(config, run, schedule, baseline=None, shower=None, budget=N
       config: an AlbertConfig.
       run: settings.Run.
       schedule: settings.Schedule; None without training.
-      baseline: the masked-LM accuracy of always guessing the most frequent token, to warn of
-        stagnation at it; None for no warning.
+      baseline: the masked-LM accuracy of guessing, to warn of stagnation at it; None for no
+        warning.
       shower: filled_masks.Shower of evaluations, or None.
       budget: the budget.Budget of a schedule with budget_hours.
     """

@@ -98,8 +98,9 @@ def test_stagnation_is_told_in_words(caplog, learns_at, steps):
     assert warned(caplog) == steps
     if steps:
         assert caplog.messages[0] == (
-            "warning: at step 140 the masked-LM accuracy (0.054) is that of always guessing the "
-            "most frequent token (0.050): nothing is learnt from context yet. Do this")
+            "warning: at step 140 the masked-LM accuracy (0.054) is that of guessing the most "
+            "frequent token and copying what is not masked (0.050): nothing is learnt from context "
+            "yet. Do this")
 
 
 def test_step_hook_counts_and_says_the_end():

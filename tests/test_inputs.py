@@ -403,15 +403,16 @@ def test_share_of_a_tpu_host():
     assert input_pipeline.input_share({}, None) == (0, 1, 1)
 
 
-def test_majority_token_accuracy(tmp_path):
-    """7 five times and 8 three times; the 9 is padding."""
+def test_accuracy_of_guessing(tmp_path):
+    """7 five times and 8 three times; the 9 is padding. A tenth is kept, a tenth misleads."""
     paths = [write(tmp_path / name, range(count), masked_lm_ids=np.array(labels),
                    masked_lm_weights=np.array([1, 1, 0], np.float32))
              for name, count, labels in (("a", 3, [7, 8, 9]), ("b", 1, [7, 7, 9]))]
-    assert inputs.majority_token_accuracy(paths) == 5 / 8
-    assert inputs.majority_token_accuracy(paths, limit=3) == 0.5
+    assert inputs.guessing_accuracy(paths) == pytest.approx(0.1 + 0.8 * 5 / 8)
+    assert inputs.guessing_accuracy(paths, limit=3) == pytest.approx(0.1 + 0.8 * 0.5)
     unmasked = write_unmasked(tmp_path / "c", [0, 0])  # 5 to 16
-    assert inputs.majority_token_accuracy([unmasked], MASKING._replace(special_ids=(5, 6))) == 0.1
+    assert inputs.guessing_accuracy(
+        [unmasked], MASKING._replace(special_ids=(5, 6))) == pytest.approx(0.1 + 0.8 * 0.1)
 
 
 # ---- masks drawn while reading ----
@@ -507,7 +508,7 @@ def test_sentences_become_pairs_with_masks(tmp_path):
         name: (4, feature.length) for name, feature in records.masked_spec(S, P).items()}
     assert batch["input_mask"].all()  # 14 + 3 tokens are cut to 12
     assert (batch["masked_lm_weights"].sum(1) > 0).all()
-    assert inputs.majority_token_accuracy([path], PAIRING) == pytest.approx(3 / 42)
+    assert inputs.guessing_accuracy([path], PAIRING) == pytest.approx(0.1 + 0.8 * 3 / 42)
 
 
 @pytest.mark.slow

@@ -51,11 +51,11 @@ def test_words_on_the_masked_words():
     flat = [Point(step, 5.0, 0.05) for step in range(0, 1000, 100)]
     results = {"masked_lm_accuracy": 0.052}
     assert learning_curve.masked_lm_sentence(flat, results, 0.05) == [
-        "masked words: 0.052 right (held-out predictions), the most frequent token alone gives "
-        "0.050: at the level of guessing by word frequency, nothing of context yet"]
+        "masked words: 0.052 right (held-out predictions), guessing and copying what is not "
+        "masked gives 0.050: at the level of guessing by word frequency, nothing of context yet"]
     curve = flat + [Point(step, 4.0, 0.3) for step in range(1000, 2000, 100)]
     line, = learning_curve.masked_lm_sentence(curve, None, 0.05)
-    assert line.startswith("masked words: 0.300 right (training batches), the most frequent token ")
+    assert line.startswith("masked words: 0.300 right (training batches), guessing and copying ")
     assert line.endswith("gives 0.050; left that plateau at about step 1,000")
     assert learning_curve.masked_lm_sentence([], None, 0.05) == []
 

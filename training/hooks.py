@@ -171,10 +171,10 @@ def speeds(work, rate, sizes=None, peak=None):
 
 
 class StagnationHook(tf.train.SessionRunHook):
-    """Warns when the masked-LM accuracy stays at that of guessing the most frequent token."""
+    """Warns when the masked-LM accuracy stays at that of guessing."""
 
     def __init__(self, accuracy, baseline, remedies):
-        """`accuracy` is a scalar tensor, `baseline` that of always guessing the majority token."""
+        """`accuracy` is a scalar tensor, `baseline` that of a model without context."""
         self._accuracy = accuracy
         self._baseline = baseline
         self._looks = []  # at none before `plan`
@@ -204,8 +204,9 @@ class StagnationHook(tf.train.SessionRunHook):
             found = sum(self._seen[-windows[self._step]:]) / windows[self._step]
             if found <= 1.1 * self._baseline:
                 console.say(
-                    "warning: at step %d the masked-LM accuracy (%.3f) is that of always guessing "
-                    "the most frequent token (%.3f): nothing is learnt from context yet. %s",
+                    "warning: at step %d the masked-LM accuracy (%.3f) is that of guessing the most "
+                    "frequent token and copying what is not masked (%.3f): nothing is learnt from "
+                    "context yet. %s",
                     self._step, found, self._baseline, self._remedies)
 
 
