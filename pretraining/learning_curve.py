@@ -15,8 +15,8 @@ import tensorflow.compat.v1 as tf
 # Points of the curve, one every hundred steps, whose mean is compared; how many of its last half
 # an estimate needs.
 WINDOW, FEWEST = 5, 20
-# Times the accuracy of guessing: held-out predictions, tens of thousands, are at its level below the
-# first; a window of training batches, some thousand, is above the second only when it has left.
+# Times the accuracy of guessing: held-out predictions, tens of thousands, are at its level below
+# the first; a window of training batches, some thousand, is above the second only when it has left.
 AT_BASELINE, OFF_PLATEAU = 1.1, 1.3
 
 

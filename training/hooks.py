@@ -204,9 +204,9 @@ class StagnationHook(tf.train.SessionRunHook):
             found = sum(self._seen[-windows[self._step]:]) / windows[self._step]
             if found <= 1.1 * self._baseline:
                 console.say(
-                    "warning: at step %d the masked-LM accuracy (%.3f) is that of guessing the most "
-                    "frequent token and copying what is not masked (%.3f): nothing is learnt from "
-                    "context yet. %s",
+                    "warning: at step %d the masked-LM accuracy (%.3f) is that of guessing the "
+                    "most frequent token and copying what is not masked (%.3f): nothing is learnt "
+                    "from context yet. %s",
                     self._step, found, self._baseline, self._remedies)
 
 
