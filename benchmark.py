@@ -54,8 +54,10 @@ HUGGING_FACE = [
                 ["bfloat16"], PYTORCH),
     HuggingFace("transformers, TensorFlow", "tensorflow", [],
                 "import tensorflow; from transformers import TFAlbertForPreTraining")]
-TRAINER = ("transformers, PyTorch, group_by_length",
-           "import torch; from transformers.trainer_pt_utils import LengthGroupedSampler")
+TRAINERS = [HuggingFace(
+    "transformers, PyTorch, group_by_length" + ending, "pytorch_pairs", [dtype],
+    "import torch; from transformers.trainer_pt_utils import LengthGroupedSampler")
+    for ending, dtype in (("", "float32"), (", bfloat16", "bfloat16"))]
 CLASSIFIER = "import torch; from transformers import AlbertForSequenceClassification"
 PAIRS = {"steps": 200, "train_batch_size": 64, "max_seq_length": 128}  # of `finetune`
 # `inference`: seconds of a cell in a round, and the roles of the rows that it is compared with.
@@ -440,11 +442,12 @@ def finetune(flags, paths, directory):
     printed, _ = measure(peer_command(
         "prepare_pairs", config, flags.vocab_file, paths[0], target, PAIRS["max_seq_length"]))
     checked_peers = list(our_candidates(flags, "run_classifier.py", training))
-    checked_peers.append(huggingface_candidate(
-        flags, TRAINER[0], TRAINER[1], "pytorch_pairs", target, PAIRS["train_batch_size"],
-        PAIRS["steps"]))
+    for peer in TRAINERS:
+        checked_peers.append(huggingface_candidate(
+            flags, peer.name, peer.code, peer.function, target, PAIRS["train_batch_size"],
+            PAIRS["steps"], *peer.arguments))
     rates, memory, _ = measure_in_turn(those_that_run(checked_peers), flags.rounds, directory)
-    baseline = TRAINER[0] if TRAINER[0] in rates else "this code"
+    baseline = TRAINERS[0].name if TRAINERS[0].name in rates else "this code"
     return [{"fine-tuning, %s" % last_line(printed): name,
              "examples/s": statistics.median(values), "lowest": min(values),
              "highest": max(values), "MB": int(statistics.median(memory[name])),

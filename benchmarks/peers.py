@@ -275,11 +275,11 @@ def prepare_pairs(config_file, vocab_file, pairs_file, target, max_seq_length):
     print("%d pairs of %.0f tokens" % (len(features), arrays["lengths"].mean()))
 
 
-def pytorch_pairs(path, batch_size, steps):
+def pytorch_pairs(path, batch_size, steps, dtype="float32"):
     """Trains AlbertForSequenceClassification as transformers' Trainer with group_by_length does.
 
-    AdamW, clipping and the linear schedule are the Trainer's; batches are padded to their longest.
-    The rate is printed every five seconds.
+    AdamW, clipping and the linear schedule are the Trainer's; batches are padded to their longest,
+    and products are in `dtype` as with its bf16=True. The rate is printed every five seconds.
     """
     import numpy as np
     import torch
@@ -313,11 +313,12 @@ def pytorch_pairs(path, batch_size, steps):
 
     begin, since = None, 0
     for step, chosen in zip(range(1, steps + 1), batches()):
-        loss = model(
-            input_ids=padded([ids[index] for index in chosen]),
-            token_type_ids=padded([segments[index] for index in chosen]),
-            attention_mask=padded([np.ones(lengths[index]) for index in chosen]),
-            labels=torch.from_numpy(labels[chosen].astype(np.int64)).to(device)).loss
+        with torch.autocast(device, getattr(torch, dtype), enabled=dtype != "float32"):
+            loss = model(
+                input_ids=padded([ids[index] for index in chosen]),
+                token_type_ids=padded([segments[index] for index in chosen]),
+                attention_mask=padded([np.ones(lengths[index]) for index in chosen]),
+                labels=torch.from_numpy(labels[chosen].astype(np.int64)).to(device)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
         optimizer.step()
