@@ -135,6 +135,18 @@ def sample_vocab(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def fine_tuned(tmp_path_factory, quick_trainings):
+    """A directory as tuning.prepare makes it, with a run in out/ that has learnt its task.
+
+    It has trained, evaluated and predicted; tests add files beside it, and leave it as it is.
+    """
+    import tuning
+    here = tuning.prepare(tmp_path_factory.mktemp("fine_tuned"))
+    tuning.run(here, do_train=True, do_eval=True, do_predict=True)
+    return here
+
+
+@pytest.fixture(scope="session")
 def run_command():
     """run_command("create_vocab.py", input_file="a.txt") -> (status, what it printed).
 

@@ -16,7 +16,6 @@ import tiny
 from interchange import command_line as company_flags
 from serving import command_line, decisions, predictor
 from test_engines import has_bfloat16
-from test_predictor import trained  # noqa: F401 - a fixture
 
 
 @pytest.mark.parametrize("command", [convert_checkpoint, export_model, similarity])
@@ -42,6 +41,7 @@ def flags_of(here, **changes):
                       max_seq_length=16, **changes)
 
 
+@pytest.mark.one_platform
 @pytest.mark.parametrize("changes, message", [
     ({"doc_stride": 7}, "--doc_stride is for a model of reading, this one is of classification"),
     ({"eval_file": "dev.tsv"}, "--eval_file is for --bfloat16"),
@@ -51,21 +51,21 @@ def flags_of(here, **changes):
     ({"runner": "spark"}, "--runner=spark is for --input_file with --output_file; add them"),
     ({"runner": "spark", "input_file": "a", "output_file": "b"},
      "out is no export, .*; python3 export_model.py --model=.*out --output=exported, and give ")])
-def test_flags_that_do_not_fit(trained, monkeypatch, changes, message):  # noqa: F811
+def test_flags_that_do_not_fit(fine_tuned, monkeypatch, changes, message):
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(UserError, match=message):
-        similarity.main(flags_of(trained, **changes))
+        similarity.main(flags_of(fine_tuned, **changes))
 
 
 @pytest.mark.skipif(not has_bfloat16(), reason="a processor with bfloat16")
-def test_bfloat16_is_judged_by_its_decisions(trained, monkeypatch, caplog):  # noqa: F811
+def test_bfloat16_is_judged_by_its_decisions(fine_tuned, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "albert")
-    made = command_line.load(flags_of(trained, bfloat16=True))
+    made = command_line.load(flags_of(fine_tuned, bfloat16=True))
     assert made.engine.name == "openvino in bfloat16"
     assert "--eval_file=dev.tsv compares the decisions" in caplog.text
-    lines = (trained / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    (trained / "eval.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    flags = flags_of(trained, bfloat16=True, eval_file=trained / "eval.tsv", max_flips=0.1)
+    lines = (fine_tuned / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    (fine_tuned / "eval.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    flags = flags_of(fine_tuned, bfloat16=True, eval_file=fine_tuned / "eval.tsv", max_flips=0.1)
     found = command_line.load_package(flags)
     command_line.check_decisions(flags, found)
     assert "bfloat16: of 90 decisions" in caplog.text

@@ -25,14 +25,6 @@ def here(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def learned(tmp_path_factory):
-    """The directory of a run that trained, evaluated and predicted."""
-    here = prepare(tmp_path_factory.mktemp("learned"))
-    run(here, do_train=True, do_eval=True, do_predict=True)
-    return here
-
-
-@pytest.fixture(scope="module")
 def short(tmp_path_factory):
     here = prepare(tmp_path_factory.mktemp("short"))
     run_short(here, "out")
@@ -56,22 +48,22 @@ def evaluations(output):
 
 
 @pytest.mark.slow
-def test_learns_and_keeps_the_best(learned):
-    scores = results(learned / "out" / "eval_results.txt")
+def test_learns_and_keeps_the_best(fine_tuned):
+    scores = results(fine_tuned / "out" / "eval_results.txt")
     assert scores["accuracy"] > 0.9  # 0.5 by chance
     assert set(scores) == {"accuracy", "macro_f1", "majority_accuracy", "loss", "global_step"}
-    every_epoch = evaluations(learned / "out")
+    every_epoch = evaluations(fine_tuned / "out")
     assert sorted(every_epoch) == [40, 80, 120]
     accuracies = [every_epoch[step]["accuracy"] for step in (40, 80, 120)]
-    best = checkpoints.best(str(learned / "out"))
+    best = checkpoints.best(str(fine_tuned / "out"))
     assert best["step"] == scores["global_step"] == 40 * (1 + int(np.argmax(accuracies)))
     assert best["metrics"]["accuracy"] == pytest.approx(max(accuracies))
     assert scores["accuracy"] == best["metrics"]["accuracy"]
 
 
 @pytest.mark.slow
-def test_predictions(learned):
-    lines = (learned / "out" / "test_results.tsv").read_text().splitlines()
+def test_predictions(fine_tuned):
+    lines = (fine_tuned / "out" / "test_results.tsv").read_text().splitlines()
     rows = [line.split("\t") for line in lines]
     assert rows[0] == ["id", "label", "probability_no", "probability_yes"]
     assert [row[0] for row in rows[1:]] == ["test-%d" % number for number in range(1, 71)]
@@ -81,46 +73,46 @@ def test_predictions(learned):
                                             for column in probabilities.argmax(-1)]
     right = [row[1] == label for row, (_, label) in zip(rows[1:], texts(70, 2))]
     assert np.mean(right) == pytest.approx(
-        results(learned / "out" / "test_metrics.txt")["accuracy"], abs=1e-6)
+        results(fine_tuned / "out" / "test_metrics.txt")["accuracy"], abs=1e-6)
     assert np.mean(right) > 0.9
 
 
 @pytest.mark.slow
-def test_prediction_alone_later_reuses_the_features(learned):
-    output = learned / "out"
+def test_prediction_alone_later_reuses_the_features(fine_tuned):
+    output = fine_tuned / "out"
     before = (output / "test_results.tsv").read_bytes()
     times = {path: path.stat().st_mtime for path in (output / "cache").glob("*.tfrecord")}
     assert sorted(path.name.split("-")[0] for path in times) == ["dev", "test", "train"]
     (output / "test_results.tsv").unlink()
-    run(learned, do_predict=True)
+    run(fine_tuned, do_predict=True)
     assert (output / "test_results.tsv").read_bytes() == before
     assert {path: path.stat().st_mtime for path in times} == times
 
 
 @pytest.mark.slow
-def test_prediction_alone_needs_no_training_file(learned, tmp_path):
+def test_prediction_alone_needs_no_training_file(fine_tuned, tmp_path):
     """Labels and vocabulary are those of the run; a file with other labels is not looked at."""
-    before = (learned / "out" / "test_results.tsv").read_bytes()
-    (tmp_path / "test.tsv").write_bytes((learned / "test.tsv").read_bytes())
-    run(learned, do_predict=True, data_dir=tmp_path, vocab_file="")
-    assert (learned / "out" / "test_results.tsv").read_bytes() == before
-    output = run(learned, tmp_path / "empty", do_predict=True, data_dir=tmp_path, vocab_file="",
-                 init_checkpoint=checkpoints.best(str(learned / "out"))["checkpoint"])
+    before = (fine_tuned / "out" / "test_results.tsv").read_bytes()
+    (tmp_path / "test.tsv").write_bytes((fine_tuned / "test.tsv").read_bytes())
+    run(fine_tuned, do_predict=True, data_dir=tmp_path, vocab_file="")
+    assert (fine_tuned / "out" / "test_results.tsv").read_bytes() == before
+    output = run(fine_tuned, tmp_path / "empty", do_predict=True, data_dir=tmp_path, vocab_file="",
+                 init_checkpoint=checkpoints.best(str(fine_tuned / "out"))["checkpoint"])
     assert (output / "test_results.tsv").read_bytes() == before
 
 
-def test_vocabulary_and_casing_of_the_model(short, tmp_path):
+def test_vocabulary_and_casing_of_the_model(here, tmp_path):
     """Those of the run in --output_dir, else of the initial checkpoint's, unless flags say others.
     """
     first, out = tmp_path / "first", tmp_path / "out"
     (first / "best").mkdir(parents=True)
-    (first / "vocab.txt").write_bytes((short / "vocab.txt").read_bytes())
+    (first / "vocab.txt").write_bytes((here / "vocab.txt").read_bytes())
     (first / "run.json").write_text(json.dumps({"do_lower_case": False}))
     (first / "best" / "model.ckpt-3.index").write_text("")
 
     def inputs(**flags):
         found = command_line.settings(flags_of(
-            short, out, do_predict=True, vocab_file="", **flags)).inputs
+            here, out, do_predict=True, vocab_file="", **flags)).inputs
         return found.vocab_file, found.do_lower_case
 
     initial = {"init_checkpoint": first / "best" / "model.ckpt-3"}
@@ -128,11 +120,12 @@ def test_vocabulary_and_casing_of_the_model(short, tmp_path):
     assert inputs(**initial) == (str(first / "vocab.txt"), False)
     assert inputs(do_lower_case=True, **initial) == (str(first / "vocab.txt"), True)
     out.mkdir()
-    (out / "vocab.txt").write_bytes((short / "vocab.txt").read_bytes())
+    (out / "vocab.txt").write_bytes((here / "vocab.txt").read_bytes())
     (out / "run.json").write_text(json.dumps({"do_lower_case": True}))
     assert inputs(**initial) == (str(out / "vocab.txt"), True)
 
 
+@pytest.mark.one_platform
 @pytest.mark.parametrize("name", ["test_results.tsv", "link"])
 def test_predictions_do_not_overwrite_the_texts(short, name):
     path = short / "out" / "test_results.tsv"
@@ -150,39 +143,39 @@ def test_predictions_do_not_overwrite_the_texts(short, name):
 
 
 @pytest.mark.slow
-def test_a_fine_tuned_model_predicts_from_elsewhere(learned, tmp_path, caplog):
+def test_a_fine_tuned_model_predicts_from_elsewhere(fine_tuned, tmp_path, caplog):
     """As albert_zh's run_classifier: --init_checkpoint, an empty directory, nothing is trained."""
-    trained = checkpoints.best(str(learned / "out"))["checkpoint"]
+    trained = checkpoints.best(str(fine_tuned / "out"))["checkpoint"]
     with caplog.at_level(logging.INFO, "albert"):
-        output = run(learned, tmp_path / "empty", do_eval=True, do_predict=True,
+        output = run(fine_tuned, tmp_path / "empty", do_eval=True, do_predict=True,
                      init_checkpoint=trained)
     assert "evaluating and predicting with %s" % trained in caplog.messages
     assert (output / "test_results.tsv").read_bytes() == (
-        learned / "out" / "test_results.tsv").read_bytes()
+        fine_tuned / "out" / "test_results.tsv").read_bytes()
     assert results(output / "eval_results.txt")["accuracy"] == (
-        results(learned / "out" / "eval_results.txt")["accuracy"])
+        results(fine_tuned / "out" / "eval_results.txt")["accuracy"])
 
 
 @pytest.mark.slow
-def test_what_google_left_in_a_directory_predicts(learned, tmp_path):
+def test_what_google_left_in_a_directory_predicts(fine_tuned, tmp_path):
     """After its --do_eval: model.ckpt-best, and a state file that names what is gone."""
     output = tmp_path / "google"
     output.mkdir()
-    trained = checkpoints.best(str(learned / "out"))["checkpoint"]
+    trained = checkpoints.best(str(fine_tuned / "out"))["checkpoint"]
     tiny.save_checkpoint(output / "model.ckpt-best", tiny.weights(trained))
     (output / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-999"\n')
-    run(learned, output, do_predict=True)
+    run(fine_tuned, output, do_predict=True)
     assert (output / "test_results.tsv").read_bytes() == (
-        learned / "out" / "test_results.tsv").read_bytes()
+        fine_tuned / "out" / "test_results.tsv").read_bytes()
 
 
 @pytest.mark.slow
-def test_a_model_without_the_head_cannot_predict(learned, tmp_path):
-    weights = tiny.weights(tf.train.latest_checkpoint(str(learned / "out")))
+def test_a_model_without_the_head_cannot_predict(fine_tuned, tmp_path):
+    weights = tiny.weights(tf.train.latest_checkpoint(str(fine_tuned / "out")))
     pretrained = {name: value for name, value in weights.items() if name.startswith("bert/")}
     tiny.save_checkpoint(tmp_path / "albert_model.ckpt", pretrained)
     with pytest.raises(UserError, match="cannot predict: output_.* is missing"):
-        run(learned, tmp_path / "empty", do_predict=True, init_checkpoint=tmp_path)
+        run(fine_tuned, tmp_path / "empty", do_predict=True, init_checkpoint=tmp_path)
 
 
 @pytest.mark.slow
@@ -241,9 +234,9 @@ def test_results_are_of_the_best_checkpoint(here, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.one_platform
-def test_a_directory_that_is_used_again(short, here, caplog):
+def test_a_directory_that_is_used_again(here, caplog):
     """What was trained, scored and predicted with what is said, and nothing is mixed in silence."""
-    output = run_short(here, "out", do_predict=False)
+    output = run_short(here, "out", do_predict=False, eval_every_steps=4)
     best = checkpoints.best(str(output))
     with pytest.raises(UserError, match="another run: vocabulary is [0-9a-f]{16} there and [0-9a-f]"
                                         "{16} here; use an empty directory"):
@@ -274,14 +267,15 @@ def test_names_of_directories_are_names(tmp_path):
     odd = tmp_path / "lr[1e-4] *?~,{x}\"'"
     odd.mkdir()
     prepare(odd)
-    first = run_short(odd, tmp_path / "first, ~ of 'two'", do_predict=False, cache_dir=odd / "c")
+    once = {"train_step": 1, "eval_every_steps": 1, "cache_dir": odd / "c"}
+    first = run_short(odd, tmp_path / "first, ~ of 'two'", do_predict=False, **once)
     moved = odd / "moved"
     first.rename(moved)
-    output = run_short(odd, tmp_path / "second", init_checkpoint=moved, cache_dir=odd / "c")
+    output = run_short(odd, tmp_path / "second", init_checkpoint=moved, **once)
     assert len((output / "test_results.tsv").read_text().splitlines()) == 8
     start = tiny.weights(output / "model.ckpt-0")
     np.testing.assert_array_equal(start["bert/pooler/dense/kernel"], checkpoints.open_reader(
-        str(moved / "model.ckpt-4")).get_tensor("bert/pooler/dense/kernel"))
+        str(moved / "model.ckpt-1")).get_tensor("bert/pooler/dense/kernel"))
 
 
 def test_a_file_that_changes_during_a_run_is_told(here, caplog, monkeypatch):
@@ -298,10 +292,10 @@ def test_a_file_that_changes_during_a_run_is_told(here, caplog, monkeypatch):
 
 
 @pytest.mark.slow
-def test_starts_from_the_weights_of_another_task(learned, here):
-    output = run(here, init_checkpoint=learned / "out", labels="no,yes,maybe", do_train=True,
+def test_starts_from_the_weights_of_another_task(fine_tuned, here):
+    output = run(here, init_checkpoint=fine_tuned / "out", labels="no,yes,maybe", do_train=True,
                  train_step=1)
-    source = tiny.weights(tf.train.latest_checkpoint(str(learned / "out")))
+    source = tiny.weights(tf.train.latest_checkpoint(str(fine_tuned / "out")))
     start = tiny.weights(output / "model.ckpt-0")
     loaded = [name for name in start if name.startswith("bert/") and "/adam_" not in name]
     assert len(loaded) == 24
@@ -356,9 +350,9 @@ def test_refused(here, changes, message):
 
 
 @pytest.mark.slow
-def test_directory_of_another_run(learned):
+def test_directory_of_another_run(fine_tuned):
     with pytest.raises(UserError, match="labels is no,yes there and no,yes,maybe here"):
-        run(learned, do_predict=True, labels="no,yes,maybe")
+        run(fine_tuned, do_predict=True, labels="no,yes,maybe")
 
 
 @pytest.fixture(scope="module")

@@ -162,16 +162,15 @@ def test_records_are_the_same_bytes(tmp_path, others, sample_vocab):
 
 @pytest.mark.slow
 @pytest.mark.one_platform
-def test_predictions_are_the_same(tmp_path, others):
+def test_predictions_are_the_same(tmp_path, others, fine_tuned):
     """Of a model that was fine-tuned here: features, probabilities and the files they go to."""
-    here = tuning.prepare(tmp_path)
-    tuning.run(here, "model", do_train=True, num_train_epochs=1)
     found = []
     for index, python in enumerate([sys.executable] + others):
         output = run_on(python, "run_classifier.py", tuning.flag_values(
-            here, "out%d" % index, do_predict=True, init_checkpoint=here / "model"))
+            fine_tuned, tmp_path / str(index), do_predict=True,
+            init_checkpoint=fine_tuned / "out"))
         assert not re.search("warning|deprecat|oneDNN|absl", output, re.I), output
-        found.append(np.loadtxt(str(here / ("out%d" % index) / "test_results.tsv"), skiprows=1,
+        found.append(np.loadtxt(str(tmp_path / str(index) / "test_results.tsv"), skiprows=1,
                                 dtype=str))
     for other in found[1:]:
         assert (other[:, :2] == found[0][:, :2]).all()  # names and decisions

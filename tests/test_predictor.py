@@ -12,7 +12,6 @@ import pytest
 import export_model
 import similarity
 import tiny
-import tuning
 from interchange import tensorflow_files
 from serving import batch, checkpoint_package, decisions, engines, exporting, predictor
 from test_conversion import random_weights
@@ -20,15 +19,6 @@ from test_conversion import random_weights
 HAS_ONNX = engines.available()[0] == "onnxruntime"
 needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason=engines.REQUIREMENTS)
 ENGINES = engines.available()
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A directory with a fine-tuned classification in out/, and its predictions of the test file.
-    """
-    here = tuning.prepare(tmp_path_factory.mktemp("trained"))
-    tuning.run(here, do_train=True, do_eval=True, do_predict=True)
-    return here
 
 
 def expected(here):
@@ -51,17 +41,17 @@ def load(here, **options):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_answers_are_those_of_the_command(trained, engine):
-    made = load(trained, engine=engine, max_seq_length=16)
-    answers = made.predict(test_texts(trained))
-    for answer, (label, shares) in zip(answers, expected(trained)):
+def test_answers_are_those_of_the_command(fine_tuned, engine):
+    made = load(fine_tuned, engine=engine, max_seq_length=16)
+    answers = made.predict(test_texts(fine_tuned))
+    for answer, (label, shares) in zip(answers, expected(fine_tuned)):
         assert answer["label"] == label and list(answer["probabilities"]) == ["no", "yes"]
         assert list(answer["probabilities"].values()) == pytest.approx(shares, abs=1e-5)
     assert made.package.task == "tsv" and made.engine.name == engine
 
 
-def test_answers_do_not_depend_on_their_company(trained, monkeypatch):
-    made, texts = load(trained), test_texts(trained)
+def test_answers_do_not_depend_on_their_company(fine_tuned, monkeypatch):
+    made, texts = load(fine_tuned), test_texts(fine_tuned)
     together = made.predict(texts)
     monkeypatch.setattr(predictor, "BATCH_TOKENS", 1)
     for alone, other in zip(made.predict(texts), together):
@@ -69,8 +59,8 @@ def test_answers_do_not_depend_on_their_company(trained, monkeypatch):
         assert alone["probabilities"]["no"] == pytest.approx(other["probabilities"]["no"], abs=1e-6)
 
 
-def test_threads_get_their_own_answers(trained):
-    made, texts = load(trained), test_texts(trained)
+def test_threads_get_their_own_answers(fine_tuned):
+    made, texts = load(fine_tuned), test_texts(fine_tuned)
     whole = [answer["label"] for answer in made.predict(texts)]
     found = {}
 
@@ -86,8 +76,8 @@ def test_threads_get_their_own_answers(trained):
     assert len(found) == 10
 
 
-def test_items(trained):
-    made = load(trained, max_seq_length=8)
+def test_items(fine_tuned):
+    made = load(fine_tuned, max_seq_length=8)
     text = "".join(tiny.CHARACTERS[:9])
     cut, pair, whole = made.predict([text, (text[:4], text[4:]), "a"])
     assert (cut["tokens_cut"], pair["tokens_cut"], whole["tokens_cut"]) == (3, 4, 0)
@@ -96,9 +86,9 @@ def test_items(trained):
     assert made.predict([]) == []
 
 
-def test_pieces_of_predict(trained):
+def test_pieces_of_predict(fine_tuned):
     """Rows of several callers are computed together; each gets its own answer."""
-    made, texts = load(trained), test_texts(trained)[:5]
+    made, texts = load(fine_tuned), test_texts(fine_tuned)[:5]
     all_rows = [made.rows(text) for text in texts]
     outputs = made.compute([row for rows in all_rows for row in rows])
     for text, rows, output, answer in zip(texts, all_rows, outputs, made.predict(texts)):
@@ -139,14 +129,14 @@ def export(here, name, **flags):
 
 @needs_onnx
 @pytest.mark.parametrize("flags", [{}, {"optimize": True}])
-def test_export_answers_as_the_checkpoint(trained, tmp_path, flags):
-    path = export(trained, "export%d" % len(flags), max_seq_length=16, **flags)
+def test_export_answers_as_the_checkpoint(fine_tuned, tmp_path, flags):
+    path = export(fine_tuned, "export%d" % len(flags), max_seq_length=16, **flags)
     assert sorted(os.listdir(path)) == ["model.json", "model.onnx", "triton", "vocab.txt"]
     made = predictor.load(path)
     assert made.package.max_seq_length == 16 and made.engine.name == "onnxruntime"
     assert made.package.fingerprint == checkpoint_package.load(
-        str(trained / "out"), str(trained / "vocab.txt")).fingerprint
-    for answer, (label, shares) in zip(made.predict(test_texts(trained)), expected(trained)):
+        str(fine_tuned / "out"), str(fine_tuned / "vocab.txt")).fingerprint
+    for answer, (label, shares) in zip(made.predict(test_texts(fine_tuned)), expected(fine_tuned)):
         assert answer["label"] == label
         assert list(answer["probabilities"].values()) == pytest.approx(shares, abs=1e-5)
     with pytest.raises(UserError, match="is an export already"):
@@ -155,27 +145,27 @@ def test_export_answers_as_the_checkpoint(trained, tmp_path, flags):
 
 @needs_onnx
 @pytest.mark.slow
-def test_int8_is_kept_by_its_decisions(trained, monkeypatch):
-    lines = (trained / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    (trained / "eval.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    options = {"int8": True, "eval_file": trained / "eval.tsv", "max_seq_length": 16}
+def test_int8_is_kept_by_its_decisions(fine_tuned, monkeypatch):
+    lines = (fine_tuned / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    (fine_tuned / "eval.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    options = {"int8": True, "eval_file": fine_tuned / "eval.tsv", "max_seq_length": 16}
     operators = [node.op_type for node in pytest.importorskip("onnx").load(
-        export(trained, "int8", max_flips=0.05, **options) + "/model.onnx").graph.node]
+        export(fine_tuned, "int8", max_flips=0.05, **options) + "/model.onnx").graph.node]
     assert operators.count("MatMulInteger") >= 6 and "LayerNormalization" in operators
     counted = decisions.Decisions(90, 0.5, 0.9, 0.5)
     monkeypatch.setattr(decisions, "compare", lambda *arguments: counted)
     with pytest.raises(UserError, match="50.00 % of the decisions flipped, more than --max_flips="
                                         "0.005; the export is kept as .*bad.unequal for a look"):
-        export(trained, "bad", **options)
-    assert not (trained / "bad").exists() and (trained / "bad.unequal").exists()
+        export(fine_tuned, "bad", **options)
+    assert not (fine_tuned / "bad").exists() and (fine_tuned / "bad.unequal").exists()
 
 
 @needs_onnx
-def test_export_that_differs_is_kept_aside(trained, monkeypatch):
+def test_export_that_differs_is_kept_aside(fine_tuned, monkeypatch):
     monkeypatch.setattr(exporting, "LIMIT", -1.0)
     with pytest.raises(UserError, match="it differs by .*; the export is kept as"):
-        export(trained, "far")
-    assert not (trained / "far").exists() and (trained / "far.unequal").exists()
+        export(fine_tuned, "far")
+    assert not (fine_tuned / "far").exists() and (fine_tuned / "far.unequal").exists()
 
 
 @pytest.mark.parametrize("values, message", [
@@ -196,46 +186,46 @@ def flags(here, **changes):
 
 
 @pytest.mark.parametrize("output, count", [(None, 0), ("out.tsv.gz", 1), ("out@3.tsv", 3)])
-def test_file_of_texts(trained, tmp_path, monkeypatch, capsysbinary, output, count):
+def test_file_of_texts(fine_tuned, tmp_path, monkeypatch, capsysbinary, output, count):
     """To standard output and to files, the same lines."""
     monkeypatch.setattr(batch, "CHUNK", 16)
-    (tmp_path / "in.tsv").write_text("\n".join(test_texts(trained)) + "\n", encoding="utf-8")
+    (tmp_path / "in.tsv").write_text("\n".join(test_texts(fine_tuned)) + "\n", encoding="utf-8")
     options = {"output_file": tmp_path / output} if output else {}
-    similarity.main(flags(trained, input_file=tmp_path / "in.tsv", **options))
+    similarity.main(flags(fine_tuned, input_file=tmp_path / "in.tsv", **options))
     lines = [line for path in sorted(tmp_path.glob("out*"))
              for _, line in files.read_lines(str(path))]
     lines = lines or capsysbinary.readouterr().out.decode("utf-8").splitlines()
     assert len(lines) == 70 and len(os.listdir(str(tmp_path))) == 1 + count
-    for line, text, (label, shares) in zip(lines, test_texts(trained), expected(trained)):
+    for line, text, (label, shares) in zip(lines, test_texts(fine_tuned), expected(fine_tuned)):
         cells = line.split("\t")
         assert cells[:2] == [text, label]
         assert float(cells[2].split(":")[1]) == pytest.approx(shares[0], abs=2e-5)
 
 
-def test_bad_line_leaves_no_file(trained, tmp_path):
+def test_bad_line_leaves_no_file(fine_tuned, tmp_path):
     (tmp_path / "in.tsv").write_text("a\nb\tc\td\n", encoding="utf-8")
     with pytest.raises(UserError, match="in.tsv line 2: expected a text or a pair of texts .* or "
                                         "pass --skip_bad_lines"):
-        similarity.main(flags(trained, input_file=tmp_path / "in.tsv",
+        similarity.main(flags(fine_tuned, input_file=tmp_path / "in.tsv",
                               output_file=tmp_path / "out.tsv"))
     assert os.listdir(str(tmp_path)) == ["in.tsv"]
 
 
-def test_class_of_albert_zh(trained):
-    sim = similarity.BertSim(str(trained / "out"), vocab_file=str(trained / "vocab.txt"))
+def test_class_of_albert_zh(fine_tuned):
+    sim = similarity.BertSim(str(fine_tuned / "out"), vocab_file=str(fine_tuned / "vocab.txt"))
     sim.start_model()
     assert sim.predict_sentences([("我", "你")])[0]["label"] in ("no", "yes")
 
 
 @needs_onnx
 @pytest.mark.slow
-def test_an_export_is_served_without_tensorflow(trained, run_command):
-    path = export(trained, "served")
-    (trained / "one.tsv").write_text("一丁\n", encoding="utf-8")
-    (trained / "fake" / "tensorflow").mkdir(parents=True)
-    (trained / "fake" / "tensorflow" / "__init__.py").write_text("raise ImportError('not here')")
-    popen = {"env": dict(os.environ, PYTHONPATH=str(trained / "fake"))}
+def test_an_export_is_served_without_tensorflow(fine_tuned, run_command):
+    path = export(fine_tuned, "served")
+    (fine_tuned / "one.tsv").write_text("一丁\n", encoding="utf-8")
+    (fine_tuned / "fake" / "tensorflow").mkdir(parents=True)
+    (fine_tuned / "fake" / "tensorflow" / "__init__.py").write_text("raise ImportError('not here')")
+    popen = {"env": dict(os.environ, PYTHONPATH=str(fine_tuned / "fake"))}
     status, output = run_command(
-        "similarity.py", model=path, input_file=trained / "one.tsv", popen=popen)
+        "similarity.py", model=path, input_file=fine_tuned / "one.tsv", popen=popen)
     assert status == 0 and "一丁\t" in output, output
     assert run_command("export_model.py", popen=popen)[0] == 1  # so it is really not there
