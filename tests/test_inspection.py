@@ -27,14 +27,14 @@ def tokenizer(tmp_path_factory):
 
 
 def test_description():
-    weights = random_weights(num_hidden_groups=3, inner_group_num=2)
+    weights = random_weights(num_hidden_groups=2, inner_group_num=2)
     names = dict(shapes(weights), **{
         "global_step": (), "bert/pooler/dense/bias/adam_m": (16,), "strange/array": (2,)})
     found = inspection.describe(names, step=7)
     assert found.layout == "google" and found.step == 7 and found.slots == 1
     assert found.sizes == {
         "vocab_size": 100, "embedding_size": 8, "hidden_size": 16, "intermediate_size": 32,
-        "max_position_embeddings": 32, "type_vocab_size": 2, "num_hidden_groups": 3,
+        "max_position_embeddings": 32, "type_vocab_size": 2, "num_hidden_groups": 2,
         "inner_group_num": 2}
     assert found.heads == ["masked LM", "sentence order"] and found.other == ["strange/array"]
     assert found.parameters == sum(array.size for array in weights.arrays.values()) + 2

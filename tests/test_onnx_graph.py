@@ -1,5 +1,7 @@
 """The ONNX graph computes what this code's own graph computes, with every weight once."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason=engines.REQUIREMENTS)
 
 # Both layouts, every activation, groups, inner layers, pre-LN.
 KINDS = dict(CONFIGS, preln={"ln_type": "preln", "hidden_act": "tanh"},
-             inner={"num_hidden_groups": 3, "inner_group_num": 2, "hidden_act": "linear"})
+             inner={"num_hidden_groups": 2, "inner_group_num": 2, "hidden_act": "linear"})
 
 
 def features(batch, length, seed=0):
@@ -25,23 +27,30 @@ def features(batch, length, seed=0):
             POSITIONS: random.randint(0, length // 2, [batch, 3])}
 
 
+@functools.lru_cache(None)
+def computed(kind, head):
+    """(weights, names of our graph's outputs, [(features, outputs)] of two batches)."""
+    weights = random_weights(3, head, **KINDS[kind])
+    session = inference_graph.Session(weights, head)
+    batches = [features(batch, length) for batch, length in ((1, 5), (3, 24))]
+    return weights, session.outputs, [(batch, session.run(batch)) for batch in batches]
+
+
 @pytest.mark.parametrize("kind, head", [(kind, None) for kind in sorted(KINDS)] + [
     ("google", head) for head in sorted(tables.HEADS)] + [
     ("brightmart", "classification"), ("preln", "classification")])
 @pytest.mark.parametrize("fused", [False, True])
 def test_same_outputs(kind, head, fused):
     """Of any batch and length, at tokens; to 1e-5 of the largest."""
-    weights = random_weights(3, head, **KINDS[kind])
-    session = inference_graph.Session(weights, head)
+    weights, outputs, batches = computed(kind, head)
     engine = engines.create("onnxruntime", weights, head, fused=fused)
-    assert set(engine.outputs) == set(session.outputs)
-    for batch, length in ((1, 5), (3, 24)):
-        given = features(batch, length)
-        expected, found = session.run(given), engine.run(given)
+    assert set(engine.outputs) == set(outputs)
+    for given, expected in batches:
+        found = engine.run(given)
         for name, array in expected.items():
             other = found[name]
             assert other.shape == array.shape
-            if array.shape[:2] == (batch, length):
+            if array.shape[:2] == given["input_ids"].shape:
                 is_token = given["input_mask"] > 0
                 array, other = array[is_token], other[is_token]
             np.testing.assert_allclose(other, array, atol=1e-5 * max(1.0, np.abs(array).max()),

@@ -19,7 +19,7 @@ needs_tf2 = pytest.mark.skipif(IS_TF1, reason="TensorFlow 1's converter lacks op
 @pytest.mark.parametrize("head, config, length", [
     ("classification", {"num_hidden_groups": 1}, 0), (None, {}, 0),
     ("tagging", {"hidden_act": "relu"}, 16), (None, {"num_hidden_groups": 1}, packages.POSITIONS),
-    pytest.param("reading", {"num_hidden_groups": 3, "hidden_act": "gelu_erf"}, 0,
+    pytest.param("reading", {"num_hidden_groups": 2, "hidden_act": "gelu_erf"}, 0,
                  marks=pytest.mark.slow),
     pytest.param("choice", {}, 0, marks=pytest.mark.slow)])
 def test_equal_answers(tmp_path, head, config, length):
@@ -57,10 +57,10 @@ def test_a_fixed_length(tmp_path):
 def test_sizes(tmp_path):
     """Shared weights stand once; int8 is a quarter and float16 half of float32."""
     sizes = {}
-    for layers in (2, 6):
+    for layers, types in ((2, tflite.TYPES), (6, ["float32"])):
         found = packages.random_package(tmp_path, "classification", num_hidden_layers=layers,
                                         hidden_size=128, intermediate_size=512)
-        for artifact in tflite.write(found, str(tmp_path), tflite.TYPES):
+        for artifact in tflite.write(found, str(tmp_path), types):
             sizes[layers, artifact.name.split()[-1]] = exporting.size(artifact.path)
     arrays = 4 * sum(array.size for array in found.weights.arrays.values())
     assert arrays < sizes[2, "float32"] < sizes[6, "float32"] < 1.2 * arrays
