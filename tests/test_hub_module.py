@@ -1,5 +1,6 @@
 """TF-Hub modules: their signatures, and that this code reads them as any checkpoint."""
 
+import functools
 import importlib.util
 import subprocess
 import sys
@@ -29,6 +30,16 @@ print(*outputs["pooled_output"][0].numpy())
 """
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """`write` in a directory of its own, once for the same model; and that directory."""
+    @functools.lru_cache(None)
+    def once(**config):
+        directory = tmp_path_factory.mktemp("written")
+        return write(directory, **config) + (directory,)
+    return once
+
+
 def write(tmp_path, head=None, **config):
     found = packages.random_package(tmp_path, head, **config)
     artifacts = hub_module.write(found, str(tmp_path))
@@ -37,15 +48,15 @@ def write(tmp_path, head=None, **config):
 
 
 @pytest.mark.parametrize("config", [{}, {"num_hidden_groups": 1}])
-def test_signatures_of_googles_modules(tmp_path, config):
-    found, engines = write(tmp_path, **config)
+def test_signatures_of_googles_modules(written, config):
+    found, engines, directory = written(**config)
     assert list(engines) == ["tokens", "sop", "mlm"]
     batch = exporting.batches(found)[0]
     expected = inference_graph.Session(found.weights, None).run(batch)
     shares = np.exp(engines["sop"].run(batch)["sop_log_probs"])
     order = np.exp(expected["sentence_order_logits"])
     np.testing.assert_allclose(shares, order / order.sum(-1, keepdims=True), rtol=1e-4)
-    path = str(tmp_path / "hub")
+    path = str(directory / "hub")
     with tf.Graph().as_default(), tf.Session() as session:
         graph = tf.saved_model.load(session, ["train"], path)
         mlm = graph.signature_def["mlm"]
@@ -54,8 +65,8 @@ def test_signatures_of_googles_modules(tmp_path, config):
         info = graph.signature_def["tokenization_info"].outputs
         assert session.run(info["do_lower_case"].name) and sorted(info) == [
             "do_lower_case", "vocab_file"]
-    assert sorted(one.name for one in (tmp_path / "hub" / "assets").iterdir()) == FILES
-    assert (tmp_path / "hub" / "tfhub_module.pb").read_bytes() == b"\x08\x03"
+    assert sorted(one.name for one in (directory / "hub" / "assets").iterdir()) == FILES
+    assert (directory / "hub" / "tfhub_module.pb").read_bytes() == b"\x08\x03"
 
 
 def test_the_graph_for_training_has_dropout(tmp_path):
@@ -73,19 +84,19 @@ def test_the_graph_for_training_has_dropout(tmp_path):
 @pytest.mark.every_platform
 @pytest.mark.parametrize("config, source", [({}, "brightmart"),
                                             ({"num_hidden_groups": 1}, "google")])
-def test_read_back(tmp_path, config, source):
+def test_read_back(tmp_path, written, config, source):
     """By --init_checkpoint and by convert_checkpoint.py, which finds config and vocabulary, and
     proves what it wrote."""
-    found, _ = write(tmp_path, **config)
-    arrays = tensorflow_files.read_tensorflow(restoring.resolve(str(tmp_path / "hub")))
+    found, _, directory = written(**config)
+    arrays = tensorflow_files.read_tensorflow(restoring.resolve(str(directory / "hub")))
     assert set(arrays) == set(found.weights.arrays)
     for name, array in found.weights.arrays.items():
         np.testing.assert_array_equal(arrays[name], array)
     convert_checkpoint.main(tiny.parse(convert_checkpoint.define_flags, **{
-        "from": source, "to": "google", "input": tmp_path / "hub", "output": tmp_path / "back"}))
+        "from": source, "to": "google", "input": directory / "hub", "output": tmp_path / "back"}))
     if source == "google":
         tiny.assert_same_weights(tmp_path / "back" / "model.ckpt",
-                                 tmp_path / "hub" / "variables" / "variables")
+                                 directory / "hub" / "variables" / "variables")
     assert (tmp_path / "back" / "vocab.txt").exists()
 
 
@@ -105,11 +116,11 @@ def test_a_model_without_pooler(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.every_platform
-def test_tensorflow_hub_reads_it(tmp_path):
+def test_tensorflow_hub_reads_it(written):
     if not importlib.util.find_spec("tensorflow_hub"):
         pytest.skip("tensorflow_hub is not installed")
-    found, _ = write(tmp_path)
-    output = subprocess.run([sys.executable, "-c", READ, str(tmp_path / "hub")], check=True,
+    found, _, directory = written()
+    output = subprocess.run([sys.executable, "-c", READ, str(directory / "hub")], check=True,
                             stdout=subprocess.PIPE).stdout.decode()
     expected = inference_graph.Session(found.weights, None).run({
         "input_ids": [[2, 7, 3]], "input_mask": [[1, 1, 1]], "segment_ids": [[0, 0, 0]],
