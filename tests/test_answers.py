@@ -92,7 +92,7 @@ def choice_files(here):
 
 def predicted(command, here, **changes):
     """Trains two steps and predicts, into out/."""
-    tiny.write_config(here / "config.json")
+    tiny.write_config(here / "config.json", num_hidden_layers=1)
     tiny.write_vocab(here / "vocab.txt")
     command.main(tiny.parse(command.define_flags, **dict({
         "vocab_file": here / "vocab.txt", "output_dir": here / "out",

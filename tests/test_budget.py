@@ -150,15 +150,16 @@ def test_a_killed_run_spends_the_rest(here, clock, monkeypatch):
     monkeypatch.setattr(held_out, "evaluate", slowly)
     with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
         tiny.stop_at(patched, 37)
-        run_budget(here)
+        run_budget(here, save_checkpoints_steps=30)
     assert used_of(here / "out")[:2] == (30, 30)
     clock.seconds += 1e6  # the machine was off
-    output = run_budget(here, do_eval=True, eval_every_steps=40)
+    output = run_budget(here, do_eval=True, eval_every_steps=40, save_checkpoints_steps=30)
     step, used, kept = used_of(output)
     # Evaluated at step 40 and 80, each 4 seconds, and at the end, for which 4 are kept.
     assert (step, used, kept) == (88, 96, 4)
 
 
+@pytest.mark.one_platform
 def test_a_run_by_steps_cannot_go_on_by_time(here, clock):
     run(here, num_train_steps=1)
     with pytest.raises(UserError, match="model.ckpt-1 was trained by steps and does not say what "

@@ -89,7 +89,7 @@ def here(tmp_path, family):
         text, ending = family.file(count)
         (tmp_path / "data" / ("%s.%s" % (family.names[split], ending))).write_text(
             text, encoding="utf-8")
-    tiny.write_config(tmp_path / "config.json")
+    tiny.write_config(tmp_path / "config.json", num_hidden_layers=1)
     tiny.write_vocab(tmp_path / "vocab.txt")
     return tmp_path
 

@@ -512,7 +512,8 @@ def flag_values(here, **changes):
     return dict({
         "train_file": here / "train.json", "predict_file": here / "dev.json",
         "vocab_file": tiny.write_vocab(here / "vocab.txt"), "output_dir": here / "out",
-        "bert_config_file": tiny.write_config(here / "config.json"), "evaluation": "zh",
+        "bert_config_file": tiny.write_config(here / "config.json", num_hidden_layers=1),
+        "evaluation": "zh",
         "max_seq_length": 10, "max_query_length": 2, "doc_stride": 4, "max_answer_length": 2,
         "n_best_size": 4, "train_batch_size": 32, "learning_rate": 0.003, "train_step": 300,
         "eval_every_steps": 300}, **changes)

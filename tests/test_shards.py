@@ -53,6 +53,18 @@ def expected(tmp_path_factory, sample_vocab):
     return contents(make(directory, sample_vocab, TEXT, **outputs(directory)))
 
 
+# Where every step or every block of a disk is tried.
+FEW_DOCUMENTS, FEW_CHUNKS = 5, 4
+FEW = "\n\n".join(TEXT.split("\n\n")[:FEW_DOCUMENTS]) + "\n"
+
+
+@pytest.fixture(scope="module")
+def expected_of_few(tmp_path_factory, sample_vocab):
+    """The output of an uninterrupted run on FEW."""
+    directory = tmp_path_factory.mktemp("expected")
+    return contents(make(directory, sample_vocab, FEW, **outputs(directory)))
+
+
 @pytest.fixture
 def encoded(monkeypatch):
     """How many documents were made into records, and not reused as records: a list that grows."""
@@ -399,29 +411,29 @@ def killed_at(step, run):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.slow
-def test_killed_at_every_step(tmp_path, sample_vocab, encoded, expected):
+def test_killed_at_every_step(tmp_path, sample_vocab, encoded, expected_of_few):
     """Before each of the renames that make a piece complete, and while the rest is removed."""
     counts = []
     for step in itertools.count(1):
         directory = tmp_path / str(step)
         directory.mkdir()
-        arguments = directory, sample_vocab, TEXT
+        arguments = directory, sample_vocab, FEW
         if not killed_at(step, lambda arguments=arguments: make(
                 *arguments, **outputs(arguments[0]))):
             break
         written = contents(directory / "out")
-        complete = {name: written.get(name) for name in expected}
-        assert all(content in (None, expected[name]) for name, content in complete.items())
+        complete = {name: written.get(name) for name in expected_of_few}
+        assert all(content in (None, expected_of_few[name]) for name, content in complete.items())
         del encoded[:]
-        assert contents(make(*arguments, **outputs(directory))) == expected
+        assert contents(make(*arguments, **outputs(directory))) == expected_of_few
         counts.append(len(encoded))
         shutil.rmtree(str(directory))
     # The name is tried, with a directory; three files a chunk, three shards, seven names to publish
     # them; then all but the shards is removed, the lock and the directory.
-    chunks = 2 + 3 * CHUNKS
+    chunks = 2 + 3 * FEW_CHUNKS
     last = chunks + 3 + 7
-    assert len(counts) == last + 3 * CHUNKS + 2
-    assert counts[0] == DOCUMENTS
+    assert len(counts) == last + 3 * FEW_CHUNKS + 2
+    assert counts[0] == FEW_DOCUMENTS
     assert counts[:last] == sorted(counts[:last], reverse=True)  # the later, the less again
     assert set(counts[chunks:last]) == {0}
 
@@ -722,7 +734,8 @@ def fill(disk, blocks):
 
 @pytest.mark.parametrize("num_workers", [1, 2])
 @pytest.mark.slow
-def test_disk_that_is_full_at_any_moment(tmp_path, sample_vocab, small_disk, expected, num_workers):
+def test_disk_that_is_full_at_any_moment(tmp_path, sample_vocab, small_disk, expected_of_few,
+                                         num_workers):
     """With every number of free blocks up to what is enough; then with space again."""
     changes = outputs(small_disk, num_workers=num_workers)
     failed = ""
@@ -731,19 +744,19 @@ def test_disk_that_is_full_at_any_moment(tmp_path, sample_vocab, small_disk, exp
         status = os.statvfs(str(small_disk))
         assert status.f_bfree == blocks
         try:
-            make(tmp_path, sample_vocab, TEXT, **changes)
+            make(tmp_path, sample_vocab, FEW, **changes)
             break
         except OSError as error:
             assert error.filename.startswith(str(small_disk))
             failed += error.filename
-            sentence = stopped(tmp_path, sample_vocab, TEXT, **changes)  # as full as before
+            sentence = stopped(tmp_path, sample_vocab, FEW, **changes)  # as full as before
             assert sentence.endswith("No space left on device")
         assert contents(small_disk / "out") == {}
         (small_disk / "other").unlink()
-        make(tmp_path, sample_vocab, TEXT, **changes)
-        assert contents(small_disk / "out") == expected
+        make(tmp_path, sample_vocab, FEW, **changes)
+        assert contents(small_disk / "out") == expected_of_few
         shutil.rmtree(str(small_disk / "out"))
-    assert contents(small_disk / "out") == expected
+    assert contents(small_disk / "out") == expected_of_few
     for name in ("run-", ".npy", "chunk-", "shard-", "t.tfrecord.json"):
         assert num_workers == 2 or name in failed
 
