@@ -32,7 +32,7 @@ def probabilities(directory, inputs):
 
 def test_predicts_as_the_command_does(here):
     output = run(here, do_train=True, do_eval=True, do_predict=True, train_step=2,
-                 export_dir=here / "export", threshold_to_export=0.0)
+                 eval_every_steps=1, export_dir=here / "export", threshold_to_export=0.0)
     rows = [line.split("\t") for line in (output / "test_results.tsv").read_text().splitlines()]
     for number in (0, 5):
         text, _ = texts(70, 2)[number]
@@ -64,6 +64,7 @@ def test_a_task_that_needs_its_texts():
         export.check(types.SimpleNamespace(pooled_only=False), Export("out"), do_eval=False)
 
 
+@pytest.mark.one_platform
 @pytest.mark.parametrize("threshold, is_exported", [(0.0, True), (1.1, False)])
 def test_the_best_run_of_a_grid_is_measured_by_the_threshold(here, threshold, is_exported):
     directory = here / ("of_grid_%s" % is_exported)

@@ -51,6 +51,7 @@ def test_every_format(here, caplog):
     assert lines[-1].startswith("next: ")
 
 
+@pytest.mark.one_platform
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "onnx"])
 def test_what_differs_is_kept_aside(here, monkeypatch, name):
     """A file of other weights than the checkpoint's."""
@@ -93,6 +94,7 @@ def test_a_length_of_tflite_is_the_longest_of_all(here):
     assert not (here / "long").exists()
 
 
+@pytest.mark.one_platform
 def test_an_export_without_onnx_says_so(here):
     export(here, format="frozen_graph")
     with pytest.raises(UserError, match="no model.onnx; export the model again with --format=onnx"):

@@ -37,6 +37,7 @@ def vectors(checkpoint, number):
         return session.run([model.get_all_encoder_layers(), model.get_pooled_output()])
 
 
+@pytest.mark.one_platform
 @pytest.mark.parametrize("where", ["output", pytest.param("init", marks=pytest.mark.slow)])
 def test_vectors_of_sentences(here, where):
     checkpoint = tf.train.latest_checkpoint(str(here / "out"))

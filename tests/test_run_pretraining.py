@@ -98,20 +98,6 @@ def test_learns(here, layout, optimizer, rate, xla):
     assert written["examples/sec"][0] > 1
 
 
-@pytest.mark.one_platform
-def test_goes_on_as_if_it_had_not_stopped(here, monkeypatch):
-    whole = run(here, "whole", num_train_steps=6, save_checkpoints_steps=3)
-    with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
-        tiny.stop_at(patched, 5)
-        run(here, "parts", num_train_steps=6, save_checkpoints_steps=3)
-    assert checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(here / "parts"))) == 3
-    parts = run(here, "parts", num_train_steps=6, save_checkpoints_steps=3)
-    tiny.assert_same_weights(whole / "model.ckpt-6", parts / "model.ckpt-6")
-    before = tiny.weights(whole / "model.ckpt-3")["bert/pooler/dense/kernel"]
-    after = tiny.weights(whole / "model.ckpt-6")["bert/pooler/dense/kernel"]
-    assert np.abs(after - before).max() > 1e-3
-
-
 def batches(paths, first_step, count, size=8):
     """The content of `count` training batches from a step on."""
     with tf.Graph().as_default(), tf.Session() as session:
@@ -282,6 +268,7 @@ def test_evaluation_is_of_all_predictions_whatever_the_batches(here, trained, sa
     assert shown[0] == shown[1] and shown[0][0].startswith("1. ")
 
 
+@pytest.mark.one_platform
 def test_predictions_that_cannot_be_shown(here, trained, said):
     """Asked for it is an error, else a line."""
     with pytest.raises(UserError, match="no description beside the records names their vocab"):
@@ -385,6 +372,7 @@ def describe(path, count, fingerprint, **flags):
         "files": {path.name: count}}))
 
 
+@pytest.mark.one_platform
 def test_vocabularies_of_one_size(here):
     """Between two sets, between training and evaluation, and between a run and its resumption."""
     describe(here / "train.tfrecord", 256, "b" * 64, do_lower_case=True)
@@ -402,6 +390,7 @@ def test_vocabularies_of_one_size(here):
     assert json.loads((output / "run.json").read_text()) == known
 
 
+@pytest.mark.one_platform
 def test_another_training_in_the_same_directory_is_said(here, caplog):
     run(here, num_train_steps=1)
     with caplog.at_level(logging.INFO, "albert"):
@@ -435,6 +424,7 @@ def test_output_directory_of_another_config(here, trained):
         run(here, trained)
 
 
+@pytest.mark.one_platform
 def test_init_checkpoint_of_the_other_layout(here, trained):
     tiny.write_config(here / "config.json", num_hidden_groups=1)
     with pytest.raises(UserError, match="has the brightmart layout, the config says google"):
@@ -473,6 +463,7 @@ def test_restore_slots_takes_the_moments_too(here, trained, caplog):
     assert "loaded  %d optimizer slots (adam_m, adam_v)" % slots in caplog.text
 
 
+@pytest.mark.one_platform
 def test_restore_slots_of_a_checkpoint_without_them(here, trained):
     with tf.Graph().as_default(), tf.Session() as session:
         for name, value in tiny.weights(trained / "model.ckpt-2").items():
