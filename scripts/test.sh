@@ -67,11 +67,11 @@ run() {
 }
 
 # run_newest MARKS ARGUMENTS: on .venv, in two processes that take the next file when one is done
-# (what a module's tests share is made once).
+# (what a module's tests share is made once), in the order of tests/conftest.py.
 run_newest() {
   local marks=$1
   shift
-  run .venv "$marks" -n 2 --dist loadfile "$@"
+  run .venv "$marks" -n 2 --dist loadfile --no-loadscope-reorder "$@"
 }
 
 # Those of the other releases of TensorFlow.

@@ -41,7 +41,18 @@ def pytest_addoption(parser):
                      help="examples for each test of invented inputs")
 
 
+# What takes half a minute and more comes first: at the end one process would wait for the other.
+LONGEST = ("spark", "clusters", "resume", "platforms", "shards", "run_pretraining", "coming_over",
+           "benchmark", "harness", "saved_model", "cluster", "conversion", "load")
+
+
+def rank(item):
+    name = os.path.basename(str(item.fspath))[len("test_"):-len(".py")]
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=rank)
     if config.getoption("--only-tensorflow"):
         left_out = [item for item in items if not depends_on_tensorflow(item)]
         items[:] = [item for item in items if item not in set(left_out)]
