@@ -90,9 +90,9 @@ def convert(flags):
     _check_tokenizer(tokenizer, model, flags)
     for name in model.unknown:
         console.say("not understood and left out: %s", name)
-    dtype = np.float32
+    dtype = np.float16 if flags.float16 else None
     if flags.float16:
-        dtype, model = np.float16, _rounded(model, tokenizer)
+        model = _rounded(model, tokenizer)
     with files.making_directory(flags.output) as directory:
         written = conversion.write(model, directory, flags.to, tokenizer, dtype)
         if tokenizer and flags.to not in huggingface.CLASS_PREFIX:

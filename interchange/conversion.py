@@ -131,7 +131,7 @@ def in_float16(model):
     return model._replace(weights=layouts.Weights(config, rounded), native=None)
 
 
-def write(model, directory, target, tokenizer=None, dtype=np.float32):
+def write(model, directory, target, tokenizer=None, dtype=None):
     """Writes a Model in a format; in TensorFlow's as model.ckpt and its config.
 
     Args:
@@ -139,7 +139,7 @@ def write(model, directory, target, tokenizer=None, dtype=np.float32):
       directory: an existing, empty one.
       target: of TARGETS.
       tokenizer: of tokenization.py; None for a TensorFlow format only.
-      dtype: of the numbers in a file of transformers.
+      dtype: of the numbers in a file of transformers, None: as they are.
 
     Returns:
       What was written, in a few words.

@@ -125,7 +125,7 @@ def _head_of(values, found):
     return None, None
 
 
-def write(model, directory, file_format, tokenizer=None, dtype=np.float32):
+def write(model, directory, file_format, tokenizer=None, dtype=None):
     """Writes config.json, model.safetensors and, with a tokenizer, its files.
 
     Args:
@@ -133,7 +133,8 @@ def write(model, directory, file_format, tokenizer=None, dtype=np.float32):
       directory: an existing one.
       file_format: "hf_albert" or "hf_bert".
       tokenizer: of tokenization.py, or None.
-      dtype: of the numbers in the file; config.json asks for float32 to compute in.
+      dtype: of the numbers in the file, None: as they are; config.json asks for float32 to compute
+        in.
     """
     config, arrays = model.weights
     if file_format == "hf_albert":

@@ -70,8 +70,9 @@ def _safetensors(place):
     return numpy, SafetensorError
 
 
-def write_safetensors(arrays, path, dtype=np.float32):
-    """Writes {name: array} as numbers of `dtype`; two arrays that are one in PyTorch are two here.
+def write_safetensors(arrays, path, dtype=None):
+    """Writes {name: array}, in another dtype if one is given; two arrays that are one in PyTorch
+    are two here.
     """
     # Loaders before transformers 4.41 crash where the metadata has no format.
     _safetensors(path)[0].save_file(

@@ -131,8 +131,8 @@ def test_pairs_depend_on_the_seed_and_the_number_of_the_batch():
 def test_pairs_are_the_same_on_every_tensorflow():
     made = drawn([document([[1, 2], [3], [1, 1], [2, 1]])], 12, numbers=[10 ** 6], seed=12345)
     assert {name: value[0].tolist() for name, value in made.items()} == {
-        "input_ids": [2, 18, 19, 20, 3, 13, 14, 15, 16, 17, 3, 0],
-        "input_mask": [1] * 11 + [0], "segment_ids": [0] * 5 + [1] * 6 + [0],
-        "word_starts": [1, 1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 0],
-        "label_ids": [2, 18, 519, 20, 3, 13, 514, 515, 16, 17, 3, 0],
+        "input_ids": [2, 18, 19, 20, 3, 11, 12, 13, 14, 15, 16, 3],
+        "input_mask": [1] * 12, "segment_ids": [0] * 5 + [1] * 7,
+        "word_starts": [1, 1, 0, 1, 1, 1, 0, 1, 0, 0, 1, 1],
+        "label_ids": [2, 18, 519, 20, 3, 11, 512, 13, 514, 515, 16, 3],
         "next_sentence_labels": [1]}

@@ -82,7 +82,7 @@ def test_defaults_are_those_of_the_code_and_given_flags_win(caplog):
     assert (flags.learning_rate, flags.num_train_steps, flags.optimizer, flags.lamb_exclude) == (
         0.5, 100000, "lamb", "none")
     message, = caplog.messages
-    assert message.startswith("--defaults=albert_zh: --eval_batch_size=8 ")
+    assert message.startswith("--defaults=albert_zh: --beta_2=0.999 --eval_batch_size=8 ")
     assert "learning_rate" not in message
     assert applied("create_pretraining_data", defaults="google", ngram=2).ngram == 2
     assert applied("create_pretraining_data", defaults="google").dupe_factor == 40
