@@ -12,6 +12,7 @@ from util.errors import UserError
 import pytest
 
 import tiny
+import tuning
 from processes import ROOT, command, wait_until
 from serving import batch, engines, predictor
 from test_lines import Lengths
@@ -209,7 +210,7 @@ def test_the_engine_is_measured_where_there_is_enough_to_do(tmp_path, model, mon
 def test_killed_workers_and_the_same_bytes(tmp_path):
     """kill -9 of a run of two processes, over a real export."""
     pytest.importorskip("onnxruntime")
-    from test_predictor import export, tuning
+    from test_predictor import export
     here = tuning.prepare(tmp_path)
     tuning.run(here, do_train=True, do_eval=True, train_step=2)
     flags = {"model": export(here, "export"), "input_file": str(tmp_path / "in.tsv.gz"),
