@@ -161,7 +161,7 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
     sentences += rate_sentences(config, recipe, step_examples, learning_rate, advised)
     if beta_2 is None:
         beta_2 = recipe.beta_2
-        sentences.append("--beta_2 not given: %g (%s)" % (beta_2, recipe.source))
+        sentences.append("--beta_2 not given: the recipe's %g" % beta_2)
     if num_train_steps is None:
         num_train_steps = recipe.num_train_steps
         sentences.append("--num_train_steps not given: {:,} ({})"

@@ -73,7 +73,7 @@ def test_chosen_numbers_and_why():
         "--learning_rate not given: 0.0002 for albert tiny (312 wide, 4 layers), adamw, 32 "
         "examples an update (0.0002 at 32: rate measured here with tiny_google, steps as "
         "ELECTRA-small)",
-        "--beta_2 not given: 0.98 (rate measured here with tiny_google, steps as ELECTRA-small)",
+        "--beta_2 not given: the recipe's 0.98",
         "--num_warmup_steps not given: 200 of 4,000 steps"]
 
 
