@@ -297,8 +297,7 @@ def candidates(flags, directory):
                 ORIGINAL_RATE, 5), lacks_original(flags, script))
     for peer in HUGGING_FACE:
         yield huggingface_candidate(
-            flags, peer.name, peer.code, peer.function, os.path.join(directory, "batches.npz"),
-            flags.steps, *peer.arguments)
+            flags, peer, os.path.join(directory, "batches.npz"), flags.steps)
 
 
 def trainer(python, script, training):
@@ -323,12 +322,12 @@ def our_candidates(flags, script, training):
                        dtype), problem
 
 
-def huggingface_candidate(flags, name, code, *arguments):
-    """(Peer, problem) of benchmarks/peers.py in a Python that can run `code`."""
-    python, problem = huggingface_python(flags, code)
-    command = peer_command(*arguments, python=python)
-    dtype = "bfloat16" if "bfloat16" in arguments else "float32"
-    return Peer(name, lambda output_dir: command, RATE, 5, dtype), problem
+def huggingface_candidate(flags, peer, *arguments):
+    """(Peer, problem) of a HuggingFace in a Python that can run it; `arguments` come first."""
+    python, problem = huggingface_python(flags, peer.code)
+    command = peer_command(peer.function, *arguments, *peer.arguments, python=python)
+    dtype = "bfloat16" if "bfloat16" in peer.arguments else "float32"
+    return Peer(peer.name, lambda output_dir: command, RATE, 5, dtype), problem
 
 
 def huggingface_python(flags, code):
@@ -442,10 +441,8 @@ def finetune(flags, paths, directory):
     printed, _ = measure(peer_command(
         "prepare_pairs", config, flags.vocab_file, paths[0], target, PAIRS["max_seq_length"]))
     checked_peers = list(our_candidates(flags, "run_classifier.py", training))
-    for peer in TRAINERS:
-        checked_peers.append(huggingface_candidate(
-            flags, peer.name, peer.code, peer.function, target, PAIRS["train_batch_size"],
-            PAIRS["steps"], *peer.arguments))
+    checked_peers += [huggingface_candidate(
+        flags, peer, target, PAIRS["train_batch_size"], PAIRS["steps"]) for peer in TRAINERS]
     rates, memory, _ = measure_in_turn(those_that_run(checked_peers), flags.rounds, directory)
     baseline = TRAINERS[0].name if TRAINERS[0].name in rates else "this code"
     return [{"fine-tuning, %s" % last_line(printed): name,

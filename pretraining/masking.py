@@ -14,7 +14,8 @@ import typing
 
 import numpy as np
 
-MASK_SHARE, RANDOM_SHARE, KEPT_SHARE = 0.8, 0.1, 0.1  # of the chosen tokens
+MASK_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the chosen tokens
+KEPT_SHARE = 1 - MASK_SHARE - RANDOM_SHARE
 TRIES = 8  # places that are tried for a span before its draw counts as a miss
 MAX_MISSES = 20  # after so many an instance keeps the spans it has
 

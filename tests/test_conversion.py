@@ -418,7 +418,7 @@ def test_too_large_for_float16():
     weights = random_weights()
     weights.arrays["bert/pooler/dense/bias"][0] = 1e5
     with pytest.raises(UserError, match="pooler/dense/bias: 100000 is beyond the 65504 of float16"):
-        conversion.in_float16(conversion.Model(weights, None, None, [], None))
+        conversion.in_float16(Model(weights))
 
 
 def test_unequal_output_is_kept_under_another_name(checkpoint, tmp_path, monkeypatch):
