@@ -1,7 +1,9 @@
 """Several devices and several machines make the updates that one makes of the whole batch."""
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 
@@ -153,20 +155,24 @@ def test_bad_tf_config(text, message):
 # ---- two processes on this machine ----
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Ports of this machine that nobody listens at, and that the system gives to nobody who asks for
+    any: other tests do, while the workers are on their way to theirs.
+    """
+    ports, tried = [], random.SystemRandom().sample(range(20000, 32768), 1000)
+    for port in tried:
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("0.0.0.0", port))
+            ports.append(port)
+        if len(ports) == count:
+            break
     return ports
 
 
 class Workers(object):
     """Two processes of a script that train together; their output goes to files."""
 
-    def __init__(self, values, output, script="run_pretraining.py"):
-        addresses = ["127.0.0.1:%d" % port for port in free_ports(2)]
+    def __init__(self, values, output, script="run_pretraining.py", ports=None):
+        addresses = ["127.0.0.1:%d" % port for port in ports or free_ports(2)]
         self.logs = [output.parent / ("%s-%d.log" % (output.name, index)) for index in range(2)]
         self.processes = [start(script, values, log, TF_CONFIG=json.dumps(
             {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}))
@@ -187,6 +193,16 @@ class Workers(object):
     def statuses(self):
         return [self.status(index) for index in range(2)]
 
+    def wait_until(self, condition, seconds=600):
+        """As processes.wait_until, but fails when a worker ends; then, or late, with all they said."""
+        def is_so():
+            assert all(process.is_alive() for process in self.processes), "a worker has ended"
+            return condition()
+        try:
+            wait_until(is_so, seconds)
+        except AssertionError as error:
+            raise AssertionError("%s\n%s" % (error, "\n".join(map(self.said, range(2))))) from None
+
     def said(self, index):
         return self.logs[index].read_text()
 
@@ -200,7 +216,7 @@ def test_two_workers_equal_one_also_after_one_was_killed(data, tmp_path):
                "num_train_steps": 100000}
     output = tmp_path / "out"
     with Workers(flags_of(data, output, **options), output) as workers:
-        wait_until((output / "model.ckpt-20.index").exists, 600)
+        workers.wait_until((output / "model.ckpt-20.index").exists)
         workers.processes[1].kill()
         assert workers.status(0) == 1
     last = workers.said(0).strip().split("\n")[-1]
@@ -223,6 +239,22 @@ def test_two_workers_equal_one_also_after_one_was_killed(data, tmp_path):
     assert "eval_results.txt" not in workers.said(1)
     assert "Traceback" not in workers.said(0) + workers.said(1)
     assert not (output / "tmp_worker_1").exists()
+
+
+@pytest.mark.slow
+def test_port_that_is_taken(data, tmp_path):
+    with socket.socket() as taken:
+        ports = free_ports(2)
+        taken.bind(("127.0.0.1", ports[0]))
+        taken.listen()
+        output = tmp_path / "out"
+        with Workers(flags_of(data, output), output, ports=ports) as workers:
+            assert workers.status(0) == 1
+    said = workers.said(0)
+    assert said.strip().split("\n")[-1].startswith(
+        "error: worker 0 cannot listen at 127.0.0.1:%d, its place in TF_CONFIG" % ports[0])
+    assert "Traceback" not in said
+    assert not tf.train.latest_checkpoint(str(output))
 
 
 @pytest.mark.slow

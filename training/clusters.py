@@ -93,6 +93,18 @@ def strategy(cluster, num_gpus):
     return None
 
 
+def explain(cluster, error):
+    """Raises a UserError for the tf.errors.UnknownError of a server that could not take its port;
+    returns for any other.
+    """
+    if "Could not start gRPC server" in str(error):
+        raise UserError(
+            "worker %d cannot listen at %s, its place in TF_CONFIG: the port is taken, or the "
+            "address is another machine's; end what listens there (ss -ltnp), or name another port "
+            "in the TF_CONFIG of every worker" % (cluster.index, cluster.workers[cluster.index])
+        ) from None
+
+
 def _drop_server():
     """Deletes this worker's server before interpreter shutdown, where that prints a traceback."""
     from tensorflow.python.distribute import distribute_coordinator

@@ -177,6 +177,9 @@ def train(estimator, input_fn, max_steps, record_paths, run, further_hooks=()):
                 "the loss is NaN at step %d; last good checkpoint: %s; give it as "
                 "--init_checkpoint to a run with a new --output_dir and a lower --learning_rate or "
                 "more warmup" % (step.last, good or "none yet")) from None
+        except tf.errors.UnknownError as error:
+            clusters.explain(cluster, error)
+            raise
     if not is_chief():
         _wait_for_checkpoint(estimator, step.last)
         # TensorFlow lets the other workers save too, since a save is a collective operation.
