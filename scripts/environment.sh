@@ -78,6 +78,11 @@ make_environment() {
     rm -r "$fitting"
     return 0
   fi
+  if [ -L "$directory" ]; then
+    echo "error: $directory is a link to another environment, which would be emptied; remove it" >&2
+    rm -r "$fitting"
+    return 1
+  fi
   echo "making $directory with $("$python" --version) and $requirements" >&2
   if ! "$python" -m venv --clear "$directory"; then
     echo "error: $python cannot make environments; install its venv package (python3-venv)" >&2

@@ -38,6 +38,10 @@ find_java() {
   echo "== not on a Spark cluster: no Java found (openjdk-17-jre-headless, or JAVA_HOME)"
 }
 
+# Byte code is written for what is imported, once, instead of for all that is installed (0 stands for
+# "do not compile": pip reads it so).
+export PIP_NO_COMPILE=0 PYTHONDONTWRITEBYTECODE=
+
 python=$(find_or_fetch_python $SUPPORTED)
 if [ -z "$fast" ]; then
   find_java

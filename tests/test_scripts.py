@@ -438,6 +438,19 @@ def test_uv_fetches_a_python_where_there_is_none(machine):
                       "/fetched/python3.13\n")
 
 
+def test_an_environment_that_is_a_link_is_not_emptied(house):
+    """As `venv --clear` would empty what it names."""
+    shutil.copy(os.path.join(ROOT, "requirements.txt"), str(house))
+    (house / "elsewhere").mkdir()
+    (house / "elsewhere" / "kept").touch()
+    (house / ".venv").symlink_to(house / "elsewhere")
+    status, output = bash(house, "-c", "source scripts/environment.sh; make_environment .venv "
+                          "%s requirements.txt" % sys.executable)
+    assert status == 1 and output == ("error: .venv is a link to another environment, which would "
+                                      "be emptied; remove it\n")
+    assert (house / "elsewhere" / "kept").exists()
+
+
 def test_without_any_python_it_says_what_to_install(machine):
     status, output = machine("3.14")
     assert status == 1
