@@ -6,15 +6,18 @@
 # It makes its own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest:
 # scripts/test.sh -k lamb
 # Spark's tests want Java: as root on Debian or Ubuntu it is installed, else they are left out.
+# What tries every place of a fault, every platform or a whole run is marked exhaustive: a third of it,
+# which follows from the commit, runs each time; scripts/test.sh --all runs the whole.
 # For daily work: scripts/test.sh --fast leaves out what is marked slow, and the other TensorFlows.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 
-fast=
-if [ "${1-}" = --fast ]; then
-  fast=1
-  shift
-fi
+fast= part=1/1
+case ${1-} in
+  --fast) fast=1; shift ;;
+  --all) shift ;;
+  '') commit=$(git rev-parse --short=7 HEAD 2>/dev/null) && part=$((0x$commit % 3 + 1))/3 ;;
+esac
 
 # add RELEASE PYTHONS: one more environment, where this machine has one of these Pythons.
 releases=() environments=() pythons=()
@@ -64,7 +67,7 @@ run() {
   local environment=$1 marks=$2 status=0
   shift 2
   echo "== $("$environment/bin/python" --version), $environment: ${marks:-all}"
-  "$environment/bin/python" -m pytest -q -m "$marks" \
+  "$environment/bin/python" -m pytest -q -m "$marks" --part="$part" \
     -o "cache_dir=.pytest_cache/$environment" "$@" || status=$?
   # 5: the arguments chose other tests.
   [ "$status" = 0 ] || [ "$status" = 5 ]
@@ -100,6 +103,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 run_the_older "$@" > "$log" 2>&1 &
 older=$!
+[ "$part" = 1/1 ] || echo "== part $part of the exhaustive tests; scripts/test.sh --all runs them all"
 status=0
 run_newest "" "$@" || status=1
 wait "$older" || status=1

@@ -37,6 +37,8 @@ SESSION_CONFIG, SESSION = estimators.session_config, tf.Session
 def pytest_addoption(parser):
     parser.addoption("--only-tensorflow", action="store_true", help="leave out the tests for which "
                      "TensorFlow's version makes no difference; for the second platform")
+    parser.addoption("--part", default="1/1", metavar="K/N", help="of the tests that are marked "
+                     "exhaustive, every N-th from the K-th on; they take turns")
     parser.addoption("--invented", type=int, default=0,
                      help="examples for each test of invented inputs")
 
@@ -51,12 +53,22 @@ def rank(item):
     return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
+@pytest.hookimpl(tryfirst=True)  # marks are selected by -m afterwards
 def pytest_collection_modifyitems(config, items):
     items.sort(key=rank)
     if config.getoption("--only-tensorflow"):
-        left_out = [item for item in items if not depends_on_tensorflow(item)]
-        items[:] = [item for item in items if item not in set(left_out)]
-        config.hook.pytest_deselected(items=left_out)
+        leave_out(config, items, [item for item in items if not depends_on_tensorflow(item)])
+    exhaustive = [item for item in items if item.get_closest_marker("exhaustive")]
+    for item in exhaustive:
+        item.add_marker(pytest.mark.slow)
+    part, parts = map(int, config.getoption("--part").split("/"))
+    leave_out(config, items, [item for index, item in enumerate(exhaustive)
+                              if index % parts != part - 1])
+
+
+def leave_out(config, items, left_out):
+    items[:] = [item for item in items if item not in set(left_out)]
+    config.hook.pytest_deselected(items=left_out)
 
 
 def depends_on_tensorflow(item):
@@ -65,7 +77,7 @@ def depends_on_tensorflow(item):
     What tests read results with (TensorFlow itself, tiny.py, factories.py) does not count.
     """
     for mark in item.iter_markers():  # a function's own come first
-        if mark.name in ("every_platform", "one_platform"):
+        if mark.name in ("every_platform", "one_platform", "exhaustive"):
             return mark.name == "every_platform"
     return module_loads_tensorflow(os.path.relpath(str(item.fspath), ROOT))
 

@@ -138,7 +138,7 @@ def test_two_devices_have_one_clock(here, clock):
     assert used_of(output)[:2] == (10, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_run_spends_the_rest(here, clock, monkeypatch):
     """Killed at step 37, it goes on from step 30 and its 30 seconds; every evaluation takes 4."""
     evaluate = held_out.evaluate

@@ -70,7 +70,7 @@ def two_devices(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer, layout, parts", [
-    pytest.param("adamw", "brightmart", 1, marks=pytest.mark.one_platform),
+    pytest.param("adamw", "brightmart", 1, marks=pytest.mark.exhaustive),
     pytest.param("lamb", "google", 2, marks=pytest.mark.every_platform)])
 def test_two_devices_equal_one(data, tmp_path, two_devices, caplog, optimizer, layout, parts):
     """From the first step on, in all variables, in what is said, and in the evaluation.
@@ -155,8 +155,8 @@ def test_bad_tf_config(text, message):
 # ---- two processes on this machine ----
 
 def free_ports(count):
-    """Ports of this machine that nobody listens at, and that the system gives to nobody who asks for
-    any: other tests do, while the workers are on their way to theirs.
+    """Ports of this machine that nobody listens at, and that the system gives to nobody who asks
+    for any: other tests do, while the workers are on their way to theirs.
     """
     ports, tried = [], random.SystemRandom().sample(range(20000, 32768), 1000)
     for port in tried:
@@ -194,7 +194,7 @@ class Workers(object):
         return [self.status(index) for index in range(2)]
 
     def wait_until(self, condition, seconds=600):
-        """As processes.wait_until, but fails when a worker ends; then, or late, with all they said."""
+        """As processes.wait_until, but fails when a worker ends too, and with what they said."""
         def is_so():
             assert all(process.is_alive() for process in self.processes), "a worker has ended"
             return condition()
@@ -257,8 +257,7 @@ def test_port_that_is_taken(data, tmp_path):
     assert not tf.train.latest_checkpoint(str(output))
 
 
-@pytest.mark.slow
-@pytest.mark.one_platform
+@pytest.mark.exhaustive
 def test_two_workers_fine_tune_as_one(tmp_path):
     """Batches of similar length are shared, and worker 0 alone evaluates."""
     here = tuning.prepare(tmp_path)

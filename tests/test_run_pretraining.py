@@ -179,8 +179,7 @@ def unmasked(here):
     return here
 
 
-@pytest.mark.slow
-@pytest.mark.one_platform
+@pytest.mark.exhaustive
 def test_learns_with_dynamic_masking(unmasked):
     """test_resume.py: every part of such a run draws what the whole one drew there."""
     tiny.write_config(unmasked / "config.json")
@@ -476,8 +475,7 @@ def test_restore_slots_of_a_checkpoint_without_them(here, trained):
         run(here, init_checkpoint=here / "bare.ckpt", restore_slots=True)
 
 
-@pytest.mark.slow
-@pytest.mark.one_platform
+@pytest.mark.exhaustive
 def test_accumulation_equals_the_larger_batch(here, trained, optimized_graphs):
     """Also where the parts of a batch hold different numbers of predictions.
 
