@@ -91,6 +91,9 @@ def define_flags():
                        lower_bound=0.0)
     flags.DEFINE_float("warmup_proportion", None, "Share of --budget_hours with linear warmup; "
                        "default: 0.05.", lower_bound=0.0, upper_bound=1.0)
+    flags.DEFINE_float("shallow_share", 0.0, "Share of the steps, or of --budget_hours, in which "
+                       "the model has one layer; the others then begin as it, whose weights they "
+                       "share.", lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_integer("num_warmup_steps", None, "Updates of linear warmup; default: a share of "
                          "the steps (docs/recipes.md).", lower_bound=0)
     flags.DEFINE_integer("start_warmup_step", 0, "Update at which the warmup begins.",
@@ -173,6 +176,29 @@ def check_budget_flags(flags):
         raise UserError("%s with %s: a budget of time is for the devices of one machine; give "
                         "--num_train_steps" % (budget, "--use_tpu" if flags.use_tpu
                                                else "TF_CONFIG"))
+
+
+# A part of a training: its model's AlbertConfig, and the share of the whole at which it ends.
+Stage = collections.namedtuple("Stage", "config until")
+
+
+def stages_of(flags, config):
+    """[Stage]: one, unless --shallow_share puts a model of one layer before that of the config.
+
+    Raises:
+      UserError: the config's layers have weights of their own, or there is but one.
+    """
+    whole = Stage(config, 1.0)
+    if not flags.shallow_share:
+        return [whole]
+    if config.num_hidden_groups > 1 or config.num_hidden_layers == 1:
+        raise UserError("--shallow_share=%g: %s has %s, so that no further layer could begin as "
+                        "the first; leave it out" % (
+                            flags.shallow_share, flags.bert_config_file,
+                            "one layer" if config.num_hidden_layers == 1 else
+                            "%d groups of layers" % config.num_hidden_groups))
+    shallow = modeling.AlbertConfig.from_dict(dict(config.to_dict(), num_hidden_layers=1))
+    return [Stage(shallow, flags.shallow_share), whole]
 
 
 def training_data(flags, paths, run, vocab_size=None):
@@ -280,9 +306,36 @@ def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, ev
                 console.say("%s", sentence)
         if budget and budget.is_used_up():
             break
+
+
+def train_in_stages(stages, create, training, evaluation, run, num_train_steps, *options,
+                    budget=None):
+    """train_and_evaluate of one model after the other, but for those that are done already.
+
+    Args:
+      stages: [Stage].
+      create: function of an AlbertConfig -> estimator.
+      options: those of train_and_evaluate after the number of steps.
+
+    Returns:
+      the last stage's estimator.
+    """
+    for stage in stages:
+        estimator, until = create(stage.config), int(stage.until * num_train_steps)
+        if stage is not stages[-1]:
+            if budget:
+                budget.begin_stage(stage.until)
+            step = checkpoints.checkpoint_step(estimator.latest_checkpoint())
+            if not training.paths or (budget.is_used_up() if budget else step >= until):
+                continue
+            console.say("%s of the training with one layer", "{:.0%}".format(stage.until))
+        elif budget:
+            budget.begin_stage(1.0)
+        train_and_evaluate(estimator, training, evaluation, run, until, *options, budget=budget)
     if budget:
         console.say("%s of the budget of %s are used", *map(
             hooks.duration, (budget.used(), budget.seconds)))
+    return estimator
 
 
 def evaluate(estimator, evaluation, run, max_eval_steps, budget=None):
@@ -368,7 +421,8 @@ def claim_directory(flags, config, features, run, training, schedule, budget=Non
             run, schedule, inputs.fingerprint(training.paths),
             max_seq_length=flags.max_seq_length,
             max_predictions_per_seq=flags.max_predictions_per_seq,
-            masks=training.masking and [training.masking.masked_lm_prob, training.masking.ngram]),
+            masks=training.masking and [training.masking.masked_lm_prob, training.masking.ngram],
+            shallow_share=flags.shallow_share),
             is_used_up=bool(budget) and budget.is_used_up())
 
 
@@ -387,6 +441,7 @@ def main(flags):
         train_paths + eval_paths, *lengths, config.vocab_size))
     training = training_data(flags, train_paths, run, config.vocab_size)
     evaluation = evaluation_data(flags, eval_paths, run, config.vocab_size)
+    stages = stages_of(flags, config)
     schedule = train_paths and choose_schedule(flags, config, run.batches.step_examples)
     if train_paths:
         say_passes(training, schedule, run.batches.step_examples, budget)
@@ -397,15 +452,13 @@ def main(flags):
     run_directory.check_initial(run, features, is_training=bool(train_paths))
     with run_directory.locked(flags.output_dir, is_training=bool(train_paths)):
         claim_directory(flags, config, features, run, training, schedule, budget)
-        estimator = estimators.create(
-            objectives.model_fn_builder(
-                config, run, schedule, baseline=baseline, shower=shower, budget=budget),
-            run)
         read = files.stamps(train_paths + eval_paths)
         try:
-            train_and_evaluate(estimator, training, evaluation, run,
-                               schedule.num_train_steps if schedule else 0,
-                               flags.eval_every_steps, flags.max_eval_steps, baseline, budget)
+            estimator = train_in_stages(
+                stages, lambda config: estimators.create(objectives.model_fn_builder(
+                    config, run, schedule, baseline=baseline, shower=shower, budget=budget), run),
+                training, evaluation, run, schedule and schedule.num_train_steps or 0,
+                flags.eval_every_steps, flags.max_eval_steps, baseline, budget=budget)
         except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one
             inputs.check_every_record(train_paths + eval_paths, *lengths, config.vocab_size)
             raise

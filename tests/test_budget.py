@@ -138,7 +138,7 @@ def test_two_devices_have_one_clock(here, clock):
     assert used_of(output)[:2] == (10, 10)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_a_killed_run_spends_the_rest(here, clock, monkeypatch):
     """Killed at step 37, it goes on from step 30 and its 30 seconds; every evaluation takes 4."""
     evaluate = held_out.evaluate
@@ -180,3 +180,18 @@ def test_refused(here, changes, message):
         run_budget(here, **changes)
     with pytest.raises(UserError, match="--warmup_proportion=0.1 is a share of --budget_hours, wh"):
         run(here, warmup_proportion=0.1)
+
+
+def test_one_layer_first(here, clock, said):
+    """Two fifths of the time; then both layers go on at the rate of the whole schedule."""
+    tiny.write_config(here / "config.json", num_hidden_layers=2)
+    options = {"budget_hours": HUNDRED / 2, "shallow_share": 0.4}
+    output, lines = said(lambda: run_budget(here, **options))
+    assert used_of(output)[:2] == (50, 50)
+    told = [line for line in lines if re.search("layer|steps in", line)]
+    assert told == [
+        "40% of the training with one layer",
+        "1 steps a second: about 20 steps in this stage, as 0:00:18 of its 0:00:20 is left",
+        "1 steps a second: about 50 steps in all, as 0:00:28 of the budget of 0:00:50 is left"]
+    _, lines = said(lambda: run_budget(here, **options))
+    assert "out and the budget of time is used up: nothing is trained" in lines

@@ -4,6 +4,7 @@ import glob
 import json
 import logging
 import os
+import shutil
 
 from util import tfrecords
 from util.errors import UserError
@@ -179,7 +180,7 @@ def unmasked(here):
     return here
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_learns_with_dynamic_masking(unmasked):
     """test_resume.py: every part of such a run draws what the whole one drew there."""
     tiny.write_config(unmasked / "config.json")
@@ -475,7 +476,36 @@ def test_restore_slots_of_a_checkpoint_without_them(here, trained):
         run(here, init_checkpoint=here / "bare.ckpt", restore_slots=True)
 
 
-@pytest.mark.exhaustive
+def test_one_layer_first(here):
+    """The first steps are a one-layer model's, the others go on from them, also when started anew.
+    """
+    options = {"num_train_steps": 4, "save_checkpoints_steps": 2}
+    alone = run(here, "alone", **options)
+    tiny.write_config(here / "config.json", num_hidden_layers=2)
+    whole = run(here, "whole", shallow_share=0.5, **options)
+    for name, value in tiny.weights(alone / "model.ckpt-2").items():
+        np.testing.assert_array_equal(tiny.weights(whole / "model.ckpt-2")[name], value, name)
+    (here / "again").mkdir()
+    for path in alone.glob("model.ckpt-2.*"):
+        shutil.copy(str(path), str(here / "again"))
+    tf.train.update_checkpoint_state(str(here / "again"), str(here / "again" / "model.ckpt-2"))
+    again = tiny.weights(run(here, "again", shallow_share=0.5, **options) / "model.ckpt-4")
+    deep, shallow = (tiny.weights(output / "model.ckpt-4") for output in (whole, alone))
+    for name, value in deep.items():
+        np.testing.assert_array_equal(again[name], value, name)
+    assert any((deep[name] != shallow[name]).any() for name in deep)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"num_hidden_layers": 1}, "config.json has one layer, so that no further layer could begin"),
+    ({"num_hidden_layers": 4, "num_hidden_groups": 2}, "config.json has 2 groups of layers, so")])
+def test_no_layer_that_could_come_first(here, changes, message):
+    tiny.write_config(here / "config.json", **changes)
+    with pytest.raises(UserError, match="--shallow_share=0.5: .*" + message):
+        run(here, shallow_share=0.5)
+
+
+@pytest.mark.slow
 def test_accumulation_equals_the_larger_batch(here, trained, optimized_graphs):
     """Also where the parts of a batch hold different numbers of predictions.
 

@@ -2,7 +2,10 @@
 
     budget = Budget(seconds=7200)
     budget.resume(checkpoint)       # or None: a killed run goes on with what is left
+    budget.begin_stage(0.4)         # for a training of two stages; left out, there is one
     estimators.train(estimator, input_fn, ENDLESS, paths, run, [BudgetHook(budget, ...)])
+    budget.begin_stage(1.0)
+    …
 
 All of the clock's time since the Budget was made counts: building graphs, evaluations, checkpoints.
 What is used is a variable of the graph, so that every checkpoint holds the time that it took; what
@@ -43,10 +46,12 @@ class Budget:
       seconds: as given.
       kept: seconds for what comes after the last step, the evaluation at the end.
       step_seconds: how long a step takes, 0 until that is known.
+      until: the share of `seconds` at which the current stage ends.
     """
 
     def __init__(self, seconds, clock=time.time):
         self.seconds, self.kept, self.step_seconds = float(seconds), 0.0, 0.0
+        self.until = 1.0
         self._clock, self._begin = clock, clock()
         self._is_measured = False  # whether an evaluation told how long it takes
         self._planned, self._listeners = None, []
@@ -73,9 +78,13 @@ class Budget:
         """Seconds."""
         return self._clock() - self._begin
 
+    def begin_stage(self, until):
+        """From now on the budget ends at a share of its seconds; the rate's schedule stays."""
+        self.until, self.step_seconds, self._planned = until, 0.0, None
+
     def left(self):
         """Seconds to train in."""
-        return self.seconds - self.kept - self.used()
+        return self.until * (self.seconds - self.kept) - self.used()
 
     def is_used_up(self):
         return self.left() <= max(CLOSE * self.seconds, self.step_seconds / 2)
@@ -91,15 +100,18 @@ class Budget:
         if self._planned:
             return
         self._planned = step + max(int(self.left() / self.step_seconds), 1)
-        console.say("%.3g steps a second: about %s steps in all, as %s of the budget of %s is left",
+        is_last = self.until == 1
+        console.say("%.3g steps a second: about %s steps in %s, as %s of %s is left",
                     1 / self.step_seconds, "{:,}".format(self._planned),
-                    hooks.duration(self.left()), hooks.duration(self.seconds))
-        for listener in self._listeners:
+                    "all" if is_last else "this stage", hooks.duration(self.left()),
+                    ("the budget of " if is_last else "its ")
+                    + hooks.duration(self.until * self.seconds))
+        for listener in self._listeners if is_last else ():
             listener(self._planned)
 
     def when_planned(self, listener):
-        """Calls a function with the expected number of steps, as soon as it is known."""
-        if self._planned:
+        """Calls a function with the expected number of steps in all, as soon as it is known."""
+        if self._planned and self.until == 1:
             listener(self._planned)
         else:
             self._listeners.append(listener)
