@@ -6,8 +6,8 @@
 # It makes its own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest:
 # scripts/test.sh -k lamb
 # Spark's tests want Java: as root on Debian or Ubuntu it is installed, else they are left out.
-# What tries every place of a fault, every platform or a whole run is marked exhaustive: a third of it,
-# which follows from the commit, runs each time; scripts/test.sh --all runs the whole.
+# The slow tests that are not for every platform take turns: a third of them, which follows from the
+# commit, runs each time; scripts/test.sh --all runs them all.
 # For daily work: scripts/test.sh --fast leaves out what is marked slow, and the other TensorFlows.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
@@ -81,31 +81,34 @@ run_newest() {
   run .venv "$marks" -n 2 --dist loadfile --no-loadscope-reorder "$@"
 }
 
-# Those of the other releases of TensorFlow.
-run_the_older() {
-  local release worst=0 some
-  for release in ${releases[@]+"${releases[@]}"}; do
-    some=()
-    [ "$release" = 1.15 ] || some=(tests/test_{checkpoints,clusters,estimators,export}.py \
-      tests/test_{modeling,optimization,resume,run_pretraining,step,training_graph}.py)
-    run ".venv-$release" "not slow or every_platform" --only-tensorflow \
-      ${some[@]+"${some[@]}"} "$@" || worst=1
-  done
-  return "$worst"
+# run_older RELEASE ARGUMENTS: those of another release of TensorFlow.
+run_older() {
+  local release=$1 some=()
+  shift
+  [ "$release" = 1.15 ] || some=(tests/test_{checkpoints,clusters,estimators,export}.py \
+    tests/test_{modeling,optimization,resume,run_pretraining,step,training_graph}.py)
+  run ".venv-$release" "not slow or every_platform" --only-tensorflow ${some[@]+"${some[@]}"} "$@"
 }
 
 if [ -n "$fast" ]; then
   run_newest "not slow" "$@"
   exit
 fi
-# Tests often wait (for kills, locks, a cluster), so that two cores have time for three processes.
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-run_the_older "$@" > "$log" 2>&1 &
-older=$!
-[ "$part" = 1/1 ] || echo "== part $part of the exhaustive tests; scripts/test.sh --all runs them all"
+# Tests often wait (for kills, locks, a cluster), so that two cores have time for four processes.
+logs=$(mktemp -d)
+trap 'rm -r "$logs"' EXIT
+jobs=()
+for release in ${releases[@]+"${releases[@]}"}; do
+  run_older "$release" "$@" > "$logs/$release" 2>&1 &
+  jobs+=($!)
+done
+[ "$part" = 1/1 ] || echo "== part $part of the slow tests; scripts/test.sh --all runs them all"
 status=0
 run_newest "" "$@" || status=1
-wait "$older" || status=1
-cat "$log"
+for job in ${jobs[@]+"${jobs[@]}"}; do
+  wait "$job" || status=1
+done
+for release in ${releases[@]+"${releases[@]}"}; do
+  cat "$logs/$release"
+done
 exit "$status"

@@ -20,6 +20,7 @@ import pytest  # noqa: E402
 import tensorflow.compat.v1 as tf  # noqa: E402
 from tensorflow.python.training import training_util  # noqa: E402
 
+import token_rows  # noqa: E402
 from training import (  # noqa: E402
     estimators,
     flops,
@@ -37,8 +38,8 @@ SESSION_CONFIG, SESSION = estimators.session_config, tf.Session
 def pytest_addoption(parser):
     parser.addoption("--only-tensorflow", action="store_true", help="leave out the tests for which "
                      "TensorFlow's version makes no difference; for the second platform")
-    parser.addoption("--part", default="1/1", metavar="K/N", help="of the tests that are marked "
-                     "exhaustive, every N-th from the K-th on; they take turns")
+    parser.addoption("--part", default="1/1", metavar="K/N", help="of the slow tests that are "
+                     "not for every platform, every N-th from the K-th on; they take turns")
     parser.addoption("--invented", type=int, default=0,
                      help="examples for each test of invented inputs")
 
@@ -53,21 +54,20 @@ def rank(item):
     return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
-@pytest.hookimpl(tryfirst=True)  # marks are selected by -m afterwards
 def pytest_collection_modifyitems(config, items):
     items.sort(key=rank)
     if config.getoption("--only-tensorflow"):
         leave_out(config, items, [item for item in items if not depends_on_tensorflow(item)])
-    exhaustive = [item for item in items if item.get_closest_marker("exhaustive")]
-    for item in exhaustive:
-        item.add_marker(pytest.mark.slow)
+    in_turn = [item for item in items if item.get_closest_marker("slow")
+               and not item.get_closest_marker("every_platform")]
     part, parts = map(int, config.getoption("--part").split("/"))
-    leave_out(config, items, [item for index, item in enumerate(exhaustive)
+    leave_out(config, items, [item for index, item in enumerate(in_turn)
                               if index % parts != part - 1])
 
 
 def leave_out(config, items, left_out):
-    items[:] = [item for item in items if item not in set(left_out)]
+    unwanted = set(left_out)
+    items[:] = [item for item in items if item not in unwanted]
     config.hook.pytest_deselected(items=left_out)
 
 
@@ -77,7 +77,7 @@ def depends_on_tensorflow(item):
     What tests read results with (TensorFlow itself, tiny.py, factories.py) does not count.
     """
     for mark in item.iter_markers():  # a function's own come first
-        if mark.name in ("every_platform", "one_platform", "exhaustive"):
+        if mark.name in ("every_platform", "one_platform"):
             return mark.name == "every_platform"
     return module_loads_tensorflow(os.path.relpath(str(item.fspath), ROOT))
 
@@ -106,6 +106,8 @@ def quick_trainings():
     They run as they are built: TensorFlow's optimizers would work a second on each set of fetches
     that hooks ask for. A small product tells the machine's peak, and there is no graph.pbtxt. What
     tests start as commands has all of it, and some are compared with trainings in this process.
+    Attention has one group of sequences in place of four, whose index arithmetic is a quarter of
+    the operations of a graph; `groups_of_lengths` brings them back.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf, "Session", QuickSession)
@@ -114,7 +116,13 @@ def quick_trainings():
         patch.setattr(flops, "measure_matmul_peak", functools.partial(
             flops.measure_matmul_peak, size=256, seconds=0.01))
         patch.setattr(training_util, "write_graph", lambda *arguments, **options: None)
+        patch.setattr(token_rows.Packed.__init__, "__defaults__", (1,))
         yield
+
+
+@pytest.fixture
+def groups_of_lengths(monkeypatch):
+    monkeypatch.setattr(token_rows.Packed.__init__, "__defaults__", (token_rows.NUM_GROUPS,))
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ def test_peers_that_are_not_there_are_told_why(tmp_path, monkeypatch):
         sys.executable + ": ModuleNotFoundError: No module named 'no_such_module'")
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_a_processor_with_bfloat16_has_a_row_of_it(tmp_path, monkeypatch):
     monkeypatch.setattr(processors, "has_amx", lambda: True)
     monkeypatch.setattr(benchmark, "HUGGING_FACE", [])
@@ -275,7 +275,7 @@ def test_transformers_learns_from_them(peer, prepared):
     assert benchmark.training_rate(OURS, printed) > 1
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_whole_run_without_peers(tmp_path, sample_vocab, run_command):
     with open(sample_vocab, encoding="utf-8") as stream:
         size = len(stream.read().split())
@@ -350,7 +350,7 @@ def test_rows_of_inference_are_medians_and_ratios_of_rounds(monkeypatch, tmp_pat
     assert exported["1 x 32: x export"] == 1.0 and exported["first answer, s"] == "-"
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_ways_of_one_model(tmp_path):
     """Whatever is installed here computes the same; a way that cannot be loaded is said."""
     pytest.importorskip("onnxruntime")

@@ -43,7 +43,7 @@ def test_digest_is_of_names_and_bytes(tmp_path):
     assert len({digest(a=b"1", b=b"2"), digest(a=b"1", c=b"2"), digest(a=b"12", b=b"")}) == 3
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @needs_spark
 def test_both_drivers(sample_vocab):
     done = subprocess.run(

@@ -70,7 +70,7 @@ def two_devices(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer, layout, parts", [
-    pytest.param("adamw", "brightmart", 1, marks=pytest.mark.exhaustive),
+    pytest.param("adamw", "brightmart", 1, marks=pytest.mark.one_platform),
     pytest.param("lamb", "google", 2, marks=pytest.mark.every_platform)])
 def test_two_devices_equal_one(data, tmp_path, two_devices, caplog, optimizer, layout, parts):
     """From the first step on, in all variables, in what is said, and in the evaluation.
@@ -257,7 +257,7 @@ def test_port_that_is_taken(data, tmp_path):
     assert not tf.train.latest_checkpoint(str(output))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_two_workers_fine_tune_as_one(tmp_path):
     """Batches of similar length are shared, and worker 0 alone evaluates."""
     here = tuning.prepare(tmp_path)

@@ -173,7 +173,8 @@ def run_command_line(text, places, *more):
     module.main(flags)
 
 
-@pytest.mark.exhaustive  # what they are made of has tests on each platform
+@pytest.mark.slow
+@pytest.mark.one_platform  # what they are made of has tests on each
 def test_readmes_commands_run(places, caplog):
     """In the order of a user: data, pre-training, fine-tuning."""
     here = places["here"]

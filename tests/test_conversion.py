@@ -183,7 +183,7 @@ CASES = [(kind, "hf_albert", None) for kind in CONFIGS] + [
     ("brightmart", "hf_bert", head) for head in tables.HEADS]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists(TRANSFORMERS), reason="bash scripts/test.sh makes .venv-2.15"
                     " with transformers' TensorFlow classes")
 def test_transformers_computes_the_same(tmp_path, tokenizer):

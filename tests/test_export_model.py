@@ -71,7 +71,7 @@ def test_what_differs_is_kept_aside(here, monkeypatch, name):
 
 
 @pytest.mark.skipif("tflite" not in FORMATS, reason="TensorFlow Lite wants TensorFlow 2")
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_int8_of_tflite_is_kept_by_its_decisions(here, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "albert")
     (here / "eval.tsv").write_text("一丁\tLABEL_0\n一\t丁\tLABEL_1\n", encoding="utf-8")

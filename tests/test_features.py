@@ -117,7 +117,7 @@ def test_another_seed_is_another_order(here):
 
 
 @pytest.mark.slow
-def test_same_predictions_as_with_full_padding(here):
+def test_same_predictions_as_with_full_padding(here, groups_of_lengths):
     length = 32
     task, config, tokenizer, settings = asked(here, eval_batch_size=7, max_seq_length=length)
     reading = harness.feature_settings(settings)
@@ -146,7 +146,7 @@ def loss_and_gradients(here, batch):
         return session.run([loss] + [tf.convert_to_tensor(value) for value in gradients])
 
 
-def test_same_gradients_as_with_full_padding(here):
+def test_same_gradients_as_with_full_padding(here, groups_of_lengths):
     batch = batches_of(split_of(here, "train").training_input_fn(), 1)[0]
     missing = 32 - batch["input_ids"].shape[1]
     assert missing > 10

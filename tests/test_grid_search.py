@@ -94,7 +94,7 @@ def test_table_of_points_without_a_score():
         "| 1e-05 | 0.5000 | 0.5000, none |", "| 0.0001 | none | none |"]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_a_small_grid_from_end_to_end(here):
     output = run(here, seeds="1,2", do_train=True, do_eval=True, do_predict=True, train_step=2)
     grid = json.loads((output / "grid.json").read_text())

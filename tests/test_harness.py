@@ -178,7 +178,7 @@ def test_a_model_without_the_head_cannot_predict(fine_tuned, tmp_path):
         run(fine_tuned, tmp_path / "empty", do_predict=True, init_checkpoint=tmp_path)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_stopped_and_continued_run_equals_an_uninterrupted_one(short, here, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
         tiny.stop_at(patched, 3)
@@ -231,7 +231,7 @@ def test_results_are_of_the_best_checkpoint(here, monkeypatch):
     np.testing.assert_array_equal(made[2], second_step)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_a_directory_that_is_used_again(here, caplog):
     """What was trained, scored and predicted with what is said, and nothing is mixed in silence."""
     output = run_short(here, "out", do_predict=False, eval_every_steps=4)
@@ -259,7 +259,7 @@ def test_a_directory_that_is_used_again(here, caplog):
             "(--do_train without --do_eval); --use_checkpoint=last takes step 5") in said
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_names_of_directories_are_names(tmp_path):
     """Of data, records, caches and initial checkpoints, whatever a file system allows."""
     odd = tmp_path / "lr[1e-4] *?~,{x}\"'"
@@ -367,7 +367,7 @@ def stuck(tmp_path_factory):
     return here / "out", lines
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_stops_early(stuck):
     output, lines = stuck
     assert sorted(evaluations(output)) == [4, 8, 12]

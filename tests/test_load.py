@@ -9,7 +9,7 @@ from served import model, running, settings, write_model  # noqa: E402
 from serving import predictor  # noqa: E402
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_server_bears_it(tmp_path):
     write_model(tmp_path)
     known = load.items_of(predictor.load(str(tmp_path)), 60)

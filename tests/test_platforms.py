@@ -115,7 +115,7 @@ def test_missing_package_is_one_sentence(monkeypatch):
 
 # ---- the same everywhere ----
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_directory_is_trained_on_by_every_platform_in_turn(tmp_path, others):
     """Weights, slots and step; as by this one alone, which stops and goes on as often."""
     tiny.write_records(tmp_path / "a.tfrecord")
@@ -159,7 +159,7 @@ def test_records_are_the_same_bytes(tmp_path, others, sample_vocab):
     assert len(first) > 10 ** 5 and all(content == first for content in rest)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_predictions_are_the_same(tmp_path, others, fine_tuned):
     """Of a model that was fine-tuned here: features, probabilities and the files they go to."""
     found = []

@@ -121,7 +121,7 @@ def test_a_run_keeps_its_type(tmp_path, monkeypatch):
     assert checked == [True, False, True]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.skipif(not precision.has_onednn(), reason="oneDNN multiplies bfloat16 in TensorFlow 2")
 def test_a_run_goes_on_bit_for_bit_in_its_type(tmp_path):
     """--amp is given once; where a processor has bfloat16 the weights are not those of float32."""

@@ -144,7 +144,7 @@ def test_export_answers_as_the_checkpoint(fine_tuned, tmp_path, flags):
 
 
 @needs_onnx
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_int8_is_kept_by_its_decisions(fine_tuned, monkeypatch):
     lines = (fine_tuned / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
     (fine_tuned / "eval.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")

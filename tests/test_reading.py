@@ -531,8 +531,8 @@ def results(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("with_negative, head", [
-    pytest.param(False, "bert", marks=pytest.mark.exhaustive), (True, "bert"),
-    pytest.param(True, "google_v2", marks=pytest.mark.exhaustive)])
+    pytest.param(False, "bert", marks=pytest.mark.one_platform), (True, "bert"),
+    pytest.param(True, "google_v2", marks=pytest.mark.one_platform)])
 def test_learns(tmp_path, with_negative, head):
     write_task(tmp_path / "train.json", 1200, 0, with_negative)
     write_task(tmp_path / "dev.json", 60, 1, with_negative)

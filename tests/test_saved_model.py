@@ -177,7 +177,7 @@ for path in sys.argv[1:]:
 OTHERS = sorted(glob.glob(os.path.join(ROOT, ".venv-*", "bin", "python")))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.skipif(tf.__version__.startswith("1."), reason="reads by TensorFlow 2")
 def test_read_by_tensorflow_2_whoever_wrote_it(tmp_path, written):
     """This TensorFlow and the others that are here."""

@@ -410,7 +410,7 @@ def killed_at(step, run):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_killed_at_every_step(tmp_path, sample_vocab, encoded, expected_of_few):
     """Before each of the renames that make a piece complete, and while the rest is removed."""
     counts = []
@@ -544,7 +544,7 @@ def real(real_once):
 
 
 @needs_proc
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_killed_at_random_times(real):
     """Two kills and an end: one while runs are made, one of the command that goes on.
 
@@ -733,7 +733,7 @@ def fill(disk, blocks):
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_disk_that_is_full_at_any_moment(tmp_path, sample_vocab, small_disk, expected_of_few,
                                          num_workers):
     """With every number of free blocks up to what is enough; then with space again."""
@@ -809,7 +809,7 @@ def peak(arguments):
     return int(done.stdout)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_line(tmp_path, sample_vocab):
     """One document of one line of 16 MB, and the same text with its line breaks."""
     changes = {"do_whole_word_mask": False, "max_seq_length": 512, "num_workers": 2,

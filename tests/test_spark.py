@@ -195,7 +195,7 @@ def test_shards_of_buckets(tmp_path, num_shards):
 
 # ---- kills ----
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @needs_spark
 def test_executor_and_worker_are_killed(tmp_path, sample_vocab, cluster, on_spark, expected):
     """While records are made, and when some are sorted, whose shuffled parts are lost."""
@@ -221,7 +221,7 @@ def test_executor_and_worker_are_killed(tmp_path, sample_vocab, cluster, on_spar
     assert contents(out) == expected
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @needs_spark
 def test_driver_is_interrupted_killed_and_goes_on(tmp_path, sample_vocab, cluster, expected):
     """It ends under spark-submit, with a Python for the workers that is sent along.
@@ -341,7 +341,7 @@ def test_fewer_instances_than_files(tmp_path, sample_vocab, on_spark):
     assert os.listdir(str(tmp_path / "out")) == []
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @needs_spark
 def test_full_disk(tmp_path, sample_vocab, on_spark, expected):
     """At first of the unfinished work; with room again the job goes on."""

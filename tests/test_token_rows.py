@@ -10,6 +10,8 @@ import optimization
 import tiny
 import token_rows
 
+pytestmark = pytest.mark.usefixtures("groups_of_lengths")
+
 BATCH, LENGTH = 9, 20
 VARIANTS = {
     "brightmart": {},
