@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs every test on the newest TensorFlow, and where their Pythons are found, those on 1.15.5 for
-# which the version can make a difference (tests/conftest.py), and on 2.15.1, between the two, those
-# of the model, the optimizers and the Estimators; both without what is marked slow, unless it is
-# marked every_platform. Two processes share the newest's files; the older releases run beside them.
+# Runs the tests on the newest TensorFlow, and where their Pythons are found, those for which the
+# version can make a difference on 1.15.5, and on 2.15.1, between the two, those of the core
+# (tests/conftest.py). Two processes share the newest's files; the older releases run beside them.
+# Of the slow tests, and on 1.15.5 of the files outside of the core, a quarter runs each time, which
+# follows from the commit; what is marked every_platform runs each time on each platform.
+# scripts/test.sh --all runs all quarters.
 # It makes its own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest:
 # scripts/test.sh -k lamb
 # Spark's tests want Java: as root on Debian or Ubuntu it is installed, else they are left out.
-# The slow tests that are not for every platform take turns: a third of them, which follows from the
-# commit, runs each time; scripts/test.sh --all runs them all.
 # For daily work: scripts/test.sh --fast leaves out what is marked slow, and the other TensorFlows.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
@@ -16,7 +16,7 @@ fast= part=1/1
 case ${1-} in
   --fast) fast=1; shift ;;
   --all) shift ;;
-  '') commit=$(git rev-parse --short=7 HEAD 2>/dev/null) && part=$((0x$commit % 3 + 1))/3 ;;
+  '') commit=$(git rev-parse --short=7 HEAD 2>/dev/null) && part=$((0x$commit % 4 + 1))/4 ;;
 esac
 
 # add RELEASE PYTHONS: one more environment, where this machine has one of these Pythons.
@@ -83,11 +83,10 @@ run_newest() {
 
 # run_older RELEASE ARGUMENTS: those of another release of TensorFlow.
 run_older() {
-  local release=$1 some=()
+  local release=$1 tests=all
   shift
-  [ "$release" = 1.15 ] || some=(tests/test_{checkpoints,clusters,estimators,export}.py \
-    tests/test_{modeling,optimization,resume,run_pretraining,step,training_graph}.py)
-  run ".venv-$release" "not slow or every_platform" --only-tensorflow ${some[@]+"${some[@]}"} "$@"
+  [ "$release" = 1.15 ] || tests=core
+  run ".venv-$release" "not slow or every_platform" --only-tensorflow="$tests" "$@"
 }
 
 if [ -n "$fast" ]; then
@@ -102,7 +101,7 @@ for release in ${releases[@]+"${releases[@]}"}; do
   run_older "$release" "$@" > "$logs/$release" 2>&1 &
   jobs+=($!)
 done
-[ "$part" = 1/1 ] || echo "== part $part of the slow tests; scripts/test.sh --all runs them all"
+[ "$part" = 1/1 ] || echo "== part $part of the tests that take turns; scripts/test.sh --all runs them all"
 status=0
 run_newest "" "$@" || status=1
 for job in ${jobs[@]+"${jobs[@]}"}; do

@@ -36,10 +36,12 @@ SESSION_CONFIG, SESSION = estimators.session_config, tf.Session
 
 
 def pytest_addoption(parser):
-    parser.addoption("--only-tensorflow", action="store_true", help="leave out the tests for which "
-                     "TensorFlow's version makes no difference; for the second platform")
-    parser.addoption("--part", default="1/1", metavar="K/N", help="of the slow tests that are "
-                     "not for every platform, every N-th from the K-th on; they take turns")
+    parser.addoption("--only-tensorflow", choices=["core", "all"], help="for an older platform: "
+                     "leave out the tests for which TensorFlow's version makes no difference, or "
+                     "all but those of the core")
+    parser.addoption("--part", default="1/1", metavar="K/N", help="of the tests that take turns "
+                     "every N-th, from the K-th on: the slow ones; with --only-tensorflow the "
+                     "files outside of the core; none of those for every platform")
     parser.addoption("--invented", type=int, default=0,
                      help="examples for each test of invented inputs")
 
@@ -49,20 +51,41 @@ LONGEST = ("spark", "clusters", "resume", "platforms", "shards", "run_pretrainin
            "benchmark", "harness", "saved_model", "cluster", "conversion", "load")
 
 
+# The model, the optimizers, the Estimators and what they write.
+CORE = {"checkpoints", "clusters", "estimators", "export", "modeling", "optimization", "resume",
+        "run_pretraining", "step", "training_graph"}
+
+
+def name_of(item):
+    """"clusters" for what is in tests/test_clusters.py."""
+    return os.path.basename(str(item.fspath))[len("test_"):-len(".py")]
+
+
 def rank(item):
-    name = os.path.basename(str(item.fspath))[len("test_"):-len(".py")]
-    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    return LONGEST.index(name_of(item)) if name_of(item) in LONGEST else len(LONGEST)
 
 
 def pytest_collection_modifyitems(config, items):
     items.sort(key=rank)
-    if config.getoption("--only-tensorflow"):
-        leave_out(config, items, [item for item in items if not depends_on_tensorflow(item)])
-    in_turn = [item for item in items if item.get_closest_marker("slow")
-               and not item.get_closest_marker("every_platform")]
+    only = config.getoption("--only-tensorflow")
+    if only:
+        leave_out(config, items, [item for item in items if not depends_on_tensorflow(item)
+                                  or only == "core" and name_of(item) not in CORE])
+    turns = [turn_of(item, only) for item in items]
     part, parts = map(int, config.getoption("--part").split("/"))
-    leave_out(config, items, [item for index, item in enumerate(in_turn)
-                              if index % parts != part - 1])
+    order = {turn: number for number, turn in enumerate(
+        turn for turn in dict.fromkeys(turns) if turn)}
+    leave_out(config, items, [item for item, turn in zip(items, turns)
+                              if turn and order[turn] % parts != part - 1])
+
+
+def turn_of(item, only_tensorflow):
+    """What takes turns, an item or a file; None for what runs every time."""
+    if item.get_closest_marker("every_platform"):
+        return None
+    if only_tensorflow:
+        return None if name_of(item) in CORE else name_of(item)
+    return item if item.get_closest_marker("slow") else None
 
 
 def leave_out(config, items, left_out):

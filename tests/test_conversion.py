@@ -121,6 +121,7 @@ def test_brightmart_is_google_with_an_identity():
     assert_same(layouts.google_from_brightmart(back), google)
 
 
+@pytest.mark.slow
 @pytest.mark.one_platform
 def test_bert_and_albert():
     """Repeated layers are equal to one; and back."""

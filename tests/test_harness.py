@@ -101,6 +101,7 @@ def test_prediction_alone_needs_no_training_file(fine_tuned, tmp_path):
     assert (output / "test_results.tsv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_vocabulary_and_casing_of_the_model(here, tmp_path):
     """Those of the run in --output_dir, else of the initial checkpoint's, unless flags say others.
     """

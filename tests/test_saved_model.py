@@ -57,6 +57,7 @@ def test_signatures(written, head, kind, config, signatures):
         assert engines["masked_lm"].run(batch)["masked_lm_logits"].shape == (3, 3, 100)
 
 
+@pytest.mark.slow
 @needs_text
 @pytest.mark.parametrize("head", ["classification", None])
 def test_raw_texts(tmp_path, head, caplog, monkeypatch):
