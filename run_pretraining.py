@@ -186,11 +186,16 @@ def stages_of(flags, config):
     """[Stage]: one, unless --shallow_share puts a model of one layer before that of the config.
 
     Raises:
-      UserError: the config's layers have weights of their own, or there is but one.
+      UserError: the config's layers have weights of their own, there is but one, or the training is
+        that of several machines.
     """
     whole = Stage(config, 1.0)
     if not flags.shallow_share:
         return [whole]
+    if estimators.this_cluster():
+        raise UserError("--shallow_share=%g with TF_CONFIG: it is for the devices of one machine; "
+                        "train with a config of one layer, then give that as --init_checkpoint"
+                        % flags.shallow_share)
     if config.num_hidden_groups > 1 or config.num_hidden_layers == 1:
         raise UserError("--shallow_share=%g: %s has %s, so that no further layer could begin as "
                         "the first; leave it out" % (
@@ -321,7 +326,7 @@ def train_in_stages(stages, create, training, evaluation, run, num_train_steps, 
       the last stage's estimator.
     """
     for stage in stages:
-        estimator, until = create(stage.config), int(stage.until * num_train_steps)
+        estimator, until = create(stage.config), round(stage.until * num_train_steps)
         if stage is not stages[-1]:
             if budget:
                 budget.begin_stage(stage.until)

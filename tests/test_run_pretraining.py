@@ -20,7 +20,7 @@ import tiny
 from interchange import variable_names
 from pretraining import inputs
 from processes import needs_proc, wait_until
-from training import checkpoints, command_line
+from training import checkpoints, clusters, command_line, estimators
 
 METRICS = ["masked_lm_accuracy", "masked_lm_loss", "sentence_order_accuracy", "sentence_order_loss"]
 RESULTS = set(METRICS) | {
@@ -502,6 +502,12 @@ def test_one_layer_first(here):
 def test_no_layer_that_could_come_first(here, changes, message):
     tiny.write_config(here / "config.json", **changes)
     with pytest.raises(UserError, match="--shallow_share=0.5: .*" + message):
+        run(here, shallow_share=0.5)
+
+
+def test_one_layer_first_is_for_one_machine(here, monkeypatch):
+    monkeypatch.setattr(estimators, "this_cluster", lambda: clusters.Cluster(["a:1", "b:2"], 0))
+    with pytest.raises(UserError, match="--shallow_share=0.5 with TF_CONFIG: it is for"):
         run(here, shallow_share=0.5)
 
 
