@@ -315,7 +315,8 @@ def samples(seed=0):
     """Texts to compare tokens on: the sample's sentences, every character, and random mixtures."""
     paths = sorted(glob.glob(os.path.join(sources.ROOT, "data", "**", "*.t[sx][vt]"),
                              recursive=True))
-    texts = [line for path in paths for _, line in files.read_lines(path)]
+    texts = [line for path in paths if os.path.basename(path) != "vocab.txt"
+             for _, line in files.read_lines(path)]
     codes = [code for code in _assigned() if not 0xd800 <= code < 0xe000]
     texts += ["".join(map(chr, codes[begin:begin + 256])) for begin in range(0, len(codes), 256)]
     texts += EDGES

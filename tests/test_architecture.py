@@ -41,7 +41,8 @@ LAZY = {"util/files.py"}
 
 # Tests of something else than one module's contract.
 SUBJECTS = {"architecture", "changes", "coming_over", "commands", "families", "invented_files",
-            "invented_texts", "recompute", "resume", "scripts", "tasks", "training_graph"}
+            "invented_texts", "recompute", "resume", "sample_model", "scripts", "tasks",
+            "training_graph"}
 # Tested through the rows of tasks/datasets.py.
 THROUGH_OTHERS = {"tasks/submissions.py"}
 
