@@ -326,16 +326,15 @@ def train_in_stages(stages, create, training, evaluation, run, num_train_steps, 
       the last stage's estimator.
     """
     for stage in stages:
-        estimator, until = create(stage.config), round(stage.until * num_train_steps)
+        until = round(stage.until * num_train_steps)
+        if budget:
+            budget.begin_stage(stage.until)
         if stage is not stages[-1]:
-            if budget:
-                budget.begin_stage(stage.until)
-            step = checkpoints.checkpoint_step(estimator.latest_checkpoint())
+            step = checkpoints.checkpoint_step(checkpoints.latest(run.checkpointing.output_dir))
             if not training.paths or (budget.is_used_up() if budget else step >= until):
                 continue
             console.say("%s of the training with one layer", "{:.0%}".format(stage.until))
-        elif budget:
-            budget.begin_stage(1.0)
+        estimator = create(stage.config)
         train_and_evaluate(estimator, training, evaluation, run, until, *options, budget=budget)
     if budget:
         console.say("%s of the budget of %s are used", *map(

@@ -258,6 +258,7 @@ def test_port_that_is_taken(data, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.one_platform
 def test_two_workers_fine_tune_as_one(tmp_path):
     """Batches of similar length are shared, and worker 0 alone evaluates."""
     here = tuning.prepare(tmp_path)

@@ -185,6 +185,7 @@ CASES = [(kind, "hf_albert", None) for kind in CONFIGS] + [
 
 
 @pytest.mark.slow
+@pytest.mark.one_platform
 @pytest.mark.skipif(not os.path.exists(TRANSFORMERS), reason="bash scripts/test.sh makes .venv-2.15"
                     " with transformers' TensorFlow classes")
 def test_transformers_computes_the_same(tmp_path, tokenizer):

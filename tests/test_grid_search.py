@@ -95,6 +95,7 @@ def test_table_of_points_without_a_score():
 
 
 @pytest.mark.slow
+@pytest.mark.one_platform
 def test_a_small_grid_from_end_to_end(here):
     output = run(here, seeds="1,2", do_train=True, do_eval=True, do_predict=True, train_step=2)
     grid = json.loads((output / "grid.json").read_text())

@@ -180,6 +180,7 @@ def test_a_model_without_the_head_cannot_predict(fine_tuned, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.one_platform
 def test_stopped_and_continued_run_equals_an_uninterrupted_one(short, here, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(tiny.StopHere):
         tiny.stop_at(patched, 3)
@@ -233,6 +234,7 @@ def test_results_are_of_the_best_checkpoint(here, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.one_platform
 def test_a_directory_that_is_used_again(here, caplog):
     """What was trained, scored and predicted with what is said, and nothing is mixed in silence."""
     output = run_short(here, "out", do_predict=False, eval_every_steps=4)
@@ -368,6 +370,7 @@ def stuck(tmp_path_factory):
     return here / "out", lines
 
 
+@pytest.mark.one_platform
 @pytest.mark.slow
 def test_stops_early(stuck):
     output, lines = stuck

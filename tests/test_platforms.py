@@ -116,6 +116,7 @@ def test_missing_package_is_one_sentence(monkeypatch):
 # ---- the same everywhere ----
 
 @pytest.mark.slow
+@pytest.mark.one_platform
 def test_directory_is_trained_on_by_every_platform_in_turn(tmp_path, others):
     """Weights, slots and step; as by this one alone, which stops and goes on as often."""
     tiny.write_records(tmp_path / "a.tfrecord")
@@ -160,6 +161,7 @@ def test_records_are_the_same_bytes(tmp_path, others, sample_vocab):
 
 
 @pytest.mark.slow
+@pytest.mark.one_platform
 def test_predictions_are_the_same(tmp_path, others, fine_tuned):
     """Of a model that was fine-tuned here: features, probabilities and the files they go to."""
     found = []

@@ -181,6 +181,7 @@ def unmasked(here):
 
 
 @pytest.mark.slow
+@pytest.mark.one_platform
 def test_learns_with_dynamic_masking(unmasked):
     """test_resume.py: every part of such a run draws what the whole one drew there."""
     tiny.write_config(unmasked / "config.json")
@@ -483,8 +484,9 @@ def test_one_layer_first(here):
     alone = run(here, "alone", **options)
     tiny.write_config(here / "config.json", num_hidden_layers=2)
     whole = run(here, "whole", shallow_share=0.5, **options)
+    first = tiny.weights(whole / "model.ckpt-2")
     for name, value in tiny.weights(alone / "model.ckpt-2").items():
-        np.testing.assert_array_equal(tiny.weights(whole / "model.ckpt-2")[name], value, name)
+        np.testing.assert_array_equal(first[name], value, name)
     (here / "again").mkdir()
     for path in alone.glob("model.ckpt-2.*"):
         shutil.copy(str(path), str(here / "again"))
@@ -512,6 +514,7 @@ def test_one_layer_first_is_for_one_machine(here, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.one_platform
 def test_accumulation_equals_the_larger_batch(here, trained, optimized_graphs):
     """Also where the parts of a batch hold different numbers of predictions.
 

@@ -14,6 +14,7 @@ import tokenization
 from conftest import ROOT
 from interchange import conversion
 from pretraining import inputs
+from test_run_pretraining import results
 
 SAMPLE = os.path.join(ROOT, "data", "albert_tiny_sample")
 TEXT = os.path.join(ROOT, "data", "news_zh_1.txt")
@@ -46,11 +47,10 @@ def test_fills_masks_better_than_guessing(tmp_path):
     run_pretraining.main(tiny.parse(
         run_pretraining.define_flags, eval_input_file=tmp_path / "text.tfrecord", do_eval=True,
         output_dir=tmp_path / "out", xla=False, eval_batch_size=64, **dict(shape, **INITIAL)))
-    found = dict(line.split(" = ") for line in
-                 (tmp_path / "out" / "eval_results.txt").read_text().splitlines())
+    found = results(tmp_path / "out")
     chance = inputs.guessing_accuracy([str(tmp_path / "text.tfrecord")], None)
-    deviation = (chance * (1 - chance) / int(found["eval_predictions"])) ** 0.5
-    assert float(found["masked_lm_accuracy"]) > chance + 4 * deviation, found
+    deviation = (chance * (1 - chance) / found["eval_predictions"]) ** 0.5
+    assert found["masked_lm_accuracy"] > chance + 4 * deviation, found
 
 
 def test_becomes_a_checkpoint_of_google(model, tmp_path):
@@ -71,6 +71,5 @@ def test_fine_tuning_from_it_learns(tmp_path):
         data_dir=os.path.join(ROOT, "data", "lcqmc"), output_dir=tmp_path / "out",
         max_seq_length=48, train_batch_size=32, learning_rate=1e-4, num_train_epochs=4,
         **INITIAL))
-    accuracy, = [line for line in (tmp_path / "out" / "eval_results.txt").read_text().splitlines()
-                 if line.startswith("accuracy")]
-    assert float(accuracy.split(" = ")[1]) > 0.58  # 0.5 by chance, with a deviation of 0.036
+    # 0.5 by chance, with a deviation of 0.036
+    assert results(tmp_path / "out")["accuracy"] > 0.58

@@ -46,7 +46,7 @@ class Budget:
       seconds: as given.
       kept: seconds for what comes after the last step, the evaluation at the end.
       step_seconds: how long a step takes, 0 until that is known.
-      until: the share of `seconds` at which the current stage ends.
+      until: the share of the time to train in at which the current stage ends.
     """
 
     def __init__(self, seconds, clock=time.time):
@@ -79,7 +79,7 @@ class Budget:
         return self._clock() - self._begin
 
     def begin_stage(self, until):
-        """From now on the budget ends at a share of its seconds; the rate's schedule stays."""
+        """From now on the training ends at a share of its time; the schedule of the rate stays."""
         self.until, self.step_seconds, self._planned = until, 0.0, None
 
     def left(self):
