@@ -3,8 +3,8 @@
 # version can make a difference on 1.15.5, and on 2.15.1, between the two, those of the core
 # (tests/conftest.py). Two processes share the newest's files; the older releases run beside them.
 # Of the slow tests, and on 1.15.5 of the files outside of the core, a quarter runs each time, which
-# follows from the commit; what is marked every_platform runs each time on the newest and the oldest
-# and with the first quarter on 2.15.1. scripts/test.sh --all runs all quarters.
+# follows from the commit; what is marked every_platform runs each time on the newest and the oldest.
+# scripts/test.sh --all runs all quarters.
 # It makes its own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest:
 # scripts/test.sh -k lamb
 # Spark's tests want Java: as root on Debian or Ubuntu it is installed, else they are left out.
@@ -83,13 +83,10 @@ run_newest() {
 
 # run_older RELEASE ARGUMENTS: those of another release of TensorFlow.
 run_older() {
-  local release=$1 tests=all marks="not slow or every_platform"
+  local release=$1 tests=core
   shift
-  if [ "$release" != 1.15 ]; then
-    tests=core
-    [ "${part%/*}" = 1 ] || marks="not slow"
-  fi
-  run ".venv-$release" "$marks" --only-tensorflow="$tests" "$@"
+  [ "$release" != 1.15 ] || tests=all
+  run ".venv-$release" "not slow or every_platform" --only-tensorflow="$tests" "$@"
 }
 
 if [ -n "$fast" ]; then

@@ -40,8 +40,9 @@ def pytest_addoption(parser):
                      "leave out the tests for which TensorFlow's version makes no difference, or "
                      "all but those of the core")
     parser.addoption("--part", default="1/1", metavar="K/N", help="of the tests that take turns "
-                     "every N-th, from the K-th on: the slow ones; with --only-tensorflow the "
-                     "files outside of the core; none of those for every platform")
+                     "every N-th, from the K-th on: the slow ones but for those of every platform; "
+                     "with --only-tensorflow=all the files outside of the core, with =core all the "
+                     "slow ones")
     parser.addoption("--invented", type=int, default=0,
                      help="examples for each test of invented inputs")
 
@@ -81,11 +82,14 @@ def pytest_collection_modifyitems(config, items):
 
 def turn_of(item, only_tensorflow):
     """What takes turns, an item or a file; None for what runs every time."""
+    is_slow = item.get_closest_marker("slow")
+    if only_tensorflow == "core":
+        return item if is_slow else None
     if item.get_closest_marker("every_platform"):
         return None
     if only_tensorflow:
         return None if name_of(item) in CORE else name_of(item)
-    return item if item.get_closest_marker("slow") else None
+    return item if is_slow else None
 
 
 def leave_out(config, items, left_out):

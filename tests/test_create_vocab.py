@@ -172,7 +172,7 @@ def test_pipe_is_refused(tmp_path):
 def test_sentencepiece_learns_from_every_line(tmp_path, caplog):
     """It would leave out long lines, and those with a sign of its own, without a word."""
     caplog.set_level("INFO", "albert")
-    text = "low lower\n" * 20 + "qz " * 50000 + "\n" + "\u2585 jj\n" * 5
+    text = "low lower\n" * 20 + "qz " * 22000 + "\n" + "\u2585 jj\n" * 5
     make(tmp_path, text, model_type="sentencepiece", output_file=str(tmp_path / "a"))
     tokens = "".join(tokenization.SentencePieceTokenizer(str(tmp_path / "a.model")).tokens)
     assert all(letter in tokens for letter in "lowerqzj")

@@ -64,6 +64,7 @@ def test_a_task_that_needs_its_texts():
         export.check(types.SimpleNamespace(pooled_only=False), Export("out"), do_eval=False)
 
 
+@pytest.mark.slow
 @pytest.mark.one_platform
 @pytest.mark.parametrize("threshold, is_exported", [(0.0, True), (1.1, False)])
 def test_the_best_run_of_a_grid_is_measured_by_the_threshold(here, threshold, is_exported):
