@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 
-from util import commands, console, files, processors, workers
+from util import commands, console, files, processors, whole_files, workers
 from util.errors import UserError
 
 from absl import flags as absl_flags
@@ -550,7 +550,7 @@ def measure_ways(found, rounds, directory):
     """
     seconds, first = collections.defaultdict(list), []
     pair = os.path.join(directory, "pair.tsv")
-    files.write_lines(pair, ["\u4f60\u597d\t\u60a8\u597d"])
+    whole_files.write_lines(pair, ["\u4f60\u597d\t\u60a8\u597d"])
     total = rounds * sum(len(row["cells"]) for row, _ in found)
     with console.progress(total=total, unit="cells", desc="measuring") as bar:
         for _ in range(rounds):
@@ -608,12 +608,12 @@ def run(benchmark, flags):
     tokenization.load_tokenizer(flags.vocab_file)  # fails now if the file is wrong
     paths = files.expand(flags.input_file)
     files.check_rereadable(paths)
-    files.check_outputs([flags.output], paths + [flags.vocab_file])
-    with files.replacing(flags.output) as temporary:
+    whole_files.check_outputs([flags.output], paths + [flags.vocab_file])
+    with whole_files.replacing(flags.output) as temporary:
         with tempfile.TemporaryDirectory() as directory:
             rows = benchmark(flags, paths, directory)
         with files.open_file(temporary, "w") as stream:
-            stream.write(files.json_text({
+            stream.write(whole_files.json_text({
                 "processor": processor(), "rows": rows, "table": table(rows)}) + "\n")
     console.say("%s\n\n%s", processor(), table(rows))
     console.say("figures in %s", flags.output)

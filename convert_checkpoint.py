@@ -13,7 +13,7 @@ import glob
 import os
 import shutil
 
-from util import console, files, platforms
+from util import console, files, platforms, text_lines, whole_files
 from util.errors import UserError
 
 import numpy as np
@@ -93,7 +93,7 @@ def convert(flags):
     dtype = np.float16 if flags.float16 else None
     if flags.float16:
         model = _rounded(model, tokenizer)
-    with files.making_directory(flags.output) as directory:
+    with whole_files.making_directory(flags.output) as directory:
         written = conversion.write(model, directory, flags.to, tokenizer, dtype)
         if tokenizer and flags.to not in huggingface.CLASS_PREFIX:
             shutil.copy(tokenizer.path, directory)
@@ -101,7 +101,7 @@ def convert(flags):
         if not largest <= proof.LIMIT:
             raise UserError("the two differ by %.1e, more than %.0e; the output is kept as %s for "
                             "a look" % (largest, proof.LIMIT,
-                                        files.keep_aside(directory, flags.output)))
+                                        whole_files.keep_aside(directory, flags.output)))
     console.say("%s: %s, %s, %d MB", flags.output, flags.to, written, _bytes(flags.output) >> 20)
     _say_next(flags)
 
@@ -205,7 +205,7 @@ def rewrite(flags):
     else:
         prefixes = [restoring.resolve(flags.input)]
         arrays = averaging.stripped(prefixes[0])
-    with files.making_directory(flags.output) as directory:
+    with whole_files.making_directory(flags.output) as directory:
         tensorflow_files.write_tensorflow(arrays, os.path.join(directory, conversion.CHECKPOINT))
         for name in os.listdir(os.path.dirname(prefixes[0]) or "."):
             if name == company.IDENTITY_FILE or "config" in name or "vocab" in name:
@@ -232,7 +232,7 @@ def inspect(flags):
         raise UserError("--text needs the vocabulary: name it by --vocab_file or --spm_model_file")
     if "masked LM" not in found.heads:
         raise UserError("%s has no masked-LM head, by which --text tells configs apart" % path)
-    lines = (line for _, line in files.read_lines(files.require_file(flags.text, "text")))
+    lines = (line for _, line in text_lines.read_lines(files.require_file(flags.text, "text")))
     ids = inspection.text_ids(lines, tokenizer, min(64, found.sizes["max_position_embeddings"]))
     ranked = inspection.rank(path, found, ids, tokenizer)
     guessing = inspection.frequency_loss(ids, tokenizer)

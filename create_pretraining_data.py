@@ -11,7 +11,7 @@ docs/scale.md is about corpora of many gigabytes.
 """
 
 
-from util import command_line, commands, console, files, shard_names
+from util import command_line, commands, console, files, shard_names, whole_files
 from util.errors import UserError
 
 from absl import flags as absl_flags
@@ -142,7 +142,7 @@ def main(flags):
                         % flags.input_file)
     maker = record_maker.RecordMaker(text_settings(flags), instance_settings(flags))
     descriptions = sorted(set(map(records.description_path, outputs)))
-    files.check_outputs(outputs + descriptions + list(filter(None, [flags.report])),
+    whole_files.check_outputs(outputs + descriptions + list(filter(None, [flags.report])),
                         inputs + [maker.tokenizer.path])
     if flags.runner:
         statistics = spark_driver().make_data(
@@ -150,7 +150,7 @@ def main(flags):
     else:
         statistics = shards.make_data(inputs, outputs, maker, flags.num_workers, flags.work_dir)
     if flags.report:
-        files.write_json(flags.report, report.report(statistics, maker.settings))
+        whole_files.write_json(flags.report, report.report(statistics, maker.settings))
         console.say("report in %s", flags.report)
     console.say("%s", report.closing_table(statistics, maker.settings, outputs))
     console.say("next: python3 run_pretraining.py --input_file=%s --max_seq_length=%d "

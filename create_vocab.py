@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 
-from util import commands, console, files
+from util import commands, console, files, whole_files
 from util.errors import UserError
 
 import tqdm
@@ -276,7 +276,7 @@ def make_wordpiece(flags, corpus, counts):
         raise UserError("--min_frequency=%d: no character of the text occurs so often, the most "
                         "frequent one %d times; lower it or give more text"
                         % (flags.min_frequency, max(counts.values())))
-    with files.replacing(flags.output_file) as temporary:
+    with whole_files.replacing(flags.output_file) as temporary:
         _write(temporary, "".join(token + "\n" for token in tokens).encode("utf-8"))
     return tokenization.WordPieceTokenizer(flags.output_file, flags.do_lower_case)
 
@@ -288,7 +288,7 @@ def make_sentencepiece(flags, corpus):
     content = train_sentencepiece(
         filter(None, cleaned), flags.vocab_size, flags.character_coverage)
     model, vocab = output_paths(flags.output_file, flags.model_type)
-    with files.replacing(model) as temporary, files.replacing(vocab) as listing:
+    with whole_files.replacing(model) as temporary, whole_files.replacing(vocab) as listing:
         _write(temporary, content)
         _write(listing, list_pieces(content).encode("utf-8"))
     return tokenization.SentencePieceTokenizer(model, flags.do_lower_case)
@@ -326,7 +326,7 @@ def _summarize(flags, tokenizer, corpus):
 def main(flags):
     check_flags(flags)
     corpus = Corpus(files.expand(flags.input_file), flags.skip_bad_lines)
-    files.check_outputs(output_paths(flags.output_file, flags.model_type), corpus.paths)
+    whole_files.check_outputs(output_paths(flags.output_file, flags.model_type), corpus.paths)
     # Also for sentencepiece, so that a bad line is found before its trainer starts.
     counts = count_characters(corpus, flags.do_lower_case)
     if not counts:

@@ -9,7 +9,7 @@
 transformers; pre-trained models too. The files take any batch and length. docs/serving.md.
 """
 
-from util import console, files, platforms
+from util import console, files, platforms, text_lines, whole_files
 from util.errors import UserError
 
 from absl import flags as absl_flags
@@ -60,7 +60,7 @@ def main(flags):
                         "compared; leave it out")
     if flags.tflite_length:
         found = found._replace(max_seq_length=min(found.max_seq_length, flags.tflite_length))
-    with files.making_directory(flags.output) as directory:
+    with whole_files.making_directory(flags.output) as directory:
         package.save(found, directory)
         tokenizer_files.copy(found.tokenizer, directory)
         reference = exporting.Reference(found)
@@ -68,7 +68,7 @@ def main(flags):
                                       for artifact in write(flags, found, directory))))
         if problems:
             raise UserError("%s; the export is kept as %s for a look" % (
-                ", ".join(problems), files.keep_aside(directory, flags.output)))
+                ", ".join(problems), whole_files.keep_aside(directory, flags.output)))
     console.say("next: %s", "python3 similarity.py --model=%s" % flags.output
                 if "onnx" in flags.format else "docs/serving.md says who reads which file")
 
@@ -127,7 +127,7 @@ def _problem(flags, found, artifact, reference):
             if not report.difference <= artifact.limit else None)
     exact = inference_graph.Session(found.weights, found.head)
     counted = decisions.compare(found, exact, artifact.engine, (
-        line for _, line in files.read_lines(flags.eval_file)))
+        line for _, line in text_lines.read_lines(flags.eval_file)))
     console.say("%s", decisions.describe(counted))
     problem = decisions.problem(counted, flags.max_flips)
     return problem and "%s: %s" % (artifact.name, problem)

@@ -18,7 +18,7 @@ import functools
 import itertools
 import os
 
-from util import console, files, platforms
+from util import console, files, platforms, whole_files
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
@@ -449,7 +449,7 @@ def main(flags):
     schedule = train_paths and choose_schedule(flags, config, run.batches.step_examples)
     if train_paths:
         say_passes(training, schedule, run.batches.step_examples, budget)
-    files.check_outputs([os.path.join(flags.output_dir, RESULTS_FILE)],
+    whole_files.check_outputs([os.path.join(flags.output_dir, RESULTS_FILE)],
                         train_paths + eval_paths + [flags.bert_config_file])
     baseline = count_predictions(training, evaluation)
     shower = prediction_shower(flags, eval_paths, config.vocab_size)

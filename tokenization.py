@@ -10,7 +10,7 @@ import hashlib
 import re
 import unicodedata
 
-from util import files
+from util import files, text_lines
 from util.errors import UserError
 
 import numpy as np
@@ -174,7 +174,7 @@ def _parse_vocabulary(path, content):
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError("%s line %d: not UTF-8, expected one token per line; %s"
-                        % (path, line, files.way_to_utf8(content))) from None
+                        % (path, line, text_lines.way_to_utf8(content))) from None
     # Not splitlines and not strip: U+2028 is a token of the released vocabulary.
     tokens = [line.strip(" \t\r") for line in text.rstrip("\r\n").split("\n")]
     first = {}

@@ -42,7 +42,7 @@ def prepare(config_file, vocab_file, pairs_file, directory):
 
     The .npz holds "pairs", JSON, and for each of CELLS int64 [B, S] ids.
     """
-    from util import files, platforms
+    from util import platforms, whole_files
     platforms.start()
 
     import numpy as np
@@ -59,7 +59,7 @@ def prepare(config_file, vocab_file, pairs_file, directory):
     source = os.path.join(directory, "model")
     os.makedirs(source)
     tensorflow_files.write_tensorflow(arrays, os.path.join(source, "model.ckpt"))
-    files.write_json(os.path.join(source, "config.json"), config.to_dict())
+    whole_files.write_json(os.path.join(source, "config.json"), config.to_dict())
     tokenizer_files.copy(tokenizer, source)
     found = checkpoint_package.load(source)
     for name, options in EXPORTS.items():
@@ -109,11 +109,11 @@ def random_classification(config_file, tokenizer, features):
 
 def read_pairs(path):
     """The first NUM_PAIRS pairs of a file in LCQMC's format, as often as need be."""
-    from util import files
+    from util import text_lines
     from util.errors import UserError
 
     pairs = []
-    for number, line in files.read_lines(path):
+    for number, line in text_lines.read_lines(path):
         cells = line.split("\t")
         if len(cells) < 2 or not all(cell.strip() for cell in cells[:2]):
             raise UserError("%s line %d: expected two texts with a tab between, as LCQMC's"

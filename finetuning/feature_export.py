@@ -15,7 +15,7 @@ import contextlib
 import json
 import os
 
-from util import console, files
+from util import console, whole_files
 from util.errors import UserError
 
 import numpy as np
@@ -96,7 +96,7 @@ def _write_sentences(batches, prefix, examples, tokenizer, bar):
     paths = {name: "%s_%s.npy" % (prefix, name) for name in ("sentence", "mean")}
     num_windows = np.zeros([len(examples), 1], np.float32)
     with contextlib.ExitStack() as stack:
-        temporary = {name: stack.enter_context(files.replacing(path))
+        temporary = {name: stack.enter_context(whole_files.replacing(path))
                      for name, path in paths.items()}
         arrays = {}
         for batch in batches:
@@ -111,7 +111,7 @@ def _write_sentences(batches, prefix, examples, tokenizer, bar):
             array /= num_windows
             array.flush()
     ids = prefix + "_ids.txt"
-    files.write_lines(ids, (tables.written(str(example.id)) for example in examples))
+    whole_files.write_lines(ids, (tables.written(str(example.id)) for example in examples))
     return sorted(paths.values()) + [ids]
 
 
@@ -127,7 +127,7 @@ def _write_tokens(batches, prefix, examples, tokenizer, bar):
                     ("features", _token_features(batch, row, tokenizer))]), ensure_ascii=False)
             bar.update(len(batch["window"]))
 
-    files.write_lines(prefix + "_tokens.jsonl", lines())
+    whole_files.write_lines(prefix + "_tokens.jsonl", lines())
     return [prefix + "_tokens.jsonl"]
 
 

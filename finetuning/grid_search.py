@@ -8,7 +8,7 @@ import math
 import os
 import statistics
 
-from util import console, files
+from util import console, whole_files
 from util.errors import UserError
 
 from finetuning.settings import Export, Vectors
@@ -49,7 +49,7 @@ def run(train_once, task, settings):
     scored = [run for run in runs if run.score is not None]
     best = (max if task.larger_is_better else min)(
         scored, key=lambda run: run.score) if scored else None
-    files.write_json(os.path.join(settings.output_dir, "grid.json"), {
+    whole_files.write_json(os.path.join(settings.output_dir, "grid.json"), {
         "metric": task.metric, "runs": [run._asdict() for run in runs],
         "best": best and best._asdict()})
     console.say("%s", table(runs, task.metric))

@@ -8,7 +8,7 @@ A command calls it with a task (tasks/base.py) and settings:
 import collections
 import os
 
-from util import commands, console, files
+from util import commands, console, whole_files
 from util.errors import UserError
 
 import numpy as np
@@ -223,7 +223,7 @@ def _write_errors(path, rows):
     rows = list(rows)
     lines = ["\t".join(row) for row in rows[:1]]
     lines += ["\t".join(" ".join(str(cell).split()) for cell in row.values()) for row in rows]
-    files.write_lines(path, lines)
+    whole_files.write_lines(path, lines)
     return len(rows)
 
 
@@ -288,7 +288,7 @@ def run(task, settings):
     for name in wanted_splits(task, settings):
         path = task.path(name)
         paths += path if isinstance(path, list) else [path]  # RACE's are a file a passage
-    with files.protecting(filter(None, paths)):
+    with whole_files.protecting(filter(None, paths)):
         if settings.grid:
             grid_search.run(run_once, task, settings)
         else:

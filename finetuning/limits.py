@@ -9,7 +9,7 @@
 import collections
 import json
 
-from util import console, files
+from util import console, files, whole_files
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Limits(object):
 
     def write(self, path):
         """Writes them beside the features, for runs that find those in the cache."""
-        files.write_json(path, {
+        whole_files.write_json(path, {
             "counts": [[what, which, numbers] for (what, which), numbers in self.counts.items()],
             "tokens": self.tokens, "unknown": self.unknown.most_common(SHOWN_PIECES)})
 

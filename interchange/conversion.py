@@ -8,7 +8,7 @@ All formats meet in Google's layout (tables.py); layouts.py makes it of the othe
 
 import os
 
-from util import files
+from util import whole_files
 from util.errors import UserError
 
 import numpy as np
@@ -158,10 +158,11 @@ def write(model, directory, target, tokenizer=None, dtype=None):
     if target == "bert":
         renamed = {row.ours: row.theirs for row in tables.rows("tf_bert", config)}
         arrays = {renamed.get(name, name): array for name, array in arrays.items()}
-        files.write_json(os.path.join(directory, BERT_CONFIG),
+        whole_files.write_json(os.path.join(directory, BERT_CONFIG),
                          huggingface.config_values(model, "hf_bert"))
     else:
-        files.write_json(os.path.join(directory, safetensors_files.HF_CONFIG), config.to_dict())
+        whole_files.write_json(os.path.join(directory, safetensors_files.HF_CONFIG),
+                               config.to_dict())
     tensorflow_files.write_tensorflow(arrays, os.path.join(directory, CHECKPOINT))
     return "%d arrays" % len(arrays)
 

@@ -7,7 +7,7 @@
 import collections
 import os
 
-from util import files
+from util import files, whole_files
 from util.errors import UserError
 
 import numpy as np
@@ -156,7 +156,7 @@ def write(model, directory, file_format, tokenizer=None, dtype=None):
     if tokenizer:
         values.update(tokenizer_files.special_ids(tokenizer))
         tokenizer_files.write(tokenizer, directory, config.max_position_embeddings)
-    files.write_json(os.path.join(directory, safetensors_files.HF_CONFIG), values)
+    whole_files.write_json(os.path.join(directory, safetensors_files.HF_CONFIG), values)
 
 
 def architecture(model, file_format):

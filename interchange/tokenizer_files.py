@@ -6,7 +6,7 @@
 
 import os
 
-from util import files
+from util import files, whole_files
 from util.errors import UserError
 
 import tokenization
@@ -48,7 +48,8 @@ def copy(tokenizer, directory):
     is_wordpiece = isinstance(tokenizer, tokenization.WordPieceTokenizer)
     path = os.path.join(directory, VOCAB if is_wordpiece else SENTENCEPIECE)
     if files.identity(path) != files.identity(tokenizer.path):
-        with files.open_file(tokenizer.path, "rb") as stream, files.replacing(path) as temporary, \
+        with files.open_file(tokenizer.path, "rb") as stream, \
+                whole_files.replacing(path) as temporary, \
                 files.open_file(temporary, "wb") as copied:
             copied.write(stream.read())
 
@@ -72,7 +73,7 @@ def write(tokenizer, directory, max_length):
     """
     copy(tokenizer, directory)
     special = dict(zip(SPECIAL_KEYS, tokenizer.special_tokens))
-    files.write_json(os.path.join(directory, "special_tokens_map.json"), special)
+    whole_files.write_json(os.path.join(directory, "special_tokens_map.json"), special)
     config = dict(special, do_lower_case=tokenizer.do_lower_case, model_max_length=max_length,
                   model_input_names=MODEL_INPUTS)
     if isinstance(tokenizer, tokenization.WordPieceTokenizer):
@@ -82,7 +83,7 @@ def write(tokenizer, directory, max_length):
     else:
         config.update(tokenizer_class="AlbertTokenizer", bos_token="[CLS]", eos_token="[SEP]",
                       remove_space=True, keep_accents=False)
-    files.write_json(os.path.join(directory, "tokenizer_config.json"), config)
+    whole_files.write_json(os.path.join(directory, "tokenizer_config.json"), config)
 
 
 def _write_wordpiece(tokenizer, path):
@@ -100,5 +101,5 @@ def _write_wordpiece(tokenizer, path):
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", tokenizer.cls_id), ("[SEP]", tokenizer.sep_id)])
     made.decoder = decoders.WordPiece(prefix="##")
-    with files.replacing(path) as temporary:
+    with whole_files.replacing(path) as temporary:
         made.save(temporary)

@@ -20,7 +20,7 @@ import json
 import os
 import typing
 
-from util import files, shard_names
+from util import files, shard_names, whole_files
 from util.errors import UserError
 
 from pretraining import masking
@@ -130,7 +130,7 @@ def description_texts(description, sizes):
     sets = collections.defaultdict(dict)
     for path, size in sizes.items():
         sets[description_path(path)][os.path.basename(path)] = size
-    return {path: files.json_text(dict(description, files=of_set)) + "\n"
+    return {path: whole_files.json_text(dict(description, files=of_set)) + "\n"
             for path, of_set in sets.items()}
 
 

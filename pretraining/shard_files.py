@@ -4,7 +4,7 @@ import collections
 import contextlib
 import re
 
-from util import files, shard_names, work_directory
+from util import files, shard_names, whole_files, work_directory
 from util.errors import UserError
 
 from pretraining import records
@@ -57,11 +57,11 @@ def publish(shards, outputs, description):
     sizes = {path: size for path, (_, size) in zip(outputs, shards)}
     descriptions = records.description_texts(description, sizes)
     names = outputs + sorted(descriptions)
-    files.remove_abandoned(names)
+    whole_files.remove_abandoned(names)
     with contextlib.ExitStack() as stack:
-        temporary = {path: stack.enter_context(files.replacing(path)) for path in names}
+        temporary = {path: stack.enter_context(whole_files.replacing(path)) for path in names}
         for path, text in sorted(descriptions.items()):
             with files.open_file(temporary[path], "w") as stream:
                 stream.write(text)
         for (shard, _), path in zip(shards, outputs):
-            (files.rename if files.is_remote(shard) else files.move)(shard, temporary[path])
+            (files.rename if files.is_remote(shard) else whole_files.move)(shard, temporary[path])

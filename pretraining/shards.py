@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 
-from util import console, external_sort, files, sealed, sources, tfrecords, workers
+from util import console, external_sort, files, sealed, sources, tfrecords, whole_files, workers
 from util.work_directory import clear, work_directory
 
 from pretraining import record_maker, report, shard_files
@@ -95,7 +95,7 @@ class RunMaker:
         if not self._is_made(path):
             statistics = report.Statistics()
             runs = list(self._write_runs(chunk, name, statistics))
-            sealed.write(path, [files.json_text(
+            sealed.write(path, [whole_files.json_text(
                 {"runs": runs, "statistics": statistics.to_json()}).encode("utf-8")])
         complete = json.loads(sealed.read(path).decode("utf-8"))
         return complete["runs"], report.Statistics.from_json(complete["statistics"])

@@ -16,7 +16,16 @@ import itertools
 import os
 import typing
 
-from util import external_sort, files, portions, sealed, spark, tfrecords, work_directory
+from util import (
+    external_sort,
+    files,
+    portions,
+    sealed,
+    spark,
+    tfrecords,
+    whole_files,
+    work_directory,
+)
 
 import pyspark
 
@@ -150,7 +159,7 @@ class Job:
 # ---- text ----
 
 def read_portion(parts, text, characters, directory):
-    """Writes the chunks of some files.Parts -> ([(name, number of documents)], Counter)."""
+    """Writes the chunks of some text_lines.Parts -> ([(name, number of documents)], Counter)."""
     counts = collections.Counter()
     documents = record_maker.read_documents(parts, text, counts)
     chunks = [(sealed.keep(directory, chunk.documents), len(chunk.documents))
@@ -239,7 +248,7 @@ def write_shard(work):
     """(path, spans of buckets) -> writes the shard of these records, unless it is there."""
     path, spans = work
     if not tfrecords.is_whole(path, sum(number for _, _, number in spans)):
-        with files.replacing(path) as temporary, files.open_file(temporary, "wb") as target:
+        with whole_files.replacing(path) as temporary, files.open_file(temporary, "wb") as target:
             for bucket, skip, number in spans:
                 with files.open_file(bucket, "rb") as source:
                     tfrecords.copy(source, target, skip, number)

@@ -19,7 +19,7 @@ import shutil
 import time
 import typing
 
-from util import console, files, shard_names, work_directory, workers
+from util import console, files, shard_names, text_lines, whole_files, work_directory, workers
 from util.errors import UserError
 
 from serving import engines, lines, predictor
@@ -105,8 +105,8 @@ def checked_outputs(inputs, output_file):
     """
     outputs = shard_names.paths_of(output_file)
     shard_names.check_others(outputs)
-    files.compressed(b"", outputs[0])
-    files.check_outputs(outputs, inputs)
+    text_lines.compressed(b"", outputs[0])
+    whole_files.check_outputs(outputs, inputs)
     return outputs
 
 
@@ -163,7 +163,7 @@ def new_plan(directory, wanted, package, settings, num_lines):
         raise UserError("%d lines for %d output files; give a lower number behind the @ of "
                         "--output_file, or more lines" % (total, num_outputs))
     plan = dict(wanted, lines=num_lines, engine=_engine(package, settings, total))
-    files.write_json(os.path.join(directory, PLAN), plan)
+    whole_files.write_json(os.path.join(directory, PLAN), plan)
     return plan
 
 
@@ -183,7 +183,7 @@ def _count(path, head, skip_bad_lines):
             except UserError as error:
                 if not skip_bad_lines:
                     raise UserError("%s line %d: %s%s" % (
-                        path, count, error, files.OR_SKIP)) from None
+                        path, count, error, text_lines.OR_SKIP)) from None
             bar.update()
     return count
 
@@ -227,8 +227,8 @@ class PieceMaker(object):
         content = "".join(line + "\n" for line in answered.lines).encode("utf-8")
         counts = answered.num_cut, answered.num_bad
         path = os.path.join(self._directory, _piece_name(chunk.part, chunk.number, counts))
-        with files.replacing(path) as temporary, files.open_file(temporary, "wb") as stream:
-            stream.write(files.compressed(content, self._output))
+        with whole_files.replacing(path) as temporary, files.open_file(temporary, "wb") as stream:
+            stream.write(text_lines.compressed(content, self._output))
         return counts
 
 
@@ -252,11 +252,12 @@ class Output(typing.NamedTuple):
             return
         paths = [os.path.join(self.directory, _piece_name(self.part, number, counts))
                  for number, counts in self.pieces]
-        with files.replacing(self.path) as temporary, files.open_file(temporary, "wb") as stream:
+        with whole_files.replacing(self.path) as temporary, \
+                files.open_file(temporary, "wb") as stream:
             for path in paths:
                 with files.open_file(path, "rb") as piece:
                     shutil.copyfileobj(piece, stream)
-        files.write_lines(done, [str(files.size(self.path))])
+        whole_files.write_lines(done, [str(files.size(self.path))])
         for path in paths:
             files.remove(path)
 
@@ -278,7 +279,7 @@ class Work(object):
         self._bounds = [num_lines * part // len(outputs) for part in range(len(outputs) + 1)]
         self._pieces = [{} for _ in outputs]  # of each output: {number: (items cut, bad lines)}
         self._finished = {}  # {number of an output: (items cut, bad lines)}
-        files.remove_abandoned(outputs)
+        whole_files.remove_abandoned(outputs)
         for name in files.names(directory):
             self._find(name)
         self.num_missing = sum(end - first for _, _, first, end in self.missing_chunks())

@@ -2,7 +2,7 @@
 
 import time
 
-from util import console, files
+from util import console, files, text_lines
 from util.errors import UserError
 
 from absl import flags as absl_flags
@@ -114,7 +114,7 @@ def check_decisions(flags, found):
             found, "openvino", flags.num_threads, bfloat16=bfloat16).engine
             for bfloat16 in (False, True))
         compared = decisions.compare(
-            found, exact, other, (line for _, line in files.read_lines(path)))
+            found, exact, other, (line for _, line in text_lines.read_lines(path)))
         console.say("bfloat16: %s", decisions.describe(compared))
         problem = decisions.problem(compared, flags.max_flips)
         if problem:

@@ -9,7 +9,7 @@ import itertools
 import os
 import time
 
-from util import files, sources
+from util import sources, text_lines
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def _sample_lines():
     path = os.path.join(sources.ROOT, "data", "news_zh_1.txt")
     if not os.path.isfile(path):
         return []
-    lines = (line for _, line in files.read_lines(path) if line)
+    lines = (line for _, line in text_lines.read_lines(path) if line)
     return list(itertools.islice(lines, SAMPLE_TEXTS + 1))
 
 

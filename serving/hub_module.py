@@ -15,7 +15,7 @@ It is a SavedModel with two graphs: without tags for inference, with the tag "tr
 
 import os
 
-from util import files
+from util import files, whole_files
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
@@ -62,7 +62,7 @@ def write(package, directory):
                         "signature tokens gives; leave this format out")
     path = os.path.join(directory, DIRECTORY)
     config = os.path.join(directory, CONFIG)
-    files.write_json(config, weights.config.to_dict())
+    whole_files.write_json(config, weights.config.to_dict())
     assets = next(filter(None, tokenizer_files.find(directory))), config
     builder = tf.saved_model.Builder(path)
     with tf.Graph().as_default(), tf.Session() as session:

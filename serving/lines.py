@@ -13,7 +13,7 @@ may be the right one). Every line gives one line.
 import collections
 import json
 
-from util import files
+from util import text_lines
 from util.errors import UserError
 
 from serving import items
@@ -50,7 +50,7 @@ def answer(made, texts, places=None, skip_bad_lines=False):
             rows = made.rows(item)
         except UserError as error:
             if not skip_bad_lines:
-                raise UserError("%s: %s%s" % (place, error, files.OR_SKIP)) from None
+                raise UserError("%s: %s%s" % (place, error, text_lines.OR_SKIP)) from None
             reason = str(error)
         entries.append((values, item, rows or [], reason))
     outputs = iter(made.compute([row for _, _, rows, _ in entries for row in rows]))
@@ -122,10 +122,10 @@ def _shares(pairs):
 
 
 def numbered(path):
-    """Yields (number from 1, text) of every line of a file, or files.Part; the text None if it is
-    not UTF-8."""
+    """Yields (number from 1, text) of every line of a file, or text_lines.Part; the text None if it
+    is not UTF-8."""
     expected, bad = 1, []
-    for number, text in files.read_lines(path, on_bad_line=bad.append):
+    for number, text in text_lines.read_lines(path, on_bad_line=bad.append):
         yield from ((missing, None) for missing in range(expected, number))
         yield number, text
         expected = number + 1

@@ -7,7 +7,7 @@ Triton inference server wants beside it.
 import os
 import shutil
 
-from util import console, files, processors
+from util import console, processors, whole_files
 from util.errors import UserError
 
 from serving import engines, exporting, onnx_graph
@@ -84,7 +84,7 @@ def _write_triton(engine, path, directory):
     version = os.path.join(directory, "1")
     os.makedirs(version)
     inputs, outputs = engine.signature()
-    files.write_lines(os.path.join(directory, "config.pbtxt"), [
+    whole_files.write_lines(os.path.join(directory, "config.pbtxt"), [
         (_CONFIG % (MAX_BATCH_SIZE, tensors(inputs), tensors(outputs))).rstrip("\n")])
     try:
         os.link(path, os.path.join(version, ONNX))

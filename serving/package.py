@@ -8,7 +8,7 @@ import collections
 import json
 import os
 
-from util import files
+from util import whole_files
 from util.errors import UserError
 
 from interchange import tokenizer_files
@@ -73,7 +73,7 @@ def load(path):
 
 def save(package, directory):
     """Writes model.json; the vocabulary is the caller's to copy."""
-    files.write_json(os.path.join(directory, FILE), {
+    whole_files.write_json(os.path.join(directory, FILE), {
         "head": package.head, "kind": package.kind, "labels": package.labels,
         "max_seq_length": package.max_seq_length, "fingerprint": package.fingerprint,
         "task": package.task, "options": package.options,

@@ -15,7 +15,7 @@ Outputs are those of interchange/inference_graph.py, with "probabilities" of a c
 
 import os
 
-from util import console, files, tfrecords
+from util import console, tfrecords, whole_files
 from util.errors import UserError
 
 import numpy as np
@@ -60,7 +60,7 @@ def write(package, directory, with_text=True):
         builder.save()
     engines = load(path)
     _write_warm_up(package, engines, path)
-    files.write_lines(os.path.join(directory, BATCHING),
+    whole_files.write_lines(os.path.join(directory, BATCHING),
                       (_BATCHING % (os.cpu_count() or 1)).splitlines())
     return [exporting.Artifact("SavedModel, %s" % name, path, engine, exporting.LIMIT, package.head)
             for name, engine in engines.items()]

@@ -4,7 +4,7 @@ import collections
 import os
 import re
 
-from util import files
+from util import text_lines
 from util.errors import UserError
 
 from absl import flags as absl_flags
@@ -74,7 +74,7 @@ def settings_of(flags):
 def _token(path):
     if path:
         place, token = "--token_file=" + path, "\n".join(
-            line for _, line in files.read_lines(path)).strip()
+            line for _, line in text_lines.read_lines(path)).strip()
     else:
         place, token = TOKEN_VARIABLE, os.environ.get(TOKEN_VARIABLE)
     if token is None:

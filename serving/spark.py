@@ -25,7 +25,7 @@ import tempfile
 import time
 import typing
 
-from util import console, files, portions, sealed, spark, work_directory
+from util import console, files, portions, sealed, spark, text_lines, work_directory
 from util.errors import UserError
 
 import pyspark
@@ -131,7 +131,7 @@ def read(session, inputs, directory, head, skip_bad_lines):
     Raises:
       UserError: a line is none, the first one.
     """
-    parts = portions.split(session, inputs, files.Part.first_line)
+    parts = portions.split(session, inputs, text_lines.Part.first_line)
     size = sum(num_bytes for _, num_bytes in parts)
     portion_bytes = min(max(size // 64, 1 << 18), portions.PORTION_BYTES)
     found = session.run(
@@ -142,12 +142,12 @@ def read(session, inputs, directory, head, skip_bad_lines):
 
 
 def read_portion(parts, directory, head, skip_bad_lines):
-    """files.Parts -> what `read_part` gives for each."""
+    """text_lines.Parts -> what `read_part` gives for each."""
     return [read_part(part, directory, head, skip_bad_lines) for part in parts]
 
 
 def read_part(part, directory, head, skip_bad_lines):
-    """Writes the blocks of a files.Part.
+    """Writes the blocks of a text_lines.Part.
 
     Returns:
       (path of the file, [(name, number of lines)], None, or (number in the part, problem) of the
@@ -183,7 +183,7 @@ def numbered(of_parts):
         if problem:
             number, reason = problem
             raise UserError("%s line %d: %s%s" % (
-                path, first - 1 + number, reason, files.OR_SKIP))
+                path, first - 1 + number, reason, text_lines.OR_SKIP))
         for name, count in named:
             blocks.append(Block(name, path, first, count))
             first += count

@@ -3,7 +3,7 @@
 import itertools
 import sys
 
-from util import console, files
+from util import console, files, text_lines, whole_files
 from util.errors import UserError
 
 from serving import lines
@@ -55,10 +55,10 @@ def score(made, placed, output_file=None, skip_bad_lines=False):
       skip_bad_lines: as of lines.answer.
     """
     if output_file:
-        with files.replacing(output_file) as temporary, \
+        with whole_files.replacing(output_file) as temporary, \
                 files.open_file(temporary, "wb") as stream:
             for content in _answered(made, placed, skip_bad_lines):
-                stream.write(files.compressed(content, output_file))
+                stream.write(text_lines.compressed(content, output_file))
     else:
         for content in _answered(made, placed, skip_bad_lines):
             sys.stdout.buffer.write(content)

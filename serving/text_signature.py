@@ -17,7 +17,7 @@ import os
 import random
 import unicodedata
 
-from util import files, sources
+from util import sources, text_lines
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -316,7 +316,7 @@ def samples(seed=0):
     paths = sorted(glob.glob(os.path.join(sources.ROOT, "data", "**", "*.t[sx][vt]"),
                              recursive=True))
     texts = [line for path in paths if os.path.basename(path) != "vocab.txt"
-             for _, line in files.read_lines(path)]
+             for _, line in text_lines.read_lines(path)]
     codes = [code for code in _assigned() if not 0xd800 <= code < 0xe000]
     texts += ["".join(map(chr, codes[begin:begin + 256])) for begin in range(0, len(codes), 256)]
     texts += EDGES

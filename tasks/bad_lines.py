@@ -46,7 +46,7 @@ class BadLines(object):
             self._leave_out(str(error))
 
     def on_bad_line(self, path):
-        """What files.read_lines calls with the number of a line that is not UTF-8, or None."""
+        """What text_lines.read_lines calls with the number of a line that is not UTF-8, or None."""
         if not self.skip:
             return None
         return lambda number: self._leave_out("%s line %d: not UTF-8" % (path, number))

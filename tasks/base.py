@@ -10,7 +10,7 @@ Dimensions: B batch, S sequence, C choices of an example, H hidden, O outputs.
 import collections
 import os
 
-from util import files
+from util import files, text_lines
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
@@ -35,7 +35,7 @@ CHOICES = {name: Feature((None,) + feature.shape, feature.dtype)
 def existing(directory, names):
     """The path of the first of several names, or of one compressed, that is a file, or None."""
     paths = (os.path.join(directory, some) for name in names
-             for some in files.compressed_names(name))
+             for some in text_lines.compressed_names(name))
     return next(filter(files.is_file, paths), None)
 
 

@@ -7,7 +7,7 @@ import collections
 import json
 import os
 
-from util import console, files
+from util import console, files, whole_files
 from util.errors import UserError
 
 import numpy as np
@@ -172,11 +172,11 @@ class Choice(base.Task):
                 ("text", example.choices[row.argmax()]),
                 ("probabilities", [round(float(value), 6) for value in row])]),
                 ensure_ascii=False))
-        files.write_lines(paths[0], lines)
+        whole_files.write_lines(paths[0], lines)
         if self._dataset.submission and split == "test":
             name, submitted = self._dataset.submission(self._paths(split), chosen)
             paths.append(os.path.join(directory, name))
-            files.write_lines(paths[1], submitted)
+            whole_files.write_lines(paths[1], submitted)
         return paths
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 
-from util import files
+from util import files, text_lines
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
@@ -180,7 +180,7 @@ class Chid(Reader):
         if len(paths) > 1:
             raise UserError("%s: several files, expected one; put ChID's lines into one file"
                             % ",".join(paths))
-        directory, name = os.path.split(files.without_compression(paths[0]))
+        directory, name = os.path.split(text_lines.without_compression(paths[0]))
         name = os.path.splitext(name)[0] + "_answer.json"
         answers = base.existing(directory, [name])
         if answers:

@@ -9,7 +9,7 @@ Dimensions: B batch, H hidden, L labels, O outputs.
 import collections
 import os
 
-from util import console, files
+from util import console, files, text_lines
 from util.errors import UserError
 
 import tokenization
@@ -138,7 +138,7 @@ class Classification(base.Task):
             return "blank"
         if "" in (cells["text_a"], cells.get("text_b")) and not missing:
             raise UserError("%s: an empty text; every line needs all its texts, correct it%s"
-                            % (row.location, files.OR_SKIP))
+                            % (row.location, text_lines.OR_SKIP))
         if split == "train" and (cells["text_a"] in missing or cells.get("text_b") in missing):
             return "with a missing text"
         if self._has_no_label(cells) and "label" in cells and not self._is_test(split):

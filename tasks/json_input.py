@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 
-from util import console, files
+from util import console, text_lines
 from util.errors import UserError
 
 from tasks.bad_lines import BadLines
@@ -134,7 +134,7 @@ def shown(value):
 
 def read_file(path):
     """The Node of a file that is one JSON value; of one with a value a line that is their list."""
-    lines = list(files.read_lines(path))
+    lines = list(text_lines.read_lines(path))
     try:
         return Node(_whole(path, lines), path)
     except UserError:
@@ -153,7 +153,7 @@ def read_records(path, bad_lines=None):
       bad_lines: a BadLines that takes the lines that are not JSON or not UTF-8; None: an error.
     """
     skip = bad_lines and bad_lines.on_bad_line(path)
-    lines = list(files.read_lines(path, skip, files.OR_SKIP))
+    lines = list(text_lines.read_lines(path, skip, text_lines.OR_SKIP))
     first = _first_two(lines)
     if not first:
         return
@@ -161,7 +161,7 @@ def read_records(path, bad_lines=None):
         yield from _by_line(path, lines, bad_lines)
         return
     if len(lines) < lines[-1][0]:  # one value over many lines, of which one is not UTF-8
-        lines = list(files.read_lines(path))
+        lines = list(text_lines.read_lines(path))
     try:
         value = _whole(path, lines, "one object a line")
     except UserError:

@@ -6,7 +6,7 @@ Its data sets are in tasks/reading_data.py, its output layers in tasks/reading_h
 import collections
 import os
 
-from util import files
+from util import files, whole_files
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -242,7 +242,7 @@ class Reading(base.Task):
         paths = []
         for name, content in contents:
             paths.append(os.path.join(directory, name))
-            files.write_json(paths[-1], content)
+            whole_files.write_json(paths[-1], content)
         return paths
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import re
 
-from util import files
+from util import whole_files
 
 
 class Clue(collections.namedtuple("Clue", "name")):
@@ -47,7 +47,7 @@ def write(form, directory, test_file, split, examples, labels):
     """Writes predicted labels (texts) in a benchmark's form; returns the path."""
     path = form.path(directory, test_file)
     rows = ((identifier(example.id, split), label) for example, label in zip(examples, labels))
-    files.write_lines(path, form.lines(rows))
+    whole_files.write_lines(path, form.lines(rows))
     return path
 
 

@@ -6,7 +6,7 @@ import csv
 import itertools
 import os
 
-from util import console, files
+from util import console, text_lines, whole_files
 from util.errors import UserError
 
 from tasks import json_input
@@ -129,7 +129,7 @@ def _cells(path, bad_lines):
     """Yields (line number, cells) of a table; [] for a blank line."""
     # A line that is left out may be the midst of a quoted cell.
     skip = None if _is_csv(path) else bad_lines.on_bad_line(path)
-    lines = files.read_lines(path, skip, files.OR_SKIP)
+    lines = text_lines.read_lines(path, skip, text_lines.OR_SKIP)
     first = list(itertools.islice(lines, 1))
     lines = itertools.chain(first, lines)
     if first and _is_csv(path) and ("," in first[0][1] or "\t" not in first[0][1]):
@@ -160,7 +160,7 @@ def _csv_cells(path, lines):
 
 
 def _is_csv(path):
-    return files.without_compression(path).lower().endswith(".csv")
+    return text_lines.without_compression(path).lower().endswith(".csv")
 
 
 def _hint(cells):
@@ -244,7 +244,7 @@ def table_of(path, sources):
 
     table_of("mine.tsv", (Source(("dev.json",), lines), Source(("dev.tsv",), pairs))) -> pairs
     """
-    path = files.without_compression(path)
+    path = text_lines.without_compression(path)
     ending = os.path.splitext(path)[1]
     candidates = [(name, source.table) for source in sources for name in source.names]
     return max(candidates, key=lambda candidate: (
@@ -253,7 +253,7 @@ def table_of(path, sources):
 
 def write(path, rows):
     """Writes rows of cells as a tab-separated file, see `written`."""
-    files.write_lines(path, ("\t".join(map(written, row)) for row in rows))
+    whole_files.write_lines(path, ("\t".join(map(written, row)) for row in rows))
 
 
 def written(cell):

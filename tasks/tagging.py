@@ -12,7 +12,7 @@ import collections
 import json
 import os
 
-from util import console, files
+from util import console, whole_files
 from util.errors import UserError
 
 import numpy as np
@@ -211,14 +211,14 @@ class Tagging(base.Task):
         entities = self.entities(examples, predictions)
         paths = [os.path.join(directory, "%s_predictions.%s" % (split, ending))
                  for ending in ("conll", "json")]
-        files.write_lines(paths[0], self._conll_lines(examples, entities))
-        files.write_lines(paths[1], (json.dumps(
+        whole_files.write_lines(paths[0], self._conll_lines(examples, entities))
+        whole_files.write_lines(paths[1], (json.dumps(
             {"id": example.id, "text": example.text, "entities": [
                 _in_text(example, entity) for entity in of_example]}, ensure_ascii=False)
             for example, of_example in zip(examples, entities)))
         if split == "test" and self._dataset.submission:
             paths.append(os.path.join(directory, self._dataset.submission))
-            files.write_lines(paths[2], (json.dumps(
+            whole_files.write_lines(paths[2], (json.dumps(
                 {"id": example.id, "label": _as_label(example, of_example)}, ensure_ascii=False)
                 for example, of_example in zip(examples, entities)))
         return paths

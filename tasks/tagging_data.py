@@ -11,7 +11,7 @@ file, and makes sentences of it:
 import collections
 import re
 
-from util import console, files
+from util import console, text_lines
 from util.errors import UserError
 
 from tasks import base, json_input, names, tag_schemes
@@ -168,7 +168,7 @@ def _blocks(path, bad_lines):
     """
     block = []
     skip = (lambda number: block.append((number, None))) if bad_lines.skip else None
-    for number, line in files.read_lines(path, skip, files.OR_SKIP):
+    for number, line in text_lines.read_lines(path, skip, text_lines.OR_SKIP):
         cells = _columns(line)
         if cells and cells[0] != "-DOCSTART-":
             block.append((number, cells))

@@ -7,7 +7,7 @@ import collections
 import math
 import unicodedata
 
-from util import files
+from util import text_lines
 from util.errors import UserError
 
 import numpy as np
@@ -54,7 +54,7 @@ class OneLabel(object):
                             "examples have several are read with --multi_label" % (location, cell))
         if not cell:
             raise UserError("%s: an empty label; every line needs one, correct it%s"
-                            % (location, files.OR_SKIP))
+                            % (location, text_lines.OR_SKIP))
         return [cell]
 
     def read(self, cell, location):

@@ -6,7 +6,7 @@ import os
 import subprocess
 import types
 
-from util import files
+from util import text_lines
 from util.errors import UserError
 
 import pytest
@@ -52,7 +52,7 @@ def write(tmp_path, counts=(7, 10)):
 def read(tmp_path):
     """The lines of all outputs, one after the other."""
     return [line for path in sorted(tmp_path.glob("out*"))
-            for _, line in files.read_lines(str(path))]
+            for _, line in text_lines.read_lines(str(path))]
 
 
 @pytest.mark.parametrize("output, names", [
@@ -144,7 +144,7 @@ def test_a_set_is_not_written_over(tmp_path, model):
     batch.run(model, paths, str(tmp_path / "out.tsv"), batch.Settings())
     with pytest.raises(UserError, match="out-00001-of-00002.tsv is there already, of a run"):
         batch.run(model, paths, str(tmp_path / "out@2.tsv"), batch.Settings())
-    assert len(list(files.read_lines(str(tmp_path / "out.tsv")))) == 17
+    assert len(list(text_lines.read_lines(str(tmp_path / "out.tsv")))) == 17
     assert (tmp_path / "out-00001-of-00002.tsv").read_text() == "of before"
     assert [path.name for path in tmp_path.glob(".*")] == []
 

@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 
-from util import files
+from util import files, whole_files
 from util.errors import UserError
 
 import numpy as np
@@ -146,7 +146,7 @@ def test_saver_has_a_checkpoint_on_the_disk_before_it_removes_another(tmp_path, 
         session.run(tf.global_variables_initializer())
         first = saver.save(session, str(tmp_path / "model.ckpt"), global_step=1)
         synced = []
-        monkeypatch.setattr(files, "synchronize", sync)
+        monkeypatch.setattr(whole_files, "synchronize", sync)
         session.run(weight.assign(2.0))
         second = saver.save(session, str(tmp_path / "model.ckpt"), global_step=2)
         session.run(weight.assign(3.0))

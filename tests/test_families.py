@@ -186,7 +186,7 @@ def test_the_version_of_the_code_covers_what_makes_features(here, family, monkey
     files = code_files(family, here, monkeypatch)[2]
     assert set(family.modules + (
         "finetuning/features.py", "tasks/base.py", "tokenization.py", "training/input_pipeline.py",
-        "util/files.py", "util/tfrecords.py")) <= set(files)
+        "util/files.py", "util/text_lines.py", "util/tfrecords.py")) <= set(files)
     # What trains and evaluates does not touch features.
     assert not {"finetuning/harness.py", "training/estimators.py", "optimization.py"} & set(files)
 

@@ -5,7 +5,7 @@ import functools
 import io
 import json
 
-from util import files
+from util import text_lines
 from util.errors import UserError
 
 import numpy as np
@@ -35,7 +35,7 @@ TEXTS = invented.texts(min_size=1)
 @invented.inputs(lines=st.lists(invented.texts(excluded="\r")))
 def test_lines_are_those_that_were_written(lines):
     with invented.file("lines.txt", "".join(line + "\n" for line in lines)) as path:
-        assert [text for _, text in files.read_lines(path)] == [
+        assert [text for _, text in text_lines.read_lines(path)] == [
             line[number == 0 and line.startswith("\ufeff"):] for number, line in enumerate(lines)]
 
 

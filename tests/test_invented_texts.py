@@ -17,7 +17,7 @@ import types
 import unicodedata
 from unittest import mock
 
-from util import files
+from util import files, whole_files
 from util.errors import UserError
 
 import jieba
@@ -155,10 +155,10 @@ def test_names_of_files(name):
     """Whatever a file is called, it is found by its name, with its commas marked."""
     with invented.file(name, "a") as path:
         assert files.expand(path.replace(",", "\\,")) == [path]
-        files.check_outputs([path])
+        whole_files.check_outputs([path])
         with pytest.raises(UserError, match="is one of the input files"):
-            files.check_outputs([os.path.join(os.path.dirname(path), ".", name)], [path])
-        files.write_lines(path, ["b"])
+            whole_files.check_outputs([os.path.join(os.path.dirname(path), ".", name)], [path])
+        whole_files.write_lines(path, ["b"])
         assert os.listdir(os.path.dirname(path)) == [name]
 
 

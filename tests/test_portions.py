@@ -1,6 +1,6 @@
 """Files in parts that end between documents or lines, for tasks."""
 
-from util import files, portions
+from util import files, portions, text_lines
 
 import pytest
 
@@ -8,9 +8,9 @@ from text import corpus
 
 
 def cut(path, step, first_break):
-    """[(files.Part, bytes)] of a file that is cut after every `step` bytes."""
+    """[(text_lines.Part, bytes)] of a file that is cut after every `step` bytes."""
     edges = list(range(0, files.size(path), step)) + [files.size(path)]
-    parts = [files.Part(path, *edge) for edge in zip(edges, edges[1:])]
+    parts = [text_lines.Part(path, *edge) for edge in zip(edges, edges[1:])]
     return portions.at_breaks(
         [(part, part.end - part.begin) for part in parts],
         {part: first_break(part) for part in parts if part.begin})
@@ -39,10 +39,10 @@ def test_parts_of_a_file_are_its_lines(tmp_path, end):
     path = str(tmp_path / "in.txt")
     with open(path, "w", encoding="utf-8", newline="") as stream:
         stream.write("\ufeffab\n\n" + "c" * 30 + "\r\n\n长江\nz" + end)
-    whole = [text for _, text in files.read_lines(path)]
+    whole = [text for _, text in text_lines.read_lines(path)]
     for step in range(1, files.size(path) + 2):
-        moved = cut(path, step, files.Part.first_line)
-        assert [text for part, _ in moved for _, text in files.read_lines(part)] == whole
+        moved = cut(path, step, text_lines.Part.first_line)
+        assert [text for part, _ in moved for _, text in text_lines.read_lines(part)] == whole
         assert len(moved) > 1 or step > 20
 
 

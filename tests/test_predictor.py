@@ -4,7 +4,7 @@ import json
 import os
 import threading
 
-from util import files
+from util import text_lines
 from util.errors import UserError
 
 import pytest
@@ -193,7 +193,7 @@ def test_file_of_texts(fine_tuned, tmp_path, monkeypatch, capsysbinary, output, 
     options = {"output_file": tmp_path / output} if output else {}
     similarity.main(flags(fine_tuned, input_file=tmp_path / "in.tsv", **options))
     lines = [line for path in sorted(tmp_path.glob("out*"))
-             for _, line in files.read_lines(str(path))]
+             for _, line in text_lines.read_lines(str(path))]
     lines = lines or capsysbinary.readouterr().out.decode("utf-8").splitlines()
     assert len(lines) == 70 and len(os.listdir(str(tmp_path))) == 1 + count
     for line, text, (label, shares) in zip(lines, test_texts(fine_tuned), expected(fine_tuned)):

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from util import files, remote
+from util import files, remote, text_lines, whole_files
 from util.errors import UserError
 
 import pytest
@@ -27,15 +27,15 @@ def test_files_are_as_local_ones(root):
     path = root + "/deep/a.txt"
     assert not files.exists(path)
     files.make_directory(root + "/deep")
-    files.write_lines(path, ["长江", "b"])
+    whole_files.write_lines(path, ["长江", "b"])
     assert files.size(path) == 9
     assert files.is_file(path) and not files.is_directory(path)
     assert files.is_directory(root + "/deep")
-    assert list(files.read_lines(path)) == [(1, "长江"), (2, "b")]
-    files.write_lines(path, ["c"])  # replaces it
-    assert list(files.read_lines(path)) == [(1, "c")]
-    files.write_lines(root + "/deep/a10.txt", ["d"])
-    files.write_lines(root + "/deep/a9.txt", ["d"])
+    assert list(text_lines.read_lines(path)) == [(1, "长江"), (2, "b")]
+    whole_files.write_lines(path, ["c"])  # replaces it
+    assert list(text_lines.read_lines(path)) == [(1, "c")]
+    whole_files.write_lines(root + "/deep/a10.txt", ["d"])
+    whole_files.write_lines(root + "/deep/a9.txt", ["d"])
     assert files.expand(root + "/deep/a*.txt") == [
         root + "/deep/%s.txt" % name for name in ("a9", "a10", "a")]
     files.remove(path)
@@ -46,7 +46,7 @@ def test_files_are_as_local_ones(root):
 
 
 def test_output_that_fails_leaves_nothing(root):
-    with pytest.raises(RuntimeError), files.replacing(root + "/a.txt") as temporary, \
+    with pytest.raises(RuntimeError), whole_files.replacing(root + "/a.txt") as temporary, \
             files.open_file(temporary, "w") as stream:
         stream.write("half")
         raise RuntimeError
@@ -55,20 +55,21 @@ def test_output_that_fails_leaves_nothing(root):
 
 
 def test_part_of_a_remote_file(root):
-    files.write_lines(root + "/a.txt", ["长江", "b", "c", "d"])
-    assert list(files.read_lines(files.Part(root + "/a.txt", 7, 11))) == [(1, "b"), (2, "c")]
+    whole_files.write_lines(root + "/a.txt", ["长江", "b", "c", "d"])
+    part = text_lines.Part(root + "/a.txt", 7, 11)
+    assert list(text_lines.read_lines(part)) == [(1, "b"), (2, "c")]
 
 
 def test_file_that_is_not_there(root):
     with pytest.raises(FileNotFoundError) as raised:
-        list(files.read_lines(root + "/none.txt"))
+        list(text_lines.read_lines(root + "/none.txt"))
     assert raised.value.filename == root + "/none.txt"
     assert raised.value.strerror == "No such file or directory"
 
 
 def test_bucket_that_is_not_there(object_store):
     with pytest.raises(UserError, match="none/a.txt: FileNotFoundError: The specified bucket"):
-        files.write_lines("s3a://none/a.txt", ["a"])
+        whole_files.write_lines("s3a://none/a.txt", ["a"])
 
 
 def test_store_without_credentials(object_store, monkeypatch):
@@ -77,7 +78,7 @@ def test_store_without_credentials(object_store, monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     fsspec.get_filesystem_class("s3a").clear_instance_cache()
     with pytest.raises(UserError, match="s3a://bucket/a.txt: NoCredentialsError: Unable to locate"):
-        files.write_lines("s3a://bucket/a.txt", ["a"])
+        whole_files.write_lines("s3a://bucket/a.txt", ["a"])
     fsspec.get_filesystem_class("s3a").clear_instance_cache()
 
 

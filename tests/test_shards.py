@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 
-from util import external_sort, files, sealed, sources, tfrecords, work_directory
+from util import external_sort, sealed, sources, tfrecords, whole_files, work_directory
 from util.errors import UserError
 
 import pytest
@@ -125,14 +125,14 @@ def test_work_directory_is_removed_or_kept(tmp_path, caplog):
     path = str(tmp_path / "deep" / ".a.work")
     with shards.work_directory(path):
         assert os.listdir(path) == ["lock"]
-        files.write_json(os.path.join(path, "chunk-1.json"), {})
+        whole_files.write_json(os.path.join(path, "chunk-1.json"), {})
     assert os.listdir(str(tmp_path / "deep")) == []
     with pytest.raises(Stop), shards.work_directory(path):
         raise Stop
     assert os.listdir(str(tmp_path / "deep")) == []  # nothing worth keeping
     assert not caplog.text
     with pytest.raises(Stop), shards.work_directory(path):
-        files.write_json(os.path.join(path, "chunk-1.json"), {})
+        whole_files.write_json(os.path.join(path, "chunk-1.json"), {})
         raise Stop
     assert sorted(os.listdir(path)) == ["chunk-1.json", "lock"]
     assert "what is done is kept in %s; the same command goes on from there" % path in caplog.text
@@ -321,7 +321,8 @@ def test_code_that_decides_the_bytes_is_watched():
     watched = {"pretraining/instances.py", "pretraining/masking.py", "pretraining/record_maker.py",
                "pretraining/report.py", "pretraining/shards.py", "text/corpus.py",
                "text/decoding.py", "text/segmentation.py", "text/sentences.py", "tokenization.py",
-               "util/external_sort.py", "util/files.py", "util/tfrecords.py"}
+               "util/external_sort.py", "util/files.py", "util/text_lines.py", "util/tfrecords.py",
+               "util/whole_files.py"}
     assert watched <= set(sources.closure("pretraining/shards.py"))
     assert watched <= set(sources.closure("create_pretraining_data.py"))
 

@@ -18,7 +18,7 @@ import sys
 import tarfile
 import threading
 
-from util import files, portions, sealed, tfrecords
+from util import files, portions, sealed, text_lines, tfrecords, whole_files
 from util.errors import UserError
 
 import pytest
@@ -163,7 +163,7 @@ def test_workers_have_the_code_from_the_job_and_no_tensorflow(session):
 @pytest.mark.slow
 @needs_spark
 def test_object_store(tmp_path, sample_vocab, on_spark, expected):
-    files.write_lines("s3a://bucket/in.txt", [TEXT[:-1]])
+    whole_files.write_lines("s3a://bucket/in.txt", [TEXT[:-1]])
     make(tmp_path, sample_vocab, **outputs("s3a://bucket/out", **dict(
         on_spark, input_file="s3a://bucket/in.txt")))
     for name, content in expected.items():
@@ -552,8 +552,8 @@ def test_what_the_local_driver_left_is_gone_on_with(tmp_path, answering, monkeyp
     with pytest.raises(tiny.StopHere):
         answering(batch, inputs, tmp_path / "out" / "out.tsv")
     answering(driver, inputs, tmp_path / "out" / "out.tsv")
-    found = [text for _, text in files.read_lines(str(tmp_path / "out" / "out.tsv"))]
-    given = [text for _, text in files.read_lines(str(inputs[1]))]
+    found = [text for _, text in text_lines.read_lines(str(tmp_path / "out" / "out.tsv"))]
+    given = [text for _, text in text_lines.read_lines(str(inputs[1]))]
     assert len(found) == 300 and all(line.startswith("长江\t") for line in found[:200])
     assert all(line.startswith(text + "\t") for line, text in zip(found[200:], given[200:]))
 
@@ -563,7 +563,7 @@ def test_what_the_local_driver_left_is_gone_on_with(tmp_path, answering, monkeyp
 def test_answers_in_an_object_store(tmp_path, answering):
     from serving import spark as driver
     inputs = write_lines(tmp_path)[1:2]
-    files.move(shutil.copy(str(inputs[0]), str(tmp_path / "copy")), "s3a://bucket/b.tsv.gz")
+    whole_files.move(shutil.copy(str(inputs[0]), str(tmp_path / "copy")), "s3a://bucket/b.tsv.gz")
     summary = answering(batch, inputs, tmp_path / "out" / "out@2.tsv")
     assert answering(driver, ["s3a://bucket/b.tsv.gz"], "s3a://bucket/made/out@2.tsv") == summary
     names = files.names("s3a://bucket/made")

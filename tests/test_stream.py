@@ -3,7 +3,7 @@
 import io
 import sys
 
-from util import files
+from util import text_lines
 from util.errors import UserError
 
 import pytest
@@ -38,7 +38,7 @@ def test_to_a_file_that_is_complete_or_absent(tmp_path):
         stream.score(Lengths(), [("line 1", "a"), ("line 2", "")], path)
     assert list(tmp_path.iterdir()) == []
     stream.score(Lengths(), [("line 1", "a")], path)
-    assert list(files.read_lines(path)) == [(1, "a\t1.000000")]
+    assert list(text_lines.read_lines(path)) == [(1, "a\t1.000000")]
 
 
 class Predictor(Lengths):

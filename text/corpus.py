@@ -4,7 +4,7 @@ import collections
 import re
 import typing
 
-from util import files
+from util import files, text_lines
 from util.errors import UserError
 
 # Longer lines and documents are cut, so that they do not decide how much memory is needed.
@@ -82,14 +82,15 @@ def read_lines(paths, counts, skip_bad_lines=False):
 
     for path in paths:
         last_bad = 0
-        lines = files.read_lines(
-            path, on_bad_line if skip_bad_lines else None, files.OR_SKIP, MAX_LINE_BYTES, on_bytes)
+        lines = text_lines.read_lines(
+            path, on_bad_line if skip_bad_lines else None, text_lines.OR_SKIP, MAX_LINE_BYTES,
+            on_bytes)
         yield from _whole_lines(lines, counts)
         yield None
 
 
 def first_break(part):
-    """The position behind the first blank line in a files.Part, which may begin anywhere, or None.
+    """The position behind the first blank line in a Part that may begin anywhere, or None.
 
     The line that the part begins in does not count.
     """

@@ -9,7 +9,7 @@ import json
 import os
 import re
 
-from util import console, files
+from util import console, files, whole_files
 from util.errors import UserError
 
 import numpy as np
@@ -24,7 +24,7 @@ DAMAGED_SUFFIX = ".damaged"
 
 # The files of a checkpoint that an Estimator saves; index and data are both indispensable.
 _CHECKPOINT_FILE = re.compile(r"(model\.ckpt-([0-9]+))\.(?:index|data-[0-9]+-of-[0-9]+)$")
-# What TensorFlow, or files.replacing below best/, writes to before a file gets its final name.
+# What TensorFlow, or whole_files below best/, writes to before a file gets its final name.
 _LEFTOVER = re.compile(r"model\.ckpt-[0-9]+_temp\w*/?$|model\.ckpt-.*\.tempstate[0-9]+$|"
                        r"(?:checkpoint|graph\.pbtxt|model\.ckpt-[0-9]+\.meta)\.tmp[0-9a-f]+$|"
                        r"\.(?:model\.ckpt-.*|best\.json)\.[0-9]+\.tmp$")
@@ -138,7 +138,7 @@ def go_on_from(directory, good, damaged):
              if steps[prefix] <= steps[good] and prefix in known]
     lines = ['model_checkpoint_path: "%s"' % os.path.basename(good)]
     lines += ['all_model_checkpoint_paths: "%s"' % name for name in names]
-    files.write_lines(os.path.join(directory, STATE_FILE), lines)
+    whole_files.write_lines(os.path.join(directory, STATE_FILE), lines)
     for prefix in damaged:
         for name in tf.gfile.ListDirectory(directory):
             if name.startswith(os.path.basename(prefix) + ".") and not name.endswith(
@@ -183,8 +183,8 @@ class Saver(tf.train.Saver):
         if not files.is_remote(directory):
             for entry in os.listdir(directory):
                 if entry.startswith(name + ".") or entry == STATE_FILE:
-                    files.synchronize(os.path.join(directory, entry))
-            files.synchronize(directory)
+                    whole_files.synchronize(os.path.join(directory, entry))
+            whole_files.synchronize(directory)
         super()._MaybeDeleteOldCheckpoints(*arguments, **options)
 
 
@@ -316,7 +316,7 @@ def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True, 
     tf.gfile.MakeDirs(folder)
     name = os.path.basename(checkpoint)
     for path in _files_of(checkpoint):
-        with files.replacing(os.path.join(folder, os.path.basename(path))) as temporary:
+        with whole_files.replacing(os.path.join(folder, os.path.basename(path))) as temporary:
             tf.gfile.Copy(path, temporary, overwrite=True)
     _record_best(directory, {"checkpoint": name, "step": step, "metrics": metrics, "data": data,
                              "scored_step": step})
@@ -332,7 +332,7 @@ def score_best_anew(directory, metrics, data):
 
 
 def _record_best(directory, record):
-    files.write_json(os.path.join(directory, "best", BEST_FILE), dict(
+    whole_files.write_json(os.path.join(directory, "best", BEST_FILE), dict(
         record, checkpoint=os.path.basename(record["checkpoint"])))
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from util import console, files
+from util import console, whole_files
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
@@ -228,5 +228,5 @@ def damage_named(record_paths):
 def write_results(path, results):
     """Writes {name: number} in the seeds' form, a sorted "name = value" a line; prints it too."""
     lines = ["%s = %s" % (name, results[name]) for name in sorted(results)]
-    files.write_lines(path, lines)
+    whole_files.write_lines(path, lines)
     console.say("%s:\n  %s", path, "\n  ".join(lines))

@@ -14,7 +14,7 @@ import fcntl
 import os
 import socket
 
-from util import console, files
+from util import console, files, whole_files
 from util.errors import UserError
 
 from interchange import company
@@ -88,7 +88,8 @@ def claim(directory, identity, features):
         features = dict(kept, **features)
     if good:
         checkpoints.go_on_from(directory, good, damaged)
-    files.write_json(os.path.join(directory, company.IDENTITY_FILE), dict(identity, **features))
+    whole_files.write_json(os.path.join(directory, company.IDENTITY_FILE),
+                           dict(identity, **features))
 
 
 def _differing(found, identity, features):
@@ -176,7 +177,7 @@ def note_training(directory, values, is_used_up=False):
                     "; ".join(changes))
     if latest and isinstance(before, dict):  # what it began with stays
         values = dict(values, init_checkpoint=before.get("init_checkpoint"))
-    files.write_json(os.path.join(directory, company.IDENTITY_FILE),
+    whole_files.write_json(os.path.join(directory, company.IDENTITY_FILE),
                      dict(found, **{_TRAINING: values}))
 
 

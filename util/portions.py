@@ -4,7 +4,7 @@
     session.run(session.spread(list(portions.grouped(parts, 1 << 26))).map(read), "text")
 """
 
-from util import files
+from util import files, text_lines
 
 # Bytes of files, and how many files, that one task reads.
 PORTION_BYTES, PORTION_FILES = 1 << 26, 1000
@@ -13,21 +13,21 @@ PER_TASK = 100
 
 
 def split(session, inputs, first_break):
-    """Files -> [(files.Part, its bytes in the file)]: large ones are several parts if they can be.
+    """Files -> [(Part, its bytes in the file)]: large ones are several parts if they can be.
 
     Args:
       session: util.spark.Session.
       inputs: paths that all workers reach.
-      first_break: files.Part -> the first position in it where it may be cut, or None.
+      first_break: text_lines.Part -> the first position in it where it may be cut, or None.
     """
     sizes = session.run(session.spread(inputs, PER_TASK).map(files.size), "files")
     parts = []
     for path, size in zip(inputs, sizes):
-        if files.without_compression(path) != path:
-            parts.append((files.Part(path), size))
+        if text_lines.without_compression(path) != path:
+            parts.append((text_lines.Part(path), size))
         else:
             edges = list(range(0, size, PORTION_BYTES)) + [size]
-            parts += [(files.Part(path, *edge), edge[1] - edge[0])
+            parts += [(text_lines.Part(path, *edge), edge[1] - edge[0])
                       for edge in zip(edges, edges[1:])]
     inner = [part for part, _ in parts if part.begin]
     if not inner:
@@ -38,7 +38,7 @@ def split(session, inputs, first_break):
 
 
 def at_breaks(parts, breaks):
-    """[(files.Part, bytes)] that end anywhere -> the same text in parts that end at breaks.
+    """[(text_lines.Part, bytes)] that end anywhere -> the same text in parts that end at breaks.
 
     `breaks`: {part that does not begin its file: first_break(part)}.
     """
@@ -58,7 +58,7 @@ def at_breaks(parts, breaks):
 
 
 def grouped(parts, num_bytes):
-    """[(files.Part, bytes)] -> lists of consecutive Parts, of that many bytes or of one Part."""
+    """[(Part, bytes)] -> lists of consecutive Parts, of that many bytes or of one Part."""
     portion, held = [], 0
     for part, size in parts:
         if portion and (held + size > num_bytes or len(portion) == PORTION_FILES):

@@ -16,7 +16,7 @@ import os
 import struct
 import zlib
 
-from util import files
+from util import files, whole_files
 
 import google_crc32c
 
@@ -28,7 +28,7 @@ _BLOCK = 1 << 20
 def write(path, chunks):
     """Writes an iterable of bytes to `path` and the seal behind them, complete or not at all."""
     length = crc = 0
-    with files.replacing(path, sync=False) as temporary, \
+    with whole_files.replacing(path, sync=False) as temporary, \
             files.open_file(temporary, "wb") as stream:
         for chunk in chunks:
             stream.write(chunk)

@@ -9,7 +9,7 @@ and the protocol buffers' encoding (https://protobuf.dev/programming-guides/enco
 import functools
 import struct
 
-from util import files
+from util import files, whole_files
 
 import google_crc32c
 import numpy as np
@@ -126,7 +126,7 @@ def frame(record):
 def write(path, records):
     """Writes an iterable of bytes to `path`, complete or not at all; returns their number."""
     count = 0
-    with files.replacing(path) as temporary, files.open_file(temporary, "wb") as stream:
+    with whole_files.replacing(path) as temporary, files.open_file(temporary, "wb") as stream:
         for count, record in enumerate(records, 1):  # noqa: B007 - the last value is the result
             stream.write(frame(record))
     return count
