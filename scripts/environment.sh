@@ -66,18 +66,20 @@ install_without_dependencies() {
     "$1/bin/python" -m pip install --quiet --no-deps -r requirements-text.txt
 }
 
-# make_environment DIR PYTHON REQUIREMENTS: does nothing if DIR already has exactly these versions.
+# make_environment DIR PYTHON REQUIREMENTS: does nothing if DIR already has exactly these versions, or
+# the tests', which hold those of the commands.
 make_environment() {
   local directory=$1 python=$2 requirements=$3 file fitting stamp
   fitting=$(mktemp -d)
   for file in requirements*.txt; do
     fitting_requirements "$file" > "$fitting/$file"
   done
-  stamp="$("$python" --version) $(cat "$fitting"/* | cksum) $requirements"
-  if [ "$(cat "$directory/stamp" 2>/dev/null)" = "$stamp" ]; then
-    rm -r "$fitting"
-    return 0
-  fi
+  stamp="$("$python" --version) $(cat "$fitting"/* | cksum)"
+  case "$(cat "$directory/stamp" 2>/dev/null)" in
+    "$stamp $requirements" | "$stamp requirements-dev.txt")
+      rm -r "$fitting"
+      return 0 ;;
+  esac
   if [ -L "$directory" ]; then
     echo "error: $directory is a link to another environment, which would be emptied; remove it" >&2
     rm -r "$fitting"
@@ -92,7 +94,7 @@ make_environment() {
   "$directory/bin/python" -m pip install --quiet --upgrade "pip<25" "setuptools<70" wheel &&
     "$directory/bin/python" -m pip install --quiet -r "$fitting/$requirements" &&
     install_without_dependencies "$directory" "$requirements" &&
-    echo "$stamp" > "$directory/stamp" && rm -r "$fitting" && return 0
+    echo "$stamp $requirements" > "$directory/stamp" && rm -r "$fitting" && return 0
   rm -r "$fitting"
   echo "error: installing $requirements failed; check the network and start again" >&2
   return 1

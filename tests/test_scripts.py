@@ -451,6 +451,24 @@ def test_an_environment_that_is_a_link_is_not_emptied(house):
     assert (house / "elsewhere" / "kept").exists()
 
 
+def test_the_environment_of_the_tests_is_not_made_anew_for_the_commands(house):
+    """Nor that of the commands twice; but the tests need more than the commands."""
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-text.txt"):
+        shutil.copy(os.path.join(ROOT, name), str(house))
+    write_tool(house / "python", "[ \"$1 $2 $3\" != '-m venv --clear' ] || "
+                                 "{ mkdir -p $4/bin && cp $0 $4/bin; }\n"
+                                 "[ $1 != --version ] || echo 3")
+    made = []
+    for name in ("requirements.txt", "requirements.txt", "requirements-dev.txt",
+                 "requirements.txt", "requirements-dev.txt"):
+        status, output = bash(house, "-c", "source scripts/environment.sh; make_environment .venv "
+                              "./python " + name)
+        assert status == 0, output
+        made.append(output)
+    assert made == ["making .venv with 3 and requirements.txt\n", "",
+                    "making .venv with 3 and requirements-dev.txt\n", "", ""]
+
+
 def test_without_any_python_it_says_what_to_install(machine):
     status, output = machine("3.14")
     assert status == 1
