@@ -29,14 +29,13 @@ import tempfile
 import threading
 import time
 
-from util import commands, console, files
+from util import commands, console, files, sources
 from util.errors import UserError
 
 from absl import flags as absl_flags
 
 from text import corpus
 
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # {role: what its command line holds}
 ROLES = {"executor": b"CoarseGrainedExecutorBackend", "Python of an executor": b"pyspark.daemon",
          "Spark's driver": b"org.apache.spark.deploy.SparkSubmit",
@@ -94,12 +93,18 @@ def _start(directory, role, started, arguments, pattern):
     raise UserError("Spark's %s did not start: %s" % (role, files.open_file(log).read()[-500:]))
 
 
-class Peaks(threading.Thread):
-    """Looks at the resident memory of this session's processes; `megabytes` is {role: peak}."""
+class Watch(threading.Thread):
+    """Looks at this session's processes every half second.
+
+    Attributes:
+      megabytes: {role: peak of the resident memory of one}.
+      forgotten: {process id: seconds of processor time} of those whose parent ignores their end, as
+        the daemon of an executor's Pythons does: the system then adds their time to no parent's.
+    """
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.megabytes, self.stop = {}, threading.Event()
+        self.megabytes, self.forgotten, self.stop = {}, {}, threading.Event()
 
     def run(self):
         while not self.stop.wait(0.5):
@@ -109,14 +114,24 @@ class Peaks(threading.Thread):
                         self._look(directory)
 
     def _look(self, directory):
+        status = _read(directory + "/status")
+        parent = _read("/proc/%s/status" % re.search(r"PPid:\s+(\d+)", status).group(1))
+        if int(re.search(r"SigIgn:\s+(\w+)", parent).group(1), 16) >> signal.SIGCHLD - 1 & 1:
+            ticks = map(int, _read(directory + "/stat").rpartition(")")[2].split()[11:13])
+            self.forgotten[int(os.path.basename(directory))] = (
+                sum(ticks) / os.sysconf("SC_CLK_TCK"))
+        peak = re.search(r"VmHWM:\s+(\d+)", status)
         with open(directory + "/cmdline", "rb") as stream:
             command = stream.read()
-        with open(directory + "/status") as stream:
-            peak = re.search(r"VmHWM:\s+(\d+)", stream.read())
         for role, part in ROLES.items():
             if part in command and peak:
                 self.megabytes[role] = max(self.megabytes.get(role, 0), int(peak.group(1)) // 1024)
                 return
+
+
+def _read(path):
+    with open(path) as stream:
+        return stream.read()
 
 
 def adopt_orphans():
@@ -127,31 +142,33 @@ def adopt_orphans():
 
 def measured(work):
     """Calls work() -> {cpu_seconds, seconds, peak_mb} of all processes that it starts and ends."""
-    peaks, begin = Peaks(), time.monotonic()
+    watch, begin, ended = Watch(), time.monotonic(), []
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    peaks.start()
+    watch.start()
     try:
         work()
     finally:
         with contextlib.suppress(ChildProcessError):  # all have ended
             while True:
-                os.wait()
-        peaks.stop.set()
-        peaks.join()
+                ended.append(os.wait()[0])
+        watch.stop.set()
+        watch.join()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    # Orphans among them have counted.
+    cpu += sum(seconds for process, seconds in watch.forgotten.items() if process not in ended)
     return {"cpu_seconds": round(cpu, 1), "seconds": round(time.monotonic() - begin, 1),
-            "peak_mb": peaks.megabytes}
+            "peak_mb": watch.megabytes}
 
 
 def make(flags, text, output, *arguments):
     """Runs create_pretraining_data.py on a text."""
-    command = [sys.executable, os.path.join(HERE, "create_pretraining_data.py"),
+    command = [sys.executable, os.path.join(sources.ROOT, "create_pretraining_data.py"),
                "--input_file=" + text, "--output_file=" + output,
                "--vocab_file=" + os.path.abspath(flags.vocab_file), "--max_seq_length=128",
                "--max_predictions_per_seq=20", "--masked_lm_prob=0.15", "--store_word_starts"]
     done = subprocess.run(command + list(arguments), stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, cwd=HERE)
+                          stderr=subprocess.STDOUT, cwd=sources.ROOT)
     if done.returncode:
         raise UserError("create_pretraining_data.py failed: %s"
                         % done.stdout.decode("utf-8", "replace").strip().split("\n")[-1])

@@ -14,21 +14,28 @@ from spark_cluster import needs_spark
 
 pytestmark = pytest.mark.one_platform
 
-# A child that ends at once and leaves one behind, which works for a second of processor time.
-ORPHAN = """
-import os, subprocess, sys
+# A child that has one of its own, which works for a second of processor time.
+MEASURED = """
+import subprocess, sys
 from benchmarks import cluster
 cluster.adopt_orphans()
-work = "import time\\nwhile time.process_time() < 1: bytes(1 << 20)"
-leave = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', %r])" % work
-cost = cluster.measured(lambda: subprocess.check_call([sys.executable, "-c", leave]))
+work = "import time\\nwhile time.process_time() < 1: bytes(1 << 20)\\ntime.sleep(1)"
+child = "import signal, subprocess, sys, time\\n" + sys.argv[1]
+cost = cluster.measured(lambda: subprocess.check_call([sys.executable, "-c", child, work]))
 assert 1 <= cost["cpu_seconds"] < 1.9, cost
 """
 
 
 @needs_proc
-def test_processor_time_of_orphans_counts():
-    subprocess.check_call([sys.executable, "-c", ORPHAN], cwd=ROOT)
+@pytest.mark.parametrize("child", [
+    "subprocess.check_call([sys.executable, '-c', sys.argv[1]])",
+    "subprocess.Popen([sys.executable, '-c', sys.argv[1]])",  # an orphan, soon
+    "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"  # as the daemon of Spark's Pythons
+    "subprocess.Popen([sys.executable, '-c', sys.argv[1]])\ntime.sleep(4)",
+    "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"  # the same, and an orphan in the end
+    "subprocess.Popen([sys.executable, '-c', sys.argv[1]])\ntime.sleep(1)"])
+def test_processor_time_of_all_counts_once(child):
+    subprocess.check_call([sys.executable, "-c", MEASURED, child], cwd=ROOT)
 
 
 def test_digest_is_of_names_and_bytes(tmp_path):
