@@ -1,1 +1,1 @@
-"""Processes that benchmark.py starts, also in other Pythons; a server under load."""
+"""Processes that benchmark.py starts, also in other Pythons, measured; a server under load."""

@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 
-from util import console
+from util import console, sources
 from util.errors import UserError
 
 from serving import predictor
@@ -38,7 +38,6 @@ GROWTH_BYTES = 16e6
 HEAD = b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 BUSY = (429, 503)
 PROBE_SECONDS = 5  # for an answer as to its health, as in docs/serving.md
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Report(object):
@@ -363,10 +362,10 @@ def started(model, log, **limits):
       log: a path for its lines.
       **limits: flags of it.
     """
-    command = [sys.executable, os.path.join(HERE, "similarity.py"), "--serve", "--port=0",
+    command = [sys.executable, os.path.join(sources.ROOT, "similarity.py"), "--serve", "--port=0",
                "--model=" + model] + ["--%s=%s" % item for item in limits.items()]
     with open(log, "wb") as stream:
-        process = subprocess.Popen(command, stderr=stream, cwd=HERE)
+        process = subprocess.Popen(command, stderr=stream, cwd=sources.ROOT)
     try:
         while not any(line.get("event") == "ready" for line in log_lines(log)):
             if process.poll() is not None:

@@ -26,11 +26,13 @@ FLOORS = [{"util"},
           {"training"},
           {"tasks", "pretraining"},
           {"finetuning", "serving"},
-          {"benchmarks"},
+          {"benchmarks", "measurement"},
           COMMANDS]
-# Rooms of several files: the model, the optimizers.
+# Rooms of several files: the model, the optimizers, what measures from outside what others run.
 OF_ROOM = {"layers.py": "model", "token_rows.py": "model", "modeling.py": "model",
-           "optimization.py": "optimization", "lamb_optimizer.py": "optimization"}
+           "optimization.py": "optimization", "lamb_optimizer.py": "optimization",
+           "benchmarks/running.py": "measurement", "benchmarks/trainings.py": "measurement",
+           "benchmarks/ways.py": "measurement"}
 
 # Modules that take a command's flags namespace: those that parse it and turn it into settings.
 FLAG_MODULES = COMMANDS | {"benchmarks/cluster.py", "serving/server_flags.py", "util/commands.py",
