@@ -6,9 +6,10 @@
       --megabytes=16 --one_document
 
 For every size and number of workers: the local driver with as many processes, then Spark, on a
-master and workers of one core each, which are started for it and end with it. Prints a line of
-JSON each: processor time (user and system, of all processes, their start included), wall-clock, and
-the peak of resident memory by the role of a process, in MB: several sizes show what grows with the
+master and workers of one core each, which are started for it and end with it, and then such a
+cluster without a job, which is to be subtracted where a cluster runs anyway. Prints a line of JSON
+each: processor time (user and system, of all processes, their start included), wall-clock, and the
+peak of resident memory by the role of a process, in MB: several sizes show what grows with the
 text. An error if the files differ. Linux; run it on an idle machine.
 """
 
@@ -77,7 +78,9 @@ def _start(directory, role, started, arguments, pattern):
     """Starts a daemon of Spark; returns what the pattern's group matches in its log."""
     import pyspark
     log = os.path.join(directory, "%s-%d.log" % (role, len(started)))
-    environment = dict(os.environ, SPARK_LOCAL_IP="127.0.0.1", SPARK_DAEMON_MEMORY="128m")
+    environment = dict(
+        os.environ, SPARK_LOCAL_IP="127.0.0.1", SPARK_DAEMON_MEMORY="128m",
+        SPARK_DAEMON_JAVA_OPTS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1")  # as util/spark.py
     with open(log, "wb") as stream:
         started.append(subprocess.Popen(
             [os.path.join(os.path.dirname(pyspark.__file__), "bin", "spark-class"),
@@ -189,6 +192,12 @@ def make_on_spark(flags, text, output, directory, number):
              *["--spark_conf=" + pair for pair in conf])
 
 
+def start_and_end(directory, number):
+    """A cluster without a job."""
+    with cluster(directory, number):
+        pass
+
+
 def digest(directory):
     """A hash of the files of a directory."""
     found = hashlib.sha256()
@@ -202,7 +211,7 @@ def digest(directory):
 
 
 def compare(flags, text, directory, number):
-    """Runs both drivers -> {runner: what `measured` says}."""
+    """Runs both drivers, and a cluster without a job -> {runner: what `measured` says}."""
     rows, digests = {}, {}
     for runner, run in (("local", make_locally), ("spark", make_on_spark)):
         made = os.path.join(directory, runner)
@@ -213,6 +222,10 @@ def compare(flags, text, directory, number):
         shutil.rmtree(made)
     if digests["local"] != digests["spark"]:
         raise UserError("the files of the two drivers differ; see tests/test_spark.py")
+    rows["cluster"] = measured(functools.partial(start_and_end, directory, number))
+    local, spark, cluster_itself = (row["cpu_seconds"] for row in rows.values())
+    rows["spark"]["times the local cpu_seconds"] = round(spark / local, 2)
+    rows["spark"]["the same without the cluster's"] = round((spark - cluster_itself) / local, 2)
     return rows
 
 
@@ -228,8 +241,6 @@ def main(flags):
                     corpus.write_sample(paths, float(megabytes) * 1e6, text,
                                         one_document=flags.one_document)
                     rows = compare(flags, text, directory, int(number))
-                ratio = rows["spark"]["cpu_seconds"] / rows["local"]["cpu_seconds"]
-                rows["spark"]["times the local cpu_seconds"] = round(ratio, 2)
                 for runner, row in rows.items():
                     print(json.dumps(dict(
                         {"runner": runner, "megabytes": float(megabytes), "workers": int(number),

@@ -57,7 +57,9 @@ def test_both_drivers(sample_vocab):
         [sys.executable, "-m", "benchmarks.cluster", "--input_file=data/news_zh_1.txt",
          "--vocab_file=" + sample_vocab, "--megabytes=0.02", "--workers=1", "--one_document"],
         cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    local, spark = map(json.loads, done.stdout.decode().strip().split("\n"))
+    local, spark, idle = map(json.loads, done.stdout.decode().strip().split("\n"))
     assert (local["runner"], spark["runner"], spark["megabytes"]) == ("local", "spark", 0.02)
     assert spark["cpu_seconds"] > local["cpu_seconds"] > 0
+    assert idle["runner"] == "cluster" and 0 < idle["cpu_seconds"] < spark["cpu_seconds"]
+    assert spark["times the local cpu_seconds"] > spark["the same without the cluster's"] > 1
     assert {"executor", "Python of an executor", "Spark's driver"} <= set(spark["peak_mb"])

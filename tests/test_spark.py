@@ -402,6 +402,20 @@ def test_without_pyspark(tmp_path, sample_vocab, monkeypatch):
 
 
 @needs_spark
+@pytest.mark.parametrize("conf, said", [
+    ("spark.driver.memory=9x", "Invalid maximum heap size: -Xmx9x"),
+    ("spark.driver.memory=900000g", "Could not reserve enough space for 943718400000KB"),
+    ("spark.driver.extraJavaOptions=-Xmx1g", "Error: Not allowed to specify max heap"),
+    ("spark.executor.memory=9x", "Executor memory must be a positive number; check --spark_conf, "
+                                 "and that this is Java 17 or 21 (")])
+def test_java_that_does_not_start(tmp_path, sample_vocab, conf, said):
+    sentence = stopped(tmp_path, sample_vocab, runner="spark", num_workers=None,
+                       spark_master="local[1]", spark_conf=conf)
+    assert sentence.startswith("error: Spark's Java does not start: " + said)
+    os.remove(sentence.split("all it says: ")[1].split(")")[0])
+
+
+@needs_spark
 @pytest.mark.slow
 def test_what_the_engine_says_is_kept(tmp_path, sample_vocab, run_command):
     """Of a master that only Spark can check."""

@@ -20,7 +20,7 @@ import time
 import uuid
 import zipfile
 
-from util import console, sources
+from util import console, files, sources
 from util.errors import UserError
 
 import pyspark
@@ -50,6 +50,10 @@ _OS_ERROR = re.compile(r"Error: \[Errno \d+\] ([^:\n]+?)(?:: '([^'\n]*)'.*)?$", 
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([^'\n]+)'", re.M)
 _VERSIONS = re.compile(r"\[PYTHON_VERSION_MISMATCH\] (.+)$", re.M)
 _PYTHON_ERROR = re.compile(r"^([\w.]*(?:Error|Exception): .+)$", re.M)
+# What Java prints before the line that says why it does not start.
+_LESS_TO_SAY = re.compile(r"WARNING|Using Spark's default|[\d/]+ [\d:]+ WARN|"
+                          r"Error occurred during initialization|\s*$")
+_IN_MAIN = re.compile(r'^Exception in thread "main" (?:[\w.$]+: )?')
 _JAVA_NAME = re.compile(r"^(?:[\w.$]+(?:Exception|Error): )+")
 
 
@@ -217,8 +221,15 @@ def _engine(settings, log):
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         raise UserError("--runner=spark needs Java 17 or 21, and there is no java on the PATH; "
                         "install it (openjdk-17-jre-headless) or set JAVA_HOME")
-    with open(log, "wb") as stream:
-        gateway = launch_gateway(settings, {"stdout": stream, "stderr": stream})
+    try:
+        with open(log, "wb") as stream:
+            gateway = launch_gateway(settings, {"stdout": stream, "stderr": stream})
+    except PySparkException:
+        with files.open_file(log) as stream:
+            said = [line for line in stream if not _LESS_TO_SAY.match(line)] or ["it said nothing"]
+        raise UserError("Spark's Java does not start: %s; check --spark_conf, and that this is "
+                        "Java 17 or 21%s" % (
+                            _IN_MAIN.sub("", said[0]).strip(" .\n"), _kept(log))) from None
     try:
         yield gateway
     finally:
@@ -256,18 +267,22 @@ def _problem(error, log):
     mistake = find_mistake(text)
     if mistake:
         return UserError(mistake)
-    kept = ""
-    if os.path.exists(log):
-        number, path = tempfile.mkstemp(prefix="albert-spark-", suffix=".log")
-        with os.fdopen(number, "wb") as target, open(log, "rb") as source:
-            shutil.copyfileobj(source, target)
-            target.write(text.encode("utf-8"))
-        kept = " (all it says: %s)" % path
     line = _JAVA_NAME.sub("", text.strip().split("\n")[0]).strip(" .:")
     if "PYTHON_EXCEPTION" in text:  # of code; its traceback is in what is kept
         line = (_PYTHON_ERROR.findall(text.split("\n\tat ")[0]) or [line])[-1]
     return UserError("Spark gave up: %s%s; check the cluster, --spark_master and --spark_conf"
-                     % (line, kept))
+                     % (line, _kept(log, text)))
+
+
+def _kept(log, text=""):
+    """Keeps the engine's log, and what is to be added, in a file; says where, if there is a log."""
+    if not os.path.exists(log):
+        return ""
+    number, path = tempfile.mkstemp(prefix="albert-spark-", suffix=".log")
+    with os.fdopen(number, "wb") as target, open(log, "rb") as source:
+        shutil.copyfileobj(source, target)
+        target.write(text.encode("utf-8"))
+    return " (all it says: %s)" % path
 
 
 def find_mistake(text):
