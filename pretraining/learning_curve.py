@@ -12,12 +12,14 @@ import typing
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from training import hooks
+
 # Points of the curve, one every hundred steps, whose mean is compared; how many of its last half
 # an estimate needs.
 WINDOW, FEWEST = 5, 20
-# Times the accuracy of guessing: held-out predictions, tens of thousands, are at its level below
-# the first; a window of training batches, some thousand, is above the second only when it has left.
-AT_BASELINE, OFF_PLATEAU = 1.1, 1.3
+# Times the accuracy of guessing: a window of training batches, some thousand predictions, is above
+# it only when the plateau is left.
+OFF_PLATEAU = 1.3
 
 
 class Point(typing.NamedTuple):
@@ -67,7 +69,7 @@ def masked_lm_sentence(curve, results, baseline):
         return []
     line = "masked words: %.3f right (%s), guessing and copying what is not masked gives %.3f" % (
         accuracy, of, baseline)
-    if accuracy <= AT_BASELINE * baseline:
+    if accuracy <= hooks.AT_BASELINE * baseline:
         return [line + ": at the level of guessing by word frequency, nothing of context yet"]
     step = end_of_plateau(curve, baseline)
     return [line + ("; left that plateau at about step {:,}".format(step) if step else "")]

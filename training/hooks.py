@@ -15,6 +15,8 @@ import tensorflow.compat.v1 as tf
 # examples may be None.
 Work = collections.namedtuple("Work", ["examples", "sizes", "flops", "peak"])
 
+# Up to so many times the accuracy of guessing a model is said to be at its level.
+AT_BASELINE = 1.1
 # Shares of the steps after warmup at which a stagnating masked-LM accuracy is warned of.
 STAGNATION_SHARES = (0.05, 0.2, 0.5)
 
@@ -202,7 +204,7 @@ class StagnationHook(tf.train.SessionRunHook):
         windows = dict(self._looks)
         if self._step in windows and len(self._seen) >= windows[self._step]:
             found = sum(self._seen[-windows[self._step]:]) / windows[self._step]
-            if found <= 1.1 * self._baseline:
+            if found <= AT_BASELINE * self._baseline:
                 console.say(
                     "warning: at step %d the masked-LM accuracy (%.3f) is that of guessing the "
                     "most frequent token and copying what is not masked (%.3f): nothing is learnt "
