@@ -454,8 +454,7 @@ def test_learns(tmp_path):
     tiny.write_config(tmp_path / "config.json")
     tiny.write_vocab(tmp_path / "vocab.txt")
     run(tmp_path, do_train=True, do_eval=True, do_predict=True)
-    lines = (tmp_path / "out" / "eval_results.txt").read_text().splitlines()
-    scores = {name: float(value) for name, value in (line.split(" = ") for line in lines)}
+    scores = tiny.results(tmp_path / "out")
     assert scores["accuracy"] > 0.9 and scores["chance_accuracy"] < 0.4
     predictions = [json.loads(line) for line in (
         tmp_path / "out" / "test_predictions.json").read_text(encoding="utf-8").splitlines()]

@@ -661,9 +661,8 @@ def test_learns(tmp_path, flag, rows, metric, at_least, steps):
         tuning.write_tsv(tmp_path / (split + ".tsv"), rows(count, seed))
     output = tuning.run(tmp_path, do_train=True, do_eval=True, do_predict=True, save_errors=True,
                         train_step=steps, eval_every_steps=steps, **{flag: True})
-    scores = dict(line.split(" = ") for line in
-                  (output / "eval_results.txt").read_text().splitlines())
-    assert float(scores[metric]) > at_least  # without learning 0.67, by always saying both, and 0
+    # Without learning 0.67, by always saying both, and 0.
+    assert tiny.results(output)[metric] > at_least
     assert len((output / "test_results.tsv").read_text().splitlines()) == 71
     assert (output / "dev_errors.tsv").exists()
 
@@ -697,8 +696,7 @@ def test_learns_mnli_with_both_dev_files(tmp_path):
     output = tuning.run(tmp_path, task_name="MNLI", do_train=True, do_eval=True, do_predict=True,
                         learning_rate=0.003, train_step=160, eval_every_steps=160)
     for suffix in ("", "_dev_mm"):
-        text = (output / ("eval_results%s.txt" % suffix)).read_text()
-        assert float(dict(line.split(" = ") for line in text.splitlines())["accuracy"]) > 0.9
+        assert tiny.results(output / ("eval_results%s.txt" % suffix))["accuracy"] > 0.9
     for name in ("MNLI-m.tsv", "MNLI-mm.tsv"):
         predicted = (output / name).read_text().splitlines()
         right = sum(line == "%d\t%s" % (index, label) for index, (line, (_, _, label)) in

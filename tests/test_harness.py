@@ -31,11 +31,6 @@ def short(tmp_path_factory):
     return here
 
 
-def results(path):
-    lines = path.read_text().splitlines()
-    return {name: float(value) for name, value in (line.split(" = ") for line in lines)}
-
-
 def evaluations(output):
     """{step: {metric: value}} of the evaluations' TensorBoard files."""
     found = {}
@@ -49,7 +44,7 @@ def evaluations(output):
 
 @pytest.mark.slow
 def test_learns_and_keeps_the_best(fine_tuned):
-    scores = results(fine_tuned / "out" / "eval_results.txt")
+    scores = tiny.results(fine_tuned / "out")
     assert scores["accuracy"] > 0.9  # 0.5 by chance
     assert set(scores) == {"accuracy", "macro_f1", "majority_accuracy", "loss", "global_step"}
     every_epoch = evaluations(fine_tuned / "out")
@@ -73,7 +68,7 @@ def test_predictions(fine_tuned):
                                             for column in probabilities.argmax(-1)]
     right = [row[1] == label for row, (_, label) in zip(rows[1:], texts(70, 2))]
     assert np.mean(right) == pytest.approx(
-        results(fine_tuned / "out" / "test_metrics.txt")["accuracy"], abs=1e-6)
+        tiny.results(fine_tuned / "out" / "test_metrics.txt")["accuracy"], abs=1e-6)
     assert np.mean(right) > 0.9
 
 
@@ -153,8 +148,7 @@ def test_a_fine_tuned_model_predicts_from_elsewhere(fine_tuned, tmp_path, caplog
     assert "evaluating and predicting with %s" % trained in caplog.messages
     assert (output / "test_results.tsv").read_bytes() == (
         fine_tuned / "out" / "test_results.tsv").read_bytes()
-    assert results(output / "eval_results.txt")["accuracy"] == (
-        results(fine_tuned / "out" / "eval_results.txt")["accuracy"])
+    assert tiny.results(output)["accuracy"] == tiny.results(fine_tuned / "out")["accuracy"]
 
 
 @pytest.mark.slow
@@ -376,7 +370,7 @@ def test_stops_early(stuck):
     output, lines = stuck
     assert sorted(evaluations(output)) == [4, 8, 12]
     assert checkpoints.checkpoint_step(tf.train.latest_checkpoint(str(output))) == 12
-    assert results(output / "eval_results.txt")["global_step"] == 4
+    assert tiny.results(output)["global_step"] == 4
     assert "stopped early: no better accuracy in the 2 evaluations since step 4" in lines
 
 
@@ -386,7 +380,7 @@ def test_errors_are_listed_with_their_texts(stuck):
     output, _ = stuck
     lines = (output / "dev_errors.tsv").read_text(encoding="utf-8").splitlines()
     rows = [dict(zip(lines[0].split("\t"), line.split("\t"))) for line in lines[1:]]
-    accuracy = results(output / "eval_results.txt")["accuracy"]
+    accuracy = tiny.results(output)["accuracy"]
     assert len(rows) == round(90 * (1 - accuracy)) > 10
     dev = texts(90, 1)
     for row in rows:

@@ -524,11 +524,6 @@ def run(here, **changes):
     return here / "out"
 
 
-def results(path):
-    return {name: float(value) for name, value in (
-        line.split(" = ") for line in path.read_text().splitlines())}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("with_negative, head", [
     pytest.param(False, "bert", marks=pytest.mark.one_platform), (True, "bert"),
@@ -538,7 +533,7 @@ def test_learns(tmp_path, with_negative, head):
     write_task(tmp_path / "dev.json", 60, 1, with_negative)
     output = run(tmp_path, do_train=True, do_eval=True, do_predict=True,
                  version_2_with_negative=with_negative, squad_head=head)
-    scores = results(output / "eval_results.txt")
+    scores = tiny.results(output)
     assert scores["exact_match"] > 80  # 1 in 9 by chance
     predictions = json.loads((output / "predictions.json").read_text("utf-8"))
     n_best = json.loads((output / "nbest_predictions.json").read_text("utf-8"))
@@ -548,7 +543,7 @@ def test_learns(tmp_path, with_negative, head):
     assert set(predictions) == set(n_best) == set(golds)
     right = [predictions[name] in texts for name, texts in golds.items()]
     assert 100 * np.mean(right) == pytest.approx(scores["exact_match"])
-    metrics = results(output / "test_metrics.txt")  # the same file is both dev and test
+    metrics = tiny.results(output / "test_metrics.txt")  # the same file is both dev and test
     assert metrics == pytest.approx({name: scores[name] for name in metrics})
     assert (output / "null_odds.json").exists() == with_negative
     assert ("best_f1_thresh" in scores) == with_negative

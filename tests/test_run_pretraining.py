@@ -61,11 +61,6 @@ def run(here, output="out", **changes):
     return here / output
 
 
-def results(output):
-    lines = (output / "eval_results.txt").read_text().splitlines()
-    return {name: float(value) for name, value in (line.split(" = ") for line in lines)}
-
-
 def summaries(output):
     """{tag: [values]} of the event files in a directory."""
     values = {}
@@ -84,7 +79,7 @@ def test_learns(here, layout, optimizer, rate, xla):
     tiny.write_config(here / "config.json", **tiny.LAYOUTS[layout])
     output = run(here, do_eval=True, xla=xla, optimizer=optimizer, learning_rate=rate,
                  train_batch_size=32, num_train_steps=160, num_warmup_steps=20)
-    found = results(output)
+    found = tiny.results(output)
     assert set(found) == RESULTS
     assert found["global_step"] == 160
     assert found["masked_lm_accuracy"] > 0.95  # 0.25 by chance
@@ -187,11 +182,11 @@ def test_learns_with_dynamic_masking(unmasked):
     tiny.write_config(unmasked / "config.json")
     output = run(unmasked, dynamic_masking=True, do_eval=True, learning_rate=0.003,
                  train_batch_size=32, num_train_steps=160, num_warmup_steps=20)
-    found = results(output)
+    found = tiny.results(output)
     assert found["masked_lm_accuracy"] > 0.95
     assert found["sentence_order_accuracy"] > 0.95
     run(unmasked, do_train=False, do_eval=True)  # the description says what to do
-    assert results(output) == found
+    assert tiny.results(output) == found
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -253,7 +248,7 @@ def test_evaluation_is_of_all_predictions_whatever_the_batches(here, trained, sa
             here, trained, do_train=False, do_eval=True, vocab_file=here / "vocab.txt",  # noqa: B023
             eval_input_file="%s,%s" % (here / "dev.tfrecord", here / "few.tfrecord"),
             **asked))  # noqa: B023
-        found[size] = results(trained)
+        found[size] = tiny.results(trained)
     assert found[48] == pytest.approx(found[70], rel=1e-5)
     assert set(found[70]) == RESULTS
     assert (found[70]["eval_records"], found[70]["eval_predictions"]) == (70, 134)
@@ -438,7 +433,7 @@ def test_init_checkpoint_loads_weights_only(here, trained, caplog):
         output = run(here, init_checkpoint=trained, do_eval=True, eval_every_steps=1,
                      num_train_steps=2, learning_rate=1e-9)
     first, second = tiny.weights(trained / "model.ckpt-2"), tiny.weights(output / "model.ckpt-2")
-    assert results(output)["global_step"] == second["global_step"] == 2
+    assert tiny.results(output)["global_step"] == second["global_step"] == 2
     slots = [name for name in first if name.endswith(variable_names.SLOT_SUFFIXES)]
     for name in set(first) - set(slots):
         np.testing.assert_allclose(second[name], first[name], atol=1e-7, err_msg=name)
@@ -563,7 +558,7 @@ def test_sigterm_saves_and_ends(here):
 def test_evaluates_on_training_data_and_exports_later(here, trained):
     run(here, trained, do_train=False, do_eval=True, eval_on_train_data=True, eval_input_file="",
         export_dir=here / "export")
-    assert results(trained)["global_step"] == 2
+    assert tiny.results(trained)["global_step"] == 2
     exported, = glob.glob(str(here / "export" / "*"))
     ids = np.random.RandomState(0).randint(5, 100, [3, tiny.LENGTH])
     mask = np.array([[1] * length + [0] * (tiny.LENGTH - length) for length in (16, 9, 2)])

@@ -461,11 +461,6 @@ def flag_values(here, **changes):
     return dict(values, **changes)
 
 
-def results(path):
-    return {name: float(value) for name, value in (
-        line.split(" = ") for line in path.read_text().splitlines())}
-
-
 def run(here, **changes):
     run_ner.main(tiny.parse(run_ner.define_flags, **flag_values(here, **changes)))
     return here / "out"
@@ -485,7 +480,7 @@ def learned(tmp_path_factory):
 
 @pytest.mark.slow
 def test_learns(learned):
-    scores = results(learned / "out" / "eval_results.txt")
+    scores = tiny.results(learned / "out")
     assert scores["f1"] > 0.9
     assert scores["majority_accuracy"] < 0.5
 
@@ -508,7 +503,7 @@ def test_long_texts_are_predicted_whole(learned):
     output = run(learned, do_predict=True, test_file=learned / "long.conll")
     lines = (output / "test_predictions.conll").read_text(encoding="utf-8").split("\n")
     assert [line.split("\t")[0] for line in lines[:-2]] == long[0]
-    assert results(output / "test_metrics.txt")["f1"] > 0.8
+    assert tiny.results(output / "test_metrics.txt")["f1"] > 0.8
 
 
 @pytest.mark.parametrize("changes, message", [

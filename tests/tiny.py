@@ -68,6 +68,13 @@ def write_records(path, count=64, seed=0, **changes):
     return str(path)
 
 
+def results(path):
+    """{name: number} of what an evaluation wrote: a file, or the directory of eval_results.txt."""
+    path = path / "eval_results.txt" if path.is_dir() else path
+    return {name: float(value) for name, value in (
+        line.split(" = ") for line in path.read_text().splitlines())}
+
+
 def save_checkpoint(path, arrays):
     """Writes a checkpoint of {name: array}, and the state of its directory; returns its prefix."""
     with tf.Graph().as_default(), tf.Session() as session:
