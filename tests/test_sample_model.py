@@ -14,7 +14,6 @@ import tokenization
 from conftest import ROOT
 from interchange import conversion
 from pretraining import inputs
-from test_run_pretraining import results
 
 SAMPLE = os.path.join(ROOT, "data", "albert_tiny_sample")
 TEXT = os.path.join(ROOT, "data", "news_zh_1.txt")
@@ -47,7 +46,7 @@ def test_fills_masks_better_than_guessing(tmp_path):
     run_pretraining.main(tiny.parse(
         run_pretraining.define_flags, eval_input_file=tmp_path / "text.tfrecord", do_eval=True,
         output_dir=tmp_path / "out", xla=False, eval_batch_size=64, **dict(shape, **INITIAL)))
-    found = results(tmp_path / "out")
+    found = tiny.results(tmp_path / "out")
     chance = inputs.guessing_accuracy([str(tmp_path / "text.tfrecord")], None)
     deviation = (chance * (1 - chance) / found["eval_predictions"]) ** 0.5
     assert found["masked_lm_accuracy"] > chance + 4 * deviation, found
@@ -72,4 +71,4 @@ def test_fine_tuning_from_it_learns(tmp_path):
         max_seq_length=48, train_batch_size=32, learning_rate=1e-4, num_train_epochs=4,
         **INITIAL))
     # 0.5 by chance, with a deviation of 0.036
-    assert results(tmp_path / "out")["accuracy"] > 0.58
+    assert tiny.results(tmp_path / "out")["accuracy"] > 0.58
