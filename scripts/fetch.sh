@@ -84,7 +84,7 @@ fetch_archive() {
     *) need tar "unpacking $archive"; tar -xf "$archive" -C "$part" ;;
   esac >/dev/null 2>&1 || {
     rm -rf "$part" "$archive"; die "$archive: damaged, removed; start again"; }
-  inner=$(find "$part" -path "*/$marker" -not -path "*/__MACOSX/*" | head -n 1)
+  inner=$(find "$part" -path "*/$marker" -not -path "*/__MACOSX/*" | sed -n 1p)
   [ -n "$inner" ] || { rm -rf "$part"; die "$archive: holds no $marker; unpack it by hand so that \
 $directory/$marker is there, and start again"; }
   inner=${inner%/$marker}

@@ -40,8 +40,8 @@ echo "== 3/4 fine-tuning on sentence pairs, from $model"
   --train_batch_size=32 --learning_rate=1e-4 --num_train_epochs=6 ${amp[@]+"${amp[@]}"}
 
 echo "== 4/4 three predictions (1: both questions ask the same)"
-paste data/lcqmc/test.txt <(tail -n +2 "$output/lcqmc/test_results.tsv") | head -3 |
-  awk -F'\t' '{ printf "%s | %s  ->  %s (probability of 1: %.2f; truth: %s)\n", $1, $2, $5, $7, $3 }'
+paste data/lcqmc/test.txt <(tail -n +2 "$output/lcqmc/test_results.tsv") |
+  awk -F'\t' 'NR <= 3 { printf "%s | %s  ->  %s (probability of 1: %.2f; truth: %s)\n", $1, $2, $5, $7, $3 }'
 echo
 echo "Next: your own text (one sentence a line, a blank line between documents) in place of"
 echo "data/news_zh_1.txt, your own pairs in place of data/lcqmc; README.md lists the commands, also"

@@ -1,10 +1,12 @@
 """The scripts: downloads against a local server, and what they ask of the commands."""
 
+import glob
 import hashlib
 import http.server
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -393,6 +395,14 @@ def test_an_archive_without_a_checkpoint(house, server):
     server.files["/storage.googleapis.com/albert_zh/albert_tiny_zh.zip"] = archive(["a/readme"])
     status, output = download(house, server, "albert_tiny_zh")
     assert status == 1 and "holds no *.ckpt*.index; unpack it by hand" in output
+
+
+def test_nothing_is_cut_off_by_head():
+    """With pipefail, what still writes when `head` has ended fails, and the script with it: now and
+    then."""
+    for path in glob.glob(os.path.join(ROOT, "scripts", "*.sh")):
+        with open(path, encoding="utf-8") as stream:
+            assert not re.search(r"\|\s*head\b", stream.read()), path
 
 
 # ---- which Python ----
