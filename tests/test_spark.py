@@ -416,6 +416,23 @@ def test_java_that_does_not_start(tmp_path, sample_vocab, conf, said):
 
 
 @needs_spark
+def test_java_that_speaks_in_another_encoding(tmp_path, monkeypatch):
+    from util import spark
+
+    from pyspark.errors import PySparkRuntimeError
+
+    def fails(settings, streams):
+        streams["stderr"].write("错误: -Xmx9x\n".encode("gbk"))
+        raise PySparkRuntimeError("it has ended")
+
+    monkeypatch.setattr(spark, "launch_gateway", fails)
+    with pytest.raises(UserError, match="does not start: .*: -Xmx9x; check --") as raised, \
+            spark._engine(None, str(tmp_path / "log")):
+        raise AssertionError("it began")
+    os.remove(str(raised.value).split("all it says: ")[1].split(")")[0])
+
+
+@needs_spark
 @pytest.mark.slow
 def test_what_the_engine_says_is_kept(tmp_path, sample_vocab, run_command):
     """Of a master that only Spark can check."""

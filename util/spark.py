@@ -20,7 +20,7 @@ import time
 import uuid
 import zipfile
 
-from util import console, files, sources
+from util import console, sources
 from util.errors import UserError
 
 import pyspark
@@ -53,8 +53,8 @@ _PYTHON_ERROR = re.compile(r"^([\w.]*(?:Error|Exception): .+)$", re.M)
 # What Java prints before the line that says why it does not start.
 _LESS_TO_SAY = re.compile(r"WARNING|Using Spark's default|[\d/]+ [\d:]+ WARN|"
                           r"Error occurred during initialization|\s*$")
-_IN_MAIN = re.compile(r'^Exception in thread "main" (?:[\w.$]+: )?')
-_JAVA_NAME = re.compile(r"^(?:[\w.$]+(?:Exception|Error): )+")
+_JAVA_NAME = re.compile(
+    r'^(?:Exception in thread "main" )?(?:[\w.$]+(?:Exception|Error): )+')
 
 
 @contextlib.contextmanager
@@ -225,11 +225,11 @@ def _engine(settings, log):
         with open(log, "wb") as stream:
             gateway = launch_gateway(settings, {"stdout": stream, "stderr": stream})
     except PySparkException:
-        with files.open_file(log) as stream:
+        with open(log, encoding="utf-8", errors="replace") as stream:
             said = [line for line in stream if not _LESS_TO_SAY.match(line)] or ["it said nothing"]
         raise UserError("Spark's Java does not start: %s; check --spark_conf, and that this is "
                         "Java 17 or 21%s" % (
-                            _IN_MAIN.sub("", said[0]).strip(" .\n"), _kept(log))) from None
+                            _JAVA_NAME.sub("", said[0]).strip(" .\n"), _kept(log))) from None
     try:
         yield gateway
     finally:
