@@ -143,7 +143,7 @@ def main(flags):
     maker = record_maker.RecordMaker(text_settings(flags), instance_settings(flags))
     descriptions = sorted(set(map(records.description_path, outputs)))
     whole_files.check_outputs(outputs + descriptions + list(filter(None, [flags.report])),
-                        inputs + [maker.tokenizer.path])
+                              inputs + [maker.tokenizer.path])
     if flags.runner:
         statistics = spark_driver().make_data(
             inputs, outputs, maker, flags.spark_master, flags.spark_conf)

@@ -450,7 +450,7 @@ def main(flags):
     if train_paths:
         say_passes(training, schedule, run.batches.step_examples, budget)
     whole_files.check_outputs([os.path.join(flags.output_dir, RESULTS_FILE)],
-                        train_paths + eval_paths + [flags.bert_config_file])
+                              train_paths + eval_paths + [flags.bert_config_file])
     baseline = count_predictions(training, evaluation)
     shower = prediction_shower(flags, eval_paths, config.vocab_size)
     run_directory.check_initial(run, features, is_training=bool(train_paths))

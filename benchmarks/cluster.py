@@ -35,6 +35,7 @@ from util.errors import UserError
 
 from absl import flags as absl_flags
 
+from benchmarks import running
 from text import corpus
 
 # {role: what its command line holds}
@@ -76,11 +77,13 @@ def cluster(directory, number):
 
 def _start(directory, role, started, arguments, pattern):
     """Starts a daemon of Spark; returns what the pattern's group matches in its log."""
+    from util import spark
+
     import pyspark
     log = os.path.join(directory, "%s-%d.log" % (role, len(started)))
     environment = dict(
         os.environ, SPARK_LOCAL_IP="127.0.0.1", SPARK_DAEMON_MEMORY="128m",
-        SPARK_DAEMON_JAVA_OPTS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1")  # as util/spark.py
+        SPARK_DAEMON_JAVA_OPTS=spark.JAVA_OPTIONS)
     with open(log, "wb") as stream:
         started.append(subprocess.Popen(
             [os.path.join(os.path.dirname(pyspark.__file__), "bin", "spark-class"),
@@ -166,15 +169,15 @@ def measured(work):
 
 def make(flags, text, output, *arguments):
     """Runs create_pretraining_data.py on a text."""
-    command = [sys.executable, os.path.join(sources.ROOT, "create_pretraining_data.py"),
-               "--input_file=" + text, "--output_file=" + output,
-               "--vocab_file=" + os.path.abspath(flags.vocab_file), "--max_seq_length=128",
-               "--max_predictions_per_seq=20", "--masked_lm_prob=0.15", "--store_word_starts"]
+    command = running.ours(
+        "create_pretraining_data.py", input_file=text, output_file=output,
+        vocab_file=os.path.abspath(flags.vocab_file), max_seq_length=128,
+        max_predictions_per_seq=20, masked_lm_prob=0.15, store_word_starts=True)
     done = subprocess.run(command + list(arguments), stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, cwd=sources.ROOT)
     if done.returncode:
         raise UserError("create_pretraining_data.py failed: %s"
-                        % done.stdout.decode("utf-8", "replace").strip().split("\n")[-1])
+                        % running.last_line(done.stdout.decode("utf-8", "replace")))
 
 
 def make_locally(flags, text, output, directory, number):

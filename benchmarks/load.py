@@ -28,6 +28,7 @@ import time
 from util import console, sources
 from util.errors import UserError
 
+from benchmarks import running
 from serving import predictor
 
 LIMITS = {"max_connections": 64, "read_seconds": 2, "answer_seconds": 20, "queue_tokens": 1024}
@@ -362,15 +363,14 @@ def started(model, log, **limits):
       log: a path for its lines.
       **limits: flags of it.
     """
-    command = [sys.executable, os.path.join(sources.ROOT, "similarity.py"), "--serve", "--port=0",
-               "--model=" + model] + ["--%s=%s" % item for item in limits.items()]
+    command = running.ours("similarity.py", serve=True, port=0, model=model, **limits)
     with open(log, "wb") as stream:
         process = subprocess.Popen(command, stderr=stream, cwd=sources.ROOT)
     try:
         while not any(line.get("event") == "ready" for line in log_lines(log)):
             if process.poll() is not None:
                 with open(log, encoding="utf-8") as stream:
-                    raise UserError("the server ended: %s" % stream.read().strip().split("\n")[-1])
+                    raise UserError("the server ended: %s" % running.last_line(stream.read()))
             time.sleep(0.1)
         yield next(int(port) for line in log_lines(log) for port in re.findall(
             r"listening on http://[^ ]*:(\d+)/", line.get("message", "")))

@@ -159,7 +159,7 @@ def write(model, directory, target, tokenizer=None, dtype=None):
         renamed = {row.ours: row.theirs for row in tables.rows("tf_bert", config)}
         arrays = {renamed.get(name, name): array for name, array in arrays.items()}
         whole_files.write_json(os.path.join(directory, BERT_CONFIG),
-                         huggingface.config_values(model, "hf_bert"))
+                               huggingface.config_values(model, "hf_bert"))
     else:
         whole_files.write_json(os.path.join(directory, safetensors_files.HF_CONFIG),
                                config.to_dict())

@@ -61,7 +61,7 @@ def write(package, directory, with_text=True):
     engines = load(path)
     _write_warm_up(package, engines, path)
     whole_files.write_lines(os.path.join(directory, BATCHING),
-                      (_BATCHING % (os.cpu_count() or 1)).splitlines())
+                            (_BATCHING % (os.cpu_count() or 1)).splitlines())
     return [exporting.Artifact("SavedModel, %s" % name, path, engine, exporting.LIMIT, package.head)
             for name, engine in engines.items()]
 

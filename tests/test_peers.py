@@ -73,7 +73,7 @@ def test_transformers_learns_from_them(peer, prepared):
     target, _ = prepared
     printed = subprocess.check_output(
         running.peer_command(peer.function, target, 150, *peer.arguments,
-                               python=HUGGING_FACE_PYTHON),
+                             python=HUGGING_FACE_PYTHON),
         cwd=sources.ROOT, stderr=subprocess.DEVNULL).decode()
     lines = printed.strip().split("\n")
     assert len(lines) == 150 and lines[-1].startswith("step 150/150  loss ")

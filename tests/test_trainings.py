@@ -58,7 +58,7 @@ def test_all_are_measured_in_turn_and_one_that_fails_is_left_out(tmp_path, monke
         "silent": script(tmp_path / "silent.py", "print('done')"),
         "other": script(tmp_path / "other.py", "print('3.5 examples/s')")}
     peers = [running.Peer(name, lambda output_dir, command=command: command, trainings.RATE, 1,
-                            "bfloat16" if name == "other" else "float32")
+                          "bfloat16" if name == "other" else "float32")
              for name, command in commands_of.items()]
     rates, memory, peaks = trainings.measure_in_turn(peers, 2, str(tmp_path))
     assert dict(rates) == {"this code": [7, 7], "other": [3.5, 3.5]}

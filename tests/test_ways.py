@@ -50,8 +50,7 @@ def test_rows_of_inference_are_medians_and_ratios_of_rounds(monkeypatch, tmp_pat
              (row_of(export, ["1 x 32"], 36.0), process), (row_of(pipeline, ["pairs"]), process),
              (row_of(inference.PIPELINE_32, ["pairs"]), process)]
     seconds, first = ways.measure_in_turn(found, 2, str(tmp_path))
-    ours, exported, *_ = ways.rows_of("2 pairs", [row for row, _ in found], seconds,
-                                                  first)
+    ours, exported, *_ = ways.rows_of("2 pairs", [row for row, _ in found], seconds, first)
     assert ours == {
         "inference, 2 pairs": "ours", "1 x 32, ms": 3.0, "1 x 32: x export": 2.25,
         "32 x 128, ms": "-", "32 x 128: x export": "-", "32 x 128: x bfloat16": "-",

@@ -178,7 +178,7 @@ def note_training(directory, values, is_used_up=False):
     if latest and isinstance(before, dict):  # what it began with stays
         values = dict(values, init_checkpoint=before.get("init_checkpoint"))
     whole_files.write_json(os.path.join(directory, company.IDENTITY_FILE),
-                     dict(found, **{_TRAINING: values}))
+                           dict(found, **{_TRAINING: values}))
 
 
 def _changes(before, values):
