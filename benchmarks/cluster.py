@@ -13,6 +13,7 @@ peak of resident memory by the role of a process, in MB: several sizes show what
 text. An error if the files differ. Linux; run it on an idle machine.
 """
 
+import collections
 import contextlib
 import ctypes
 import functools
@@ -100,7 +101,7 @@ def _start(directory, role, started, arguments, pattern):
 
 
 class Watch(threading.Thread):
-    """Looks at this session's processes every half second.
+    """Looks at this process's descendants every half second.
 
     Attributes:
       megabytes: {role: peak of the resident memory of one}.
@@ -114,20 +115,16 @@ class Watch(threading.Thread):
 
     def run(self):
         while not self.stop.wait(0.5):
-            for directory in glob.glob("/proc/[0-9]*"):
+            for process, status, parent in _descendants():
                 with contextlib.suppress(OSError):  # it has ended
-                    if os.getsid(int(os.path.basename(directory))) == os.getsid(0):
-                        self._look(directory)
+                    self._look(process, status, parent)
 
-    def _look(self, directory):
-        status = _read(directory + "/status")
-        parent = _read("/proc/%s/status" % re.search(r"PPid:\s+(\d+)", status).group(1))
-        if int(re.search(r"SigIgn:\s+(\w+)", parent).group(1), 16) >> signal.SIGCHLD - 1 & 1:
-            ticks = map(int, _read(directory + "/stat").rpartition(")")[2].split()[11:13])
-            self.forgotten[int(os.path.basename(directory))] = (
-                sum(ticks) / os.sysconf("SC_CLK_TCK"))
+    def _look(self, process, status, parent):
+        if int(_value(parent, "SigIgn"), 16) >> signal.SIGCHLD - 1 & 1:
+            ticks = map(int, _read("/proc/%d/stat" % process).rpartition(")")[2].split()[11:13])
+            self.forgotten[process] = sum(ticks) / os.sysconf("SC_CLK_TCK")
         peak = re.search(r"VmHWM:\s+(\d+)", status)
-        with open(directory + "/cmdline", "rb") as stream:
+        with open("/proc/%d/cmdline" % process, "rb") as stream:
             command = stream.read()
         for role, part in ROLES.items():
             if part in command and peak:
@@ -138,6 +135,26 @@ class Watch(threading.Thread):
 def _read(path):
     with open(path) as stream:
         return stream.read()
+
+
+def _value(status, name):
+    """A value of a /proc/*/status."""
+    return re.search(r"^%s:\s+(\w+)" % name, status, re.MULTILINE).group(1)
+
+
+def _descendants():
+    """Yields a process id, its /proc/*/status and its parent's: of children, theirs and so on."""
+    statuses, children = {}, collections.defaultdict(list)
+    for path in glob.glob("/proc/[0-9]*/status"):
+        with contextlib.suppress(OSError):  # it has ended
+            process, status = int(path.split("/")[2]), _read(path)
+            statuses[process] = status
+            children[int(_value(status, "PPid"))].append(process)
+    parents = [os.getpid()]
+    for parent in parents:  # which grows
+        parents += children[parent]
+        for process in children[parent]:
+            yield process, statuses[process], statuses[parent]
 
 
 def adopt_orphans():

@@ -38,6 +38,25 @@ def test_processor_time_of_all_counts_once(child):
     subprocess.check_call([sys.executable, "-c", MEASURED, child], cwd=ROOT)
 
 
+@needs_proc
+def test_processor_time_of_others_does_not_count():
+    # The child of this one is as forgotten, and in the session of the measured, as the system's
+    # threads are in some.
+    other = subprocess.Popen([sys.executable, "-c", """
+import os, signal, subprocess, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+work = "import os, sys\\nwhile os.getppid() == int(sys.argv[1]): pass"
+subprocess.call([sys.executable, "-c", work, str(os.getpid())])
+"""])
+    try:
+        subprocess.check_call([sys.executable, "-c", MEASURED,
+                               "subprocess.check_call([sys.executable, '-c', sys.argv[1]])"],
+                              cwd=ROOT)
+    finally:
+        other.kill()
+        other.wait()
+
+
 def test_digest_is_of_names_and_bytes(tmp_path):
     def digest(**contents):
         path = tmp_path / str(len(os.listdir(str(tmp_path))))
