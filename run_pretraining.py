@@ -28,6 +28,7 @@ import optimization
 from interchange import company
 from pretraining import (
     filled_masks,
+    first_weights,
     held_out,
     inputs,
     learning_curve,
@@ -66,6 +67,9 @@ def define_flags():
                       "--init_checkpoint too, where it has them, as Google's.")
     flags.DEFINE_bool("init_from_group0", False, "Groups of layers that --init_checkpoint lacks "
                       "start as its group 0.")
+    flags.DEFINE_bool("init_from_counts", None, "Begin with weights that a count of the records "
+                      "gives (pretraining/first_weights.py) in place of random ones; default: with "
+                      "--budget_hours.")
     flags.DEFINE_bool("do_train", False, "Train.")
     flags.DEFINE_bool("do_eval", False, "Evaluate at the end (and every --eval_every_steps).")
     flags.DEFINE_integer("eval_every_steps", 0, "Steps between evaluations while training; 0: only "
@@ -91,9 +95,10 @@ def define_flags():
                        lower_bound=0.0)
     flags.DEFINE_float("warmup_proportion", None, "Share of --budget_hours with linear warmup; "
                        "default: 0.05.", lower_bound=0.0, upper_bound=1.0)
-    flags.DEFINE_float("shallow_share", 0.0, "Share of the steps, or of --budget_hours, in which "
+    flags.DEFINE_float("shallow_share", None, "Share of the steps, or of --budget_hours, in which "
                        "the model has one layer; the others then begin as it, whose weights they "
-                       "share.", lower_bound=0.0, upper_bound=1.0)
+                       "share. Default: 0, of a budget that begins with counts 0.06.",
+                       lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_integer("num_warmup_steps", None, "Updates of linear warmup; default: a share of "
                          "the steps (docs/recipes.md).", lower_bound=0)
     flags.DEFINE_integer("start_warmup_step", 0, "Update at which the warmup begins.",
@@ -182,28 +187,78 @@ def check_budget_flags(flags):
 Stage = collections.namedtuple("Stage", "config until")
 
 
-def stages_of(flags, config):
+def stages_of(flags, config, default_share):
     """[Stage]: one, unless --shallow_share puts a model of one layer before that of the config.
+
+    Args:
+      default_share: the share where the flag is silent and such a model can come first.
 
     Raises:
       UserError: the config's layers have weights of their own, there is but one, or the training is
         that of several machines.
     """
-    whole = Stage(config, 1.0)
-    if not flags.shallow_share:
-        return [whole]
+    share, obstacle = flags.shallow_share, None
     if estimators.this_cluster():
-        raise UserError("--shallow_share=%g with TF_CONFIG: it is for the devices of one machine; "
-                        "train with a config of one layer, then give that as --init_checkpoint"
-                        % flags.shallow_share)
-    if config.num_hidden_groups > 1 or config.num_hidden_layers == 1:
-        raise UserError("--shallow_share=%g: %s has %s, so that no further layer could begin as "
-                        "the first; leave it out" % (
-                            flags.shallow_share, flags.bert_config_file,
-                            "one layer" if config.num_hidden_layers == 1 else
-                            "%d groups of layers" % config.num_hidden_groups))
+        obstacle = (" with TF_CONFIG: it is for the devices of one machine; train with a config of "
+                    "one layer, then give that as --init_checkpoint")
+    elif config.num_hidden_groups > 1 or config.num_hidden_layers == 1:
+        layers = ("one layer" if config.num_hidden_layers == 1 else
+                  "%d groups of layers" % config.num_hidden_groups)
+        obstacle = (": %s has %s, so that no further layer could begin as the first; leave it out"
+                    % (flags.bert_config_file, layers))
+    if share and obstacle:
+        raise UserError("--shallow_share=%g%s" % (share, obstacle))
+    if share is None:
+        share = 0.0 if obstacle else default_share
+    whole = Stage(config, 1.0)
+    if not share:
+        return [whole]
     shallow = modeling.AlbertConfig.from_dict(dict(config.to_dict(), num_hidden_layers=1))
-    return [Stage(shallow, flags.shallow_share), whole]
+    return [Stage(shallow, share), whole]
+
+
+def begins_with_counts(flags, config, training):
+    """Whether the first weights are to come from counts of the records.
+
+    Raises:
+      UserError: --init_from_counts, and they cannot.
+    """
+    obstacle = None
+    if flags.init_checkpoint:
+        obstacle = "--init_checkpoint=%s has the first weights" % flags.init_checkpoint
+    elif flags.use_tpu or estimators.this_cluster():
+        obstacle = ("it is for the devices of one machine; train the first steps on one, then give "
+                    "that --output_dir as --init_checkpoint")
+    elif training.paths and not training.masking:
+        obstacle = ("%s holds masks, and words are counted without; make the data again with "
+                    "--store_sentences" % training.paths[0])
+    elif not 8 <= config.embedding_size <= config.hidden_size:
+        obstacle = "%s has an embedding_size of %d, expected 8 to its hidden_size" % (
+            flags.bert_config_file, config.embedding_size)
+    if flags.init_from_counts and not training.paths:
+        raise UserError("--init_from_counts without --do_train: it is how a training begins")
+    if flags.init_from_counts and obstacle:
+        raise UserError("--init_from_counts: %s" % obstacle)
+    wanted = flags.budget_hours if flags.init_from_counts is None else flags.init_from_counts
+    if wanted and obstacle and not flags.init_checkpoint:
+        console.say("the first weights are random, not from counts: %s", obstacle)
+    return bool(wanted and training.paths and not obstacle)
+
+
+def first_values(flags, config, training, run):
+    """The function {name: shape} -> {name: array} of a new model's weights; None where it goes on.
+    """
+    if checkpoints.latest(flags.output_dir):
+        return None
+    with estimators.damage_named(training.paths):
+        counts = first_weights.count(training.paths, training.masking, config)
+    distances = first_weights.looking_heads(config)
+    console.say("the first weights come from {:,} tokens: their frequencies, the neighbours of "
+                "{:,} words, {} of {} heads that look 1 to {} tokens away; "
+                "--noinit_from_counts for random ones".format(
+                    counts.tokens, counts.vectors.any(1).sum(), len(distances),
+                    config.num_attention_heads, max(distances, default=0)))
+    return functools.partial(first_weights.values, config, counts=counts, seed=run.seed)
 
 
 def training_data(flags, paths, run, vocab_size=None):
@@ -234,14 +289,15 @@ def evaluation_data(flags, paths, run, vocab_size=None):
         vocab_size=vocab_size), masking)
 
 
-def choose_schedule(flags, config, step_examples):
+def choose_schedule(flags, config, step_examples, is_counted=False):
     """The Schedule of the flags, the recipe's where they are silent; says what was chosen and why.
     """
     optimizer, reason = recipes.choose_optimizer(
         flags.optimizer, flags.learning_rate, step_examples)
     of_steps = (flags.num_train_steps or DEFAULT_STEPS, flags.num_warmup_steps)
     recipe = recipes.resolve(config, optimizer, step_examples, flags.learning_rate,
-                             *((1, 0) if flags.budget_hours else of_steps), beta_2=flags.beta_2)
+                             *((1, 0) if flags.budget_hours else of_steps), beta_2=flags.beta_2,
+                             is_counted=is_counted)
     exclude = flags.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout]
     console.say("optimizer: %s, peak rate %g; %s", {
         "adamw": "AdamW",
@@ -252,7 +308,7 @@ def choose_schedule(flags, config, step_examples):
         # A model that has left the beginning behind is another matter than the recipes'.
         if not (flags.init_checkpoint and sentence.startswith("warning: ")):
             console.say("%s", sentence)
-    if not flags.init_checkpoint:
+    if not (flags.init_checkpoint or is_counted):
         for sentence in recipes.initializer_sentences(config):
             console.say("%s", sentence)
     if flags.budget_hours:
@@ -406,7 +462,7 @@ def prediction_shower(flags, eval_paths, vocab_size):
         return None
 
 
-def claim_directory(flags, config, features, run, training, schedule, budget=None):
+def claim_directory(flags, config, features, run, training, schedule, stages, budget=None):
     """Marks --output_dir as this run's, see training/run_directory.py; its time so far counts.
 
     Raises:
@@ -426,7 +482,7 @@ def claim_directory(flags, config, features, run, training, schedule, budget=Non
             max_seq_length=flags.max_seq_length,
             max_predictions_per_seq=flags.max_predictions_per_seq,
             masks=training.masking and [training.masking.masked_lm_prob, training.masking.ngram],
-            shallow_share=flags.shallow_share),
+            shallow_share=stages[0].until if len(stages) > 1 else 0.0),
             is_used_up=bool(budget) and budget.is_used_up())
 
 
@@ -445,8 +501,10 @@ def main(flags):
         train_paths + eval_paths, *lengths, config.vocab_size))
     training = training_data(flags, train_paths, run, config.vocab_size)
     evaluation = evaluation_data(flags, eval_paths, run, config.vocab_size)
-    stages = stages_of(flags, config)
-    schedule = train_paths and choose_schedule(flags, config, run.batches.step_examples)
+    is_counted = begins_with_counts(flags, config, training)
+    stages = stages_of(flags, config, recipes.SHALLOW_SHARE if is_counted and budget else 0.0)
+    schedule = train_paths and choose_schedule(
+        flags, config, run.batches.step_examples, is_counted)
     if train_paths:
         say_passes(training, schedule, run.batches.step_examples, budget)
     whole_files.check_outputs([os.path.join(flags.output_dir, RESULTS_FILE)],
@@ -455,12 +513,14 @@ def main(flags):
     shower = prediction_shower(flags, eval_paths, config.vocab_size)
     run_directory.check_initial(run, features, is_training=bool(train_paths))
     with run_directory.locked(flags.output_dir, is_training=bool(train_paths)):
-        claim_directory(flags, config, features, run, training, schedule, budget)
+        claim_directory(flags, config, features, run, training, schedule, stages, budget)
         read = files.stamps(train_paths + eval_paths)
         try:
+            first = first_values(flags, config, training, run) if is_counted else None
             estimator = train_in_stages(
                 stages, lambda config: estimators.create(objectives.model_fn_builder(
-                    config, run, schedule, baseline=baseline, shower=shower, budget=budget), run),
+                    config, run, schedule, baseline=baseline, shower=shower, budget=budget,
+                    first_values=first), run),
                 training, evaluation, run, schedule and schedule.num_train_steps or 0,
                 flags.eval_every_steps, flags.max_eval_steps, baseline, budget=budget)
         except tf.errors.InvalidArgumentError:  # a record that is not like its file's first one

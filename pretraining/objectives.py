@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import optimization
+from pretraining import first_weights
 from training import estimators, flops, hooks, precision, restoring, step
 
 
@@ -80,7 +81,8 @@ def _total(values):
     return total.read_value(), tf.assign_add(total, tf.reduce_sum(tf.cast(values, tf.float64)))
 
 
-def model_fn_builder(config, run, schedule, baseline=None, shower=None, budget=None):
+def model_fn_builder(config, run, schedule, baseline=None, shower=None, budget=None,
+                     first_values=None):
     """Returns the model_fn of TPUEstimator for training, evaluation and export.
 
     Args:
@@ -91,6 +93,8 @@ def model_fn_builder(config, run, schedule, baseline=None, shower=None, budget=N
         warning.
       shower: filled_masks.Shower of evaluations, or None.
       budget: the budget.Budget of a schedule with budget_hours.
+      first_values: function {name: shape} -> {name: array} of the weights that a training begins
+        with, see first_weights.py; None: random ones, or those of the initial checkpoint.
     """
 
     def build(mode, features, output_positions=None):
@@ -105,12 +109,15 @@ def model_fn_builder(config, run, schedule, baseline=None, shower=None, budget=N
         trained = estimators.seed_graph(run)
         build_for_mode = functools.partial(build, mode)
         if mode == tf.estimator.ModeKeys.TRAIN:
-            return step.training_spec(
+            spec = step.training_spec(
                 training_loss(config, build_for_mode, features, run), features, config, run,
                 schedule, trained, step_work(config, run, features),
                 few_shapes=True, further_hooks=functools.partial(
                     stagnation_hooks, schedule=schedule, baseline=baseline, budget=budget),
                 budget=budget)
+            if first_values and not trained:
+                spec = spec._replace(scaffold_fn=first_weights.scaffold_fn(first_values))
+            return spec
         if mode == tf.estimator.ModeKeys.PREDICT:
             model = build_for_mode(features)
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions={

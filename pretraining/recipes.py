@@ -66,6 +66,14 @@ LAMB_FROM = 2048
 # attention adds drowns at first, and it leaves the plateau of guessing late; FULL measured well.
 SMALL, FULL = 0.45, 0.88
 
+# Of a training that begins with counted weights (first_weights.py), in place of the row above, and
+# its highest rate; for no other size was it measured.
+COUNTED = Recipe("tiny", "adamw", 7e-4, 0.98, 32, 10000, 1000000,
+                 "rate measured here with first weights from counts")
+HIGHEST_COUNTED = 2e-3
+# Of its budget the share with one layer.
+SHALLOW_SHARE = 0.06
+
 # A learning rate of more than this many times the recipe's causes a warning.
 FAR = 3.0
 
@@ -100,9 +108,16 @@ def choose_optimizer(optimizer, learning_rate, step_examples):
                      % (step_examples, LAMB_FROM))
 
 
-def recipe_for(config, optimizer):
-    """The row of the table for a config and an optimizer, "adamw" or "lamb"."""
-    return _row(size_of(config), optimizer)
+def recipe_for(config, optimizer, is_counted=False):
+    """The row of the table for a config and an optimizer, "adamw" or "lamb".
+
+    Args:
+      is_counted: whether the first weights come from counts.
+    """
+    row = _row(size_of(config), optimizer)
+    if is_counted and (row.name, row.optimizer) == (COUNTED.name, COUNTED.optimizer):
+        return COUNTED
+    return row
 
 
 def _row(name, optimizer):
@@ -121,9 +136,10 @@ def scaled(recipe, step_examples, optimizer=None):
     """
     if step_examples < 1:
         raise UserError("step_examples=%s: expected at least 1 example an update" % step_examples)
-    row = _row(recipe.name, optimizer or recipe.optimizer)
+    row = recipe if optimizer in (None, recipe.optimizer) else _row(recipe.name, optimizer)
     rate = row.learning_rate * math.sqrt(step_examples / float(row.train_batch_size))
-    return float("%.3g" % min(rate, HIGHEST_RATE[row.optimizer]))
+    highest = HIGHEST_COUNTED if row is COUNTED else HIGHEST_RATE[row.optimizer]
+    return float("%.3g" % min(rate, highest))
 
 
 def warmup_steps(recipe, num_train_steps):
@@ -137,13 +153,14 @@ def warmup_steps(recipe, num_train_steps):
 
 
 def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train_steps=None,
-            num_warmup_steps=None, beta_2=None):
+            num_warmup_steps=None, beta_2=None, is_counted=False):
     """The numbers to train with: given ones are kept, None is replaced from the table.
 
     Args:
       config: has hidden_size and num_hidden_layers.
       optimizer: "adamw" or "lamb".
       step_examples: examples per update, all accumulated parts together.
+      is_counted: as in recipe_for.
 
     Returns:
       Resolved; warnings among its sentences begin with "warning: ".
@@ -151,7 +168,7 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
     Raises:
       UserError: an unknown optimizer, or a batch size below 1.
     """
-    recipe = recipe_for(config, optimizer)
+    recipe = recipe_for(config, optimizer, is_counted)
     sentences = []
     if step_examples is None:
         step_examples = recipe.train_batch_size

@@ -59,6 +59,15 @@ def test_rate_of_a_batch(name, optimizer, examples, rate):
     assert recipes.scaled(recipes.RECIPES[name][other], examples, optimizer) == rate
 
 
+@pytest.mark.parametrize("name, optimizer, examples, rate", [
+    ("tiny", "adamw", 64, 9.9e-4), ("tiny", "adamw", 4096, 2e-3),  # higher than from random weights
+    ("tiny", "lamb", 4096, 0.00176), ("base", "adamw", 256, 1e-4)])  # the same
+def test_rate_of_counted_weights(name, optimizer, examples, rate):
+    found = recipes.resolve(SHAPES[name], optimizer, examples, is_counted=True)
+    assert found.learning_rate == rate
+    assert not [sentence for sentence in found.sentences if sentence.startswith("warning")]
+
+
 @pytest.mark.parametrize("examples", [1, 32, 256, 4096])
 def test_larger_models_get_lower_adamw_rates(examples):
     rates = [recipes.resolve(SHAPES[name], "adamw", examples).learning_rate for name in NAMES]
