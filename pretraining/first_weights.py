@@ -75,7 +75,7 @@ def _read(paths, filler, vocab_size):
     Some `filler` stands between two records.
     """
     parts = []
-    for path in console.progress(paths, unit="files", desc="counting"):
+    for path in console.progress(paths, unit="files", desc="reading tokens"):
         room = MOST_TOKENS // len(paths)
         for batch in _batches(path, filler, vocab_size):
             parts.append(batch[:room])
@@ -115,7 +115,8 @@ def _count_neighbours(ids, is_ordinary, contexts, chunk=1 << 23):
     columns[contexts] = np.arange(len(contexts))
     columns[~is_ordinary] = -1
     table = np.zeros(size * len(contexts), np.float32)
-    for begin in range(0, len(ids), chunk):
+    portions = range(0, len(ids), chunk)
+    for begin in console.progress(portions, unit="portions", desc="counting neighbours"):
         for distance in range(1, WINDOW + 1):
             behind = ids[begin + distance:begin + distance + chunk].astype(np.int64)
             before = ids[begin:begin + len(behind)].astype(np.int64)
