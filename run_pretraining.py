@@ -94,7 +94,7 @@ def define_flags():
                        "number of steps, and so every bit, differs from run to run.",
                        lower_bound=0.0)
     flags.DEFINE_float("warmup_proportion", None, "Share of --budget_hours with linear warmup; "
-                       "default: 0.05.", lower_bound=0.0, upper_bound=1.0)
+                       "default: 0.05, with counts 0.01.", lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_float("shallow_share", None, "Share of the steps, or of --budget_hours, in which "
                        "the model has one layer; the others then begin as it, whose weights they "
                        "share. Default: 0, of a budget that begins with counts 0.06.",
@@ -141,8 +141,8 @@ LAMB_RULES = {"no_decay": "trust ratio where weight decay applies, as Google's",
               "none": "trust ratio on every variable, as brightmart's"}
 
 # Of a training whose flags say neither steps nor hours, as Google's; of a budget, as recipes.py has
-# it for short runs.
-DEFAULT_STEPS, DEFAULT_WARMUP_PROPORTION = 125000, 0.05
+# it for short runs; of one that begins with counts, as measured.
+DEFAULT_STEPS, DEFAULT_WARMUP_PROPORTION, COUNTED_WARMUP_PROPORTION = 125000, 0.05, 0.01
 
 # Record files, and what reads them: for training a function first_step=n -> input_fn, for
 # evaluation an input_fn.
@@ -313,9 +313,10 @@ def choose_schedule(flags, config, step_examples, is_counted=False):
             console.say("%s", sentence)
     if flags.budget_hours:
         proportion = flags.warmup_proportion
+        if proportion is None:
+            proportion = COUNTED_WARMUP_PROPORTION if is_counted else DEFAULT_WARMUP_PROPORTION
         return Schedule(recipe.learning_rate, budget_hours=flags.budget_hours,
-                        warmup_proportion=DEFAULT_WARMUP_PROPORTION if proportion is None
-                        else proportion, **common)
+                        warmup_proportion=proportion, **common)
     return Schedule(recipe.learning_rate, recipe.num_train_steps, recipe.num_warmup_steps,
                     flags.start_warmup_step, **common)
 
