@@ -233,6 +233,15 @@ def test_a_budget_begins_with_them_and_one_layer(data, tmp_path, caplog, changes
     assert ("6% of the training with one layer" in caplog.text) == expected
 
 
+@pytest.mark.parametrize("given, is_counted, expected", [
+    ({}, True, 0.01), ({}, False, 0.05), ({"warmup_proportion": 0.2}, True, 0.2)])
+def test_warmup_of_a_budget(given, is_counted, expected):
+    flags = tiny.parse(run_pretraining.define_flags, budget_hours=1, **given)
+    schedule = run_pretraining.choose_schedule(flags, tiny.config(), 64, is_counted)
+    assert schedule.warmup_proportion == expected
+    assert schedule.learning_rate == (9.9e-4 if is_counted else 2.83e-4)
+
+
 @pytest.mark.every_platform
 @pytest.mark.usefixtures("two_devices")
 def test_two_devices_begin_as_one(data, tmp_path):
