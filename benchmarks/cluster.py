@@ -123,12 +123,12 @@ class Watch(threading.Thread):
         if int(_value(parent, "SigIgn"), 16) >> signal.SIGCHLD - 1 & 1:
             ticks = map(int, _read("/proc/%d/stat" % process).rpartition(")")[2].split()[11:13])
             self.forgotten[process] = sum(ticks) / os.sysconf("SC_CLK_TCK")
-        peak = re.search(r"VmHWM:\s+(\d+)", status)
+        peak = _value(status, "VmHWM")  # in kB; what has just ended has none
         with open("/proc/%d/cmdline" % process, "rb") as stream:
             command = stream.read()
         for role, part in ROLES.items():
             if part in command and peak:
-                self.megabytes[role] = max(self.megabytes.get(role, 0), int(peak.group(1)) // 1024)
+                self.megabytes[role] = max(self.megabytes.get(role, 0), int(peak) // 1024)
                 return
 
 
@@ -138,8 +138,9 @@ def _read(path):
 
 
 def _value(status, name):
-    """A value of a /proc/*/status."""
-    return re.search(r"^%s:\s+(\w+)" % name, status, re.MULTILINE).group(1)
+    """A value of a /proc/*/status, as a string; None where it is missing."""
+    match = re.search(r"^%s:\s+(\w+)" % name, status, re.MULTILINE)
+    return match and match.group(1)
 
 
 def _descendants():
