@@ -1,5 +1,6 @@
 """Files that are complete or absent, and input that stays."""
 
+import concurrent.futures
 import json
 import os
 
@@ -94,6 +95,15 @@ def test_name_that_cannot_be_written_is_said_before_the_work(root):
     with pytest.raises(UserError, match=r"x cannot be written \(File name too long\); give"):
         whole_files.check_outputs([root + "b", root + "x" * 250])
     assert os.listdir(root) == ["a.txt"]
+
+
+def test_several_processes_may_try_at_once(tmp_path):
+    """Workers of a cluster, in a directory that none of them has made yet."""
+    for trial in range(50):
+        path = str(tmp_path / str(trial) / "deep" / "a.txt")
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(whole_files.check_outputs, [[path]] * 32)) == [None] * 32
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_error_of_a_write_names_the_file(tmp_path):

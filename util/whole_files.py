@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import uuid
 
 from util import files
@@ -65,19 +66,20 @@ def _check_target(path):
 
 
 def _try_to_write(path):
-    """Writes an empty file beside `path` and removes it and the directories that it needed."""
-    temporary, made = _temporary(path), []
+    """Writes an empty file as `path` would be, in a directory of its own that is removed again.
+
+    So nothing is made at a place where another process, too, may be about to write.
+    """
     directory = os.path.realpath(os.path.dirname(path))
-    while not os.path.exists(directory):
-        made.append(directory)
-        directory = os.path.dirname(directory)
+    existing = directory
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
     try:
-        with contextlib.ExitStack() as stack:
-            for directory in reversed(made):
-                os.mkdir(directory)
-                stack.callback(os.rmdir, directory)
-            with open(temporary, "wb"):
-                stack.callback(os.remove, temporary)
+        with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=existing) as trial:
+            beside = os.path.join(trial, os.path.relpath(directory, existing))
+            os.makedirs(beside, exist_ok=True)
+            with open(os.path.join(beside, os.path.basename(_temporary(path))), "wb"):
+                pass
     except OSError as error:
         raise UserError("%s cannot be written (%s); give another path"
                         % (path, error.strerror)) from None
