@@ -214,7 +214,7 @@ def candidates(flags, directory):
 
 def our_candidates(flags, script, training):
     """Yields (Peer, problem) of a script of this project, with this Python and --pythons."""
-    for amp in [False, True] if processors.has_amx() else [False]:
+    for amp in [False, True] if processors.has_bfloat16() else [False]:
         typed = dict(training, amp=amp)
         name, dtype = ("this code, --amp", "bfloat16") if amp else ("this code", "float32")
         train = trainings.trainer(sys.executable, script, typed)

@@ -43,7 +43,10 @@ def matmul_last(x, matrix, bias=None):
     return tf.reshape(y, shape[:-1] + [shape_list(matrix)[-1]])
 
 
-_scopes = collections.Counter()  # those of `narrow_products` and `compiled_gelu` around this place
+_scopes = collections.Counter()  # those below around this place
+
+# Products that are cast have so many columns: it pays there, and fewer are the logits of classes.
+_FEWEST_CAST = 64
 
 
 @contextlib.contextmanager
@@ -56,7 +59,7 @@ def _within(name):
 
 
 def is_within(name):
-    """Whether a scope of this name, "narrow_products" or "compiled_gelu", is open."""
+    """Whether a scope of this name is open: "narrow_products", "cast_products", "compiled_gelu"."""
     return _scopes[name] > 0
 
 
@@ -69,13 +72,35 @@ def narrow_products():
     return _within("narrow_products")
 
 
-def matmul(a, b, transpose_a=False, transpose_b=False):
-    """The product of two matrices, at most one of them transposed; see `narrow_products`."""
-    if not is_within("narrow_products"):
-        return tf.matmul(a, b, transpose_a, transpose_b)
+def cast_products():
+    """A scope whose products of matrices are those of bfloat16, cast to it and back.
 
-    def product(a, b, transpose_a=False, transpose_b=False):
-        return tf.raw_ops.BatchMatMulV2(x=a, y=b, adj_x=transpose_a, adj_y=transpose_b)
+    Results are rounded, too, but for logits; for processors where oneDNN does not round by itself.
+    """
+    return _within("cast_products")
+
+
+def _narrow_product(a, b, transpose_a=False, transpose_b=False):
+    return tf.raw_ops.BatchMatMulV2(x=a, y=b, adj_x=transpose_a, adj_y=transpose_b)
+
+
+def _cast_product(a, b, transpose_a=False, transpose_b=False):
+    if a.dtype != tf.float32 or shape_list(b)[0 if transpose_b else 1] < _FEWEST_CAST:
+        return tf.matmul(a, b, transpose_a, transpose_b)
+    a, b = (tf.cast(matrix, tf.bfloat16) for matrix in (a, b))
+    return tf.cast(tf.matmul(a, b, transpose_a, transpose_b), tf.float32)
+
+
+def matmul(a, b, transpose_a=False, transpose_b=False, rounds_result=True):
+    """The product of two matrices, at most one of them transposed.
+
+    Args:
+      rounds_result: whether `cast_products` may round the result; not where it is logits.
+    """
+    product = (_narrow_product if is_within("narrow_products") else
+               _cast_product if is_within("cast_products") else None)
+    if not product:
+        return tf.matmul(a, b, transpose_a, transpose_b)
 
     @tf.custom_gradient
     def multiplied(a, b):
@@ -85,7 +110,8 @@ def matmul(a, b, transpose_a=False, transpose_b=False):
                     product(upstream, a, transpose_a=True) if transpose_b
                     else product(a, upstream, transpose_a=not transpose_a))
 
-        return product(a, b, transpose_a, transpose_b), gradient
+        forward = product if rounds_result or product is _narrow_product else tf.matmul
+        return forward(a, b, transpose_a, transpose_b), gradient
 
     return multiplied(a, b)
 
@@ -289,7 +315,7 @@ def softmax_losses(hidden, table, bias, labels):
       ([n], logits [n, V]); both can be differentiated.
     """
     table, bias = tf.convert_to_tensor(table), tf.convert_to_tensor(bias)
-    logits = tf.nn.bias_add(matmul(hidden, table, transpose_b=True), bias)
+    logits = tf.nn.bias_add(matmul(hidden, table, transpose_b=True, rounds_result=False), bias)
     of_labels = tf.stack([tf.range(shape_list(hidden)[0]), labels], -1)  # [n, 2]
 
     @tf.custom_gradient

@@ -11,7 +11,7 @@ output=${OUTPUT:-output/quickstart}
 model=${MODEL:-data/albert_tiny_sample}
 mkdir -p "$output"
 amp=()
-if grep -qs amx_bf16 /proc/cpuinfo && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))'; then
+if grep -Eqs 'amx_bf16|avx512_bf16' /proc/cpuinfo && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))'; then
   echo "this processor multiplies bfloat16 fast: training computes its products in it (--amp)"
   amp=(--amp)
 fi

@@ -105,7 +105,7 @@ def candidates(tmp_path, **flags):
 
 
 def test_peers_that_are_not_there_are_told_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(processors, "has_amx", lambda: False)
+    monkeypatch.setattr(processors, "has_bfloat16", lambda: False)
     gone = str(tmp_path / "gone" / "python")
     found = candidates(tmp_path, pythons="classic=" + gone, huggingface_python=gone + "," + gone)
     missing = gone + ": No such file or directory"
@@ -125,7 +125,7 @@ def test_peers_that_are_not_there_are_told_why(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_processor_with_bfloat16_has_a_row_of_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(processors, "has_amx", lambda: True)
+    monkeypatch.setattr(processors, "has_bfloat16", lambda: True)
     monkeypatch.setattr(trainings, "HUGGING_FACE", [])
     found = candidates(tmp_path, pythons="same=" + sys.executable)
     rows = {name: peer.dtype for name, (peer, problem) in found.items()

@@ -32,12 +32,13 @@ def test_needs_onednn(monkeypatch):
 def test_a_processor_without_it_is_named(monkeypatch, caplog):
     monkeypatch.setattr(precision, "has_onednn", lambda: True)
     monkeypatch.setattr(precision, "rounds_products", lambda: False)
+    monkeypatch.setattr(precision, "needs_casts", lambda: False)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.setattr(processors, "name", lambda: "Xeon E5")
     with caplog.at_level(logging.INFO, "albert"):
         precision.check(AMP)
-    assert caplog.messages == ["warning: --amp on Xeon E5: it has no products of bfloat16 (AMX); "
-                               "they stay float32"]
+    assert caplog.messages == ["warning: --amp on Xeon E5: it has no products of bfloat16 (AMX, "
+                               "AVX512-BF16); they stay float32"]
 
 
 @pytest.mark.parametrize("rates, words", [
@@ -45,7 +46,7 @@ def test_a_processor_without_it_is_named(monkeypatch, caplog):
     ([2e11, 2.5e11], None)])
 def test_advice_is_measured(rates, words, monkeypatch, caplog):
     monkeypatch.setattr(precision, "has_onednn", lambda: True)
-    monkeypatch.setattr(processors, "has_amx", lambda: True)
+    monkeypatch.setattr(processors, "has_bfloat16", lambda: True)
     monkeypatch.setattr(processors, "name", lambda: "Xeon")
     of_types = dict(zip((tf.float32, tf.bfloat16), rates))
     monkeypatch.setattr(flops, "measure_matmul_peak",
@@ -73,31 +74,59 @@ def test_float16_is_of_gpus(monkeypatch):
     assert precision.computing(len, AMP) is len
 
 
-def test_model_fn_builds_narrow_products():
+@pytest.mark.parametrize("flags, scope", [
+    ("avx512f amx_bf16 avx512_bf16", "narrow_products"), ("avx512_bf16", "cast_products"),
+    ("avx2", "narrow_products")])
+def test_model_fn_builds_the_products_of_the_processor(flags, scope, monkeypatch):
+    monkeypatch.setattr(processors, "_described", lambda: flags)
+
     def model_fn(features, labels, mode, params):
-        return layers.is_within("narrow_products")
+        return [name for name in ("narrow_products", "cast_products") if layers.is_within(name)]
 
-    assert precision.computing(model_fn, AMP)(None, None, None, None)
-    assert not precision.computing(model_fn, settings.Devices())(None, None, None, None)
-    assert not layers.is_within("narrow_products")
+    assert precision.computing(model_fn, AMP)(None, None, None, None) == [scope]
+    assert precision.computing(model_fn, settings.Devices())(None, None, None, None) == []
+    assert not layers.is_within(scope)
 
 
-@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True)])
-def test_narrow_products_have_the_gradients_of_others(transposed):
-    """In a process that does not ask for bfloat16 they are the same products."""
+def products_in(scope, transposed, rows=3, width=4, columns=5, **options):
+    """[product, gradients of both factors] within a scope and without."""
     rng = np.random.RandomState(0)
     with tf.Graph().as_default(), tf.Session() as session:
         a, b = (tf.constant(rng.standard_normal(shape[::-1] if turned else shape), tf.float32)
-                for shape, turned in zip(([3, 4], [4, 5]), transposed))
-        weights = tf.constant(rng.standard_normal([3, 5]), tf.float32)
+                for shape, turned in zip(([rows, width], [width, columns]), transposed))
+        weights = tf.constant(rng.standard_normal([rows, columns]), tf.float32)
         found = []
-        for scope in (layers.narrow_products, layers.compiled_gelu):
-            with scope():
-                product = layers.matmul(a, b, *transposed)
+        for around in (scope, layers.compiled_gelu):
+            with around():
+                product = layers.matmul(a, b, *transposed, **options)
             found.append([product] + tf.gradients(product * weights, [a, b]))
-        narrow, usual = session.run(found)
-    for actual, expected in zip(narrow, usual):
+        return session.run(found)
+
+
+TRANSPOSED = pytest.mark.parametrize(
+    "transposed", [(False, False), (True, False), (False, True)])
+
+
+@TRANSPOSED
+def test_narrow_products_have_the_gradients_of_others(transposed):
+    """In a process that does not ask for bfloat16 they are the same products."""
+    for actual, expected in zip(*products_in(layers.narrow_products, transposed)):
         np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+@TRANSPOSED
+def test_cast_products_are_rounded_ones(transposed):
+    for actual, expected in zip(*products_in(layers.cast_products, transposed, 70, 80, 90)):
+        np.testing.assert_allclose(actual, expected, rtol=0.02, atol=0.15)
+        assert np.abs(actual - expected).mean() > 1e-3
+        assert not (actual.view(np.int32) & 0xffff).any()
+
+
+def test_cast_products_leave_logits_alone():
+    """Those of few classes, and those of a vocabulary."""
+    for options in ({"columns": 5}, {"columns": 90, "rounds_result": False}):
+        actual, expected = products_in(layers.cast_products, (False, False), 70, 80, **options)
+        np.testing.assert_array_equal(actual[0], expected[0])
 
 
 @pytest.mark.skipif(tf.__version__.startswith("1."), reason="XLA compiles GELU in TensorFlow 2")
@@ -126,7 +155,7 @@ def test_a_run_keeps_its_type(tmp_path, monkeypatch):
 def test_a_run_goes_on_bit_for_bit_in_its_type(tmp_path):
     """--amp is given once; where a processor has bfloat16 the weights are not those of float32."""
     tiny.write_records(tmp_path / "train.tfrecord", 64)
-    tiny.write_config(tmp_path / "config.json", num_hidden_layers=1)
+    tiny.write_config(tmp_path / "config.json", num_hidden_layers=1, hidden_size=64)
 
     def train(output, **changes):
         log = str(tmp_path / (output + ".log"))

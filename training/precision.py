@@ -4,7 +4,8 @@
 |---|---|
 | TPU | the encoder in bfloat16 |
 | GPU | float16 by TensorFlow's rewriting of the graph, with loss scaling |
-| processor | what is multiplied is rounded to bfloat16; sums and results are float32 |
+| processor with AMX | what is multiplied is rounded to bfloat16; sums and results are float32 |
+| processor with AVX512-BF16 alone | so are the results of products, but for logits |
 
 Weights, LayerNorm, softmax, losses and the optimizer are float32 in any case. bfloat16 has the
 range of float32, so that losses need no scaling.
@@ -54,8 +55,10 @@ def computing(model_fn, devices):
     if not _on_processor(devices):
         return model_fn
 
+    scope = layers.cast_products if needs_casts() else layers.narrow_products
+
     def narrow(features, labels, mode, params):
-        with layers.narrow_products():
+        with scope():
             return model_fn(features, labels, mode, params)
 
     return narrow
@@ -75,9 +78,9 @@ def check(devices):
                         "(Python 3.9 or newer)" % (tf.__version__, "" if tf.__version__[0] == "1"
                                                    else " and TF_ENABLE_ONEDNN_OPTS=0"))
     os.environ[_VARIABLE] = _BFLOAT16
-    if not rounds_products():
-        console.say("warning: --amp on %s: it has no products of bfloat16 (AMX); they stay float32",
-                    processors.name())
+    if not rounds_products() and not needs_casts():
+        console.say("warning: --amp on %s: it has no products of bfloat16 (AMX, AVX512-BF16); they "
+                    "stay float32", processors.name())
 
 
 def _on_processor(devices):
@@ -100,11 +103,16 @@ def rounds_products():
             return bool(session.run(product, {factor: matrix})[0, 0] == 64.0)
 
 
+def needs_casts():
+    """Whether products are in bfloat16 here only where the graph says so: AVX512-BF16, no AMX."""
+    return processors.has_bfloat16() and not processors.has_amx()
+
+
 @functools.lru_cache(None)
 def advise(devices):
     """Says once what --amp would bring on this processor, measured, where it is not given."""
     if (devices.amp or devices.use_tpu or clusters.has_gpu() or not has_onednn()
-            or not processors.has_amx()):
+            or not processors.has_bfloat16()):
         return
     rates = [flops.measure_matmul_peak("/cpu:0", seconds=_SECONDS, dtype=dtype)
              for dtype in (tf.float32, tf.bfloat16)]

@@ -28,3 +28,8 @@ def has_vnni():
 def has_amx():
     """Whether it multiplies tiles of bfloat16 (AMX), several times as fast as float32."""
     return "amx_bf16" in _described()
+
+
+def has_bfloat16():
+    """Whether it multiplies bfloat16 at all: by AMX, or by AVX-512, twice as fast as float32."""
+    return has_amx() or "avx512_bf16" in _described()
