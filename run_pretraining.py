@@ -217,6 +217,24 @@ def stages_of(flags, config, default_share):
     return [Stage(shallow, share), whole]
 
 
+def stages_left(stages, directory, key, done, total):
+    """The stages without that of one layer, where a run has left it behind in an earlier call.
+
+    That had fewer steps or hours; by its share of more of them it would be in the first stage
+    again.
+
+    Args:
+      stages: [Stage].
+      directory: of the run.
+      key: of the Schedule, for `total`.
+      done, total: steps, or hours.
+    """
+    before = run_directory.training_of(directory)
+    had = before.get(key)
+    is_behind = had and before.get("shallow_share", 0.0) * had <= done < stages[0].until * total
+    return stages[-1:] if is_behind else stages
+
+
 def begins_with_counts(flags, config, training):
     """Whether the first weights are to come from counts of the records.
 
@@ -240,7 +258,7 @@ def begins_with_counts(flags, config, training):
     if flags.init_from_counts and obstacle:
         raise UserError("--init_from_counts: %s" % obstacle)
     wanted = flags.budget_hours if flags.init_from_counts is None else flags.init_from_counts
-    if wanted and obstacle and not flags.init_checkpoint:
+    if wanted and obstacle and not (flags.init_checkpoint or checkpoints.latest(flags.output_dir)):
         console.say("the first weights are random, not from counts: %s", obstacle)
     return bool(wanted and training.paths and not obstacle)
 
@@ -466,6 +484,9 @@ def prediction_shower(flags, eval_paths, vocab_size):
 def claim_directory(flags, config, features, run, training, schedule, stages, budget=None):
     """Marks --output_dir as this run's, see training/run_directory.py; its time so far counts.
 
+    Returns:
+      the [Stage] that are left.
+
     Raises:
       UserError: it holds another run, or there is nothing to evaluate or export.
     """
@@ -477,6 +498,10 @@ def claim_directory(flags, config, features, run, training, schedule, stages, bu
                            ", or give one as --init_checkpoint"))
     if budget:
         budget.resume(trained)
+    if training.paths and trained:
+        stages = stages_left(stages, flags.output_dir, *(
+            ("budget_hours", budget.used() / 3600, flags.budget_hours) if budget else
+            ("num_train_steps", checkpoints.checkpoint_step(trained), schedule.num_train_steps)))
     if training.paths:
         run_directory.note_training(flags.output_dir, run_directory.training(
             run, schedule, inputs.fingerprint(training.paths),
@@ -485,6 +510,7 @@ def claim_directory(flags, config, features, run, training, schedule, stages, bu
             masks=training.masking and [training.masking.masked_lm_prob, training.masking.ngram],
             shallow_share=stages[0].until if len(stages) > 1 else 0.0),
             is_used_up=bool(budget) and budget.is_used_up())
+    return stages
 
 
 def main(flags):
@@ -514,7 +540,8 @@ def main(flags):
     shower = prediction_shower(flags, eval_paths, config.vocab_size)
     run_directory.check_initial(run, features, is_training=bool(train_paths))
     with run_directory.locked(flags.output_dir, is_training=bool(train_paths)):
-        claim_directory(flags, config, features, run, training, schedule, stages, budget)
+        stages = claim_directory(
+            flags, config, features, run, training, schedule, stages, budget)
         read = files.stamps(train_paths + eval_paths)
         try:
             first = first_values(flags, config, training, run) if is_counted else None

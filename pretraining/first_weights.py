@@ -164,7 +164,7 @@ def values(config, shapes, counts, seed):
       {name: float32 array}; biases and norms that are not in it begin as ever.
     """
     rng = np.random.RandomState(seed)
-    deviation = recipes.FULL / math.sqrt(config.hidden_size)
+    deviation = recipes.full_deviation(config)
     found = {name: deviation * np.clip(rng.standard_normal(shape), -2, 2)
              for name, shape in sorted(shapes.items()) if len(shape) == 2}
     reader = _set_embeddings(found, config, counts, deviation, rng)
@@ -180,6 +180,12 @@ def looking_heads(config):
             for head in range(int(LOOKING_HEADS * config.num_attention_heads))]
 
 
+def segment_heads(config):
+    """What the heads after those look at: -1 the other segment, 1 the own; half of the rest."""
+    rest = config.num_attention_heads - len(looking_heads(config))
+    return [-1, 1][:rest // 2]
+
+
 def _frequencies(number):
     return np.geomspace(HIGHEST, LOWEST, number)
 
@@ -191,41 +197,41 @@ def _sinusoids(length, number):
 
 
 def _set_embeddings(found, config, counts, deviation, rng):
-    """Words by their neighbours, positions as sinusoids in dimensions of their own.
+    """Words by their neighbours; positions, as sinusoids, and segments in dimensions of their own.
 
     Returns:
-      [H, 2F]: what makes of a block's input its sinusoids.
+      [H, 2F + 1]: what makes of a block's input its sinusoids, and -1 or 1 for its segment.
     """
     hidden, width = config.hidden_size, config.embedding_size
     stretch = 1.0  # of an embedding, on its way to the first block
     if config.layout == "brightmart":  # words are projected before positions are added
-        number = max(1, min(FREQUENCIES, hidden // 8, (hidden - width) // 2))
-        axes = _orthonormal(min(hidden, width + 2 * number), hidden, rng)
+        number = max(1, min(FREQUENCIES, hidden // 8, (hidden - width - 1) // 2))
+        axes = _orthonormal(min(hidden, width + 2 * number + 1), hidden, rng)
         found["bert/embeddings/word_embeddings_2"] = recipes.FULL * axes[:width]
-        words, places = _turned(counts.vectors, width, rng), axes[-2 * number:]
+        words, places = _turned(counts.vectors, width, rng), axes[-2 * number - 1:]
         seen, energy = places, width * np.square(deviation * recipes.FULL)
     else:
         number = max(1, min(FREQUENCIES, width // 8))
-        words = np.pad(_turned(counts.vectors, width - 2 * number, rng),
-                       [(0, 0), (2 * number, 0)], "constant")
-        seen = places = np.eye(2 * number, width)
-        energy = (width - 2 * number) * np.square(deviation)
+        own = 2 * number + 1
+        words = np.pad(_turned(counts.vectors, width - own, rng), [(0, 0), (own, 0)], "constant")
+        seen = places = np.eye(own, width)
+        energy = (width - own) * np.square(deviation)
         if width != hidden:
             axes, stretch = _orthonormal(width, hidden, rng), recipes.FULL
             found["bert/encoder/embedding_hidden_mapping_in/kernel"] = stretch * axes
             seen = places.dot(axes)
     table, types = (found["bert/embeddings/%s_embeddings" % name]
                     for name in ("position", "token_type"))
-    size = math.sqrt(POSITIONS * energy / number)
+    sizes = np.sqrt(energy * np.append(np.full(2 * number, POSITIONS / number), TYPES))
     found["bert/embeddings/word_embeddings"] = words * deviation * math.sqrt(words.shape[1])
-    table[:] = size * _sinusoids(len(table), number).dot(places)
-    types *= math.sqrt(TYPES * energy / types.shape[1]) / deviation
-    size *= math.sqrt(table.shape[1] / (1 + POSITIONS + TYPES) / energy)  # after their LayerNorm
+    table[:] = (sizes[:-1] * _sinusoids(len(table), number)).dot(places[:-1])
+    types[:] = sizes[-1] * np.linspace(-1, 1, len(types))[:, np.newaxis] * places[-1]
+    sizes *= math.sqrt(table.shape[1] / (1 + POSITIONS + TYPES) / energy)  # after their LayerNorm
     if config.ln_type == "postln":
-        size *= stretch
+        sizes *= stretch
     else:  # another LayerNorm
-        size *= math.sqrt(hidden / table.shape[1])
-    return seen.T / size
+        sizes *= math.sqrt(hidden / table.shape[1])
+    return seen.T / sizes
 
 
 def _orthonormal(rows, columns, rng):
@@ -242,30 +248,36 @@ def _turned(vectors, width, rng):
 
 
 def _set_looking_heads(found, config, reader):
-    """Queries and keys of the heads that look at one distance: sinusoids that are turned by it.
+    """Queries and keys of the heads that look at one distance, or at one segment.
+
+    Sinusoids are turned by a distance; a segment is the other where its sign is.
 
     Args:
-      reader: [H, 2F], as of `_set_embeddings`.
+      reader: [H, 2F + 1], as of `_set_embeddings`.
     """
     size = config.hidden_size // config.num_attention_heads
     number = min(reader.shape[1] // 2, size // 2)
     frequencies = _frequencies(reader.shape[1] // 2)[:number]
-    keys = reader[:, :2 * number]
     # Of all numbers of one distance, those of the next: the weights' logarithms differ by this.
     difference = (number - np.cos(frequencies).sum()) / math.sqrt(size)
-    keys = keys * math.sqrt(math.log(SHARPNESS) / difference)
+    keys = reader[:, :2 * number] * math.sqrt(math.log(SHARPNESS) / difference)
+    side = reader[:, -1] * math.sqrt(math.log(SHARPNESS) / 2 * math.sqrt(size))
     cosines, sines = keys[:, ::2], keys[:, 1::2]
+    distances = looking_heads(config)
     for scope in set(modeling.block_scopes(config)):
         query, key = (found["bert/encoder/%s/%s/self/%s/kernel" % (
             scope, modeling.BLOCK_NAMES[config.layout].attention, name)]
             for name in ("query", "key"))
-        for head, distance in enumerate(looking_heads(config)):
+        for head, distance in enumerate(distances):
             columns = slice(head * size, head * size + 2 * number)
             angles = distance * frequencies
             key[:, columns] = keys
             query[:, columns] = np.stack([
                 cosines * np.cos(angles) - sines * np.sin(angles),
                 cosines * np.sin(angles) + sines * np.cos(angles)], -1).reshape(len(keys), -1)
+        for head, sign in enumerate(segment_heads(config), len(distances)):
+            key[:, head * size] = side
+            query[:, head * size] = sign * side
 
 
 def scaffold_fn(first_values):

@@ -192,14 +192,18 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
                     num_train_steps, sentences)
 
 
+def full_deviation(config):
+    """The initializer_range that measured well for a config's width."""
+    return FULL / math.sqrt(config.hidden_size)
+
+
 def initializer_sentences(config):
     """[a line of advice] where random weights would be too small to learn from soon, else []."""
-    scale = math.sqrt(config.hidden_size)
-    if config.initializer_range * scale >= SMALL:
+    if config.initializer_range * math.sqrt(config.hidden_size) >= SMALL:
         return []
     return ["initializer_range %g of the config is small for %d units: a model that begins with "
             "%.2g learns sooner (docs/recipes.md)"
-            % (config.initializer_range, config.hidden_size, FULL / scale)]
+            % (config.initializer_range, config.hidden_size, full_deviation(config))]
 
 
 def passes_sentence(examples, num_records, masking):

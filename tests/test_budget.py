@@ -115,6 +115,11 @@ def test_ends_on_time_at_rate_nearly_0(here, clock, said):
     assert [line for line in lines if re.match("1 steps a second: about 50 steps in all", line)]
     _, lines = said(lambda: run_budget(here, **options))
     assert "out and the budget of time is used up: nothing is trained" in lines
+    # Of more hours 50 s are in the first stage; the run has left it behind and stays there.
+    for hours, seconds in ((2 * HUNDRED, 200), (4 * HUNDRED, 400)):
+        output, lines = said(lambda: run_budget(here, shallow_share=0.4, budget_hours=hours))
+        assert not [line for line in lines if "one layer" in line]
+        assert used_of(output)[:2] == (seconds, seconds)
     assert used_of(output)[0] == 50
 
 

@@ -106,7 +106,8 @@ def build():
             "embedding_size": 128, "intermediate_size": 64, "num_hidden_layers": 2,
             "max_position_embeddings": 64}, **changes))
         ids = tf.constant(np.random.RandomState(1).randint(5, SIZE, [2, 40]))
-        model = modeling.AlbertModel(config, False, ids, scope="bert")
+        types = tf.constant(np.repeat([[0] * 20 + [1] * 20], 2, 0))
+        model = modeling.AlbertModel(config, False, ids, token_type_ids=types, scope="bert")
         counts = COUNTS._replace(vectors=np.eye(SIZE, config.embedding_size))
         values = first_weights.values(config, shapes_of(tf.trainable_variables()), counts, seed=1)
         session.run(tf.global_variables_initializer())
@@ -119,18 +120,37 @@ def build():
         yield built
 
 
+def first_attention(session):
+    """[B, N, S, S]"""
+    return session.run([operation for operation in tf.get_default_graph().get_operations()
+                        if operation.type == "Softmax"][0].outputs[0])
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_heads_look_at_their_distances(build, name):
     config, _, _, session = build(**CONFIGS[name])
-    first = [operation for operation in tf.get_default_graph().get_operations()
-             if operation.type == "Softmax"][0]
-    weights = session.run(first.outputs[0])  # [B, N, S, S]
+    weights = first_attention(session)
     for head, distance in enumerate(first_weights.looking_heads(config)):
         inner = np.arange(10, 30)  # those that have a neighbour there
         found = weights[:, head, inner, inner + distance]
         assert found.min() > 0.4 and found.mean() > 0.75, (head, found.min(), found.mean())
     others = weights[:, len(first_weights.looking_heads(config)):, 10:30]
     assert others.max() < 0.5
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_heads_look_at_their_segment(build, name):
+    """The first 20 tokens or the last 20, about alike at each of them."""
+    config, _, _, session = build(**CONFIGS[name])
+    signs = first_weights.segment_heads(config)
+    assert len(signs) >= 1
+    weights = first_attention(session)[:, len(first_weights.looking_heads(config)):]
+    sides = np.repeat([-1, 1], 20)
+    for head, sign in enumerate(signs):
+        there = sides[:, np.newaxis] * sides == sign  # [S, S]
+        found = (weights[:, head] * there).sum(-1)
+        assert found.min() > 0.85 and found.mean() > 0.94, (head, found.min(), found.mean())
+        assert (weights[:, head] * there).max() < 0.5
 
 
 @pytest.mark.parametrize("layout", ["google", "brightmart"])
@@ -162,7 +182,9 @@ def test_the_seed_decides(build):
                    for seed in (1, 2))
     for name in first:
         np.testing.assert_array_equal(first[name], same[name], name)
-    for name in set(first) - {"cls/predictions/output_bias", "bert/embeddings/position_embeddings"}:
+    told = {"cls/predictions/output_bias", "bert/embeddings/position_embeddings",
+            "bert/embeddings/token_type_embeddings"}
+    for name in set(first) - told:
         assert (first[name] != other[name]).mean() > 0.5, name
 
 

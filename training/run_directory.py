@@ -114,9 +114,7 @@ def check_initial(run, features, is_training):
     """
     initial, directory = run.initial.init_checkpoint, run.checkpointing.output_dir
     if initial and checkpoints.latest(directory):
-        before = company.identity(directory).get(_TRAINING)
-        if not is_training and not (isinstance(before, dict)
-                                    and before.get("init_checkpoint") == initial):
+        if not is_training and training_of(directory).get("init_checkpoint") != initial:
             console.say("--init_checkpoint=%s is ignored: %s holds checkpoints of its own",
                         initial, directory)  # note_training says it of a training
         return
@@ -144,12 +142,15 @@ def training(run, schedule, data, **more):
                 init_checkpoint=run.initial.init_checkpoint, **more)
 
 
+def training_of(directory):
+    """What run.json says of the last `training(...)` of a directory; {} if nothing."""
+    values = company.identity(directory).get(_TRAINING)
+    return values if isinstance(values, dict) else {}
+
+
 def was_trained_with_amp(directory):
     """Whether the newest checkpoint of a directory, if there is one, was trained with --amp."""
-    if not directory or not checkpoints.latest(directory):
-        return False
-    values = company.identity(directory).get(_TRAINING)
-    return bool(isinstance(values, dict) and values.get("amp"))
+    return bool(directory and checkpoints.latest(directory) and training_of(directory).get("amp"))
 
 
 def note_training(directory, values, is_used_up=False):
