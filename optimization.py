@@ -111,6 +111,11 @@ def layer_factor(name, decay, num_groups=1):
     return decay ** depth
 
 
+def order_factor(name, factor):
+    """`factor` for what tells the order of sentences, the pooler and its head; 1 for the rest."""
+    return factor if re.search(r"(^|/)(pooler|seq_relationship)/", name) else 1.0
+
+
 def make_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_decay",
                    rate_factor=None, beta_2=0.999):
     """The optimizer `name`, "lamb" or "adamw", with the constants of BERT and ALBERT.

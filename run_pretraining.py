@@ -86,6 +86,9 @@ def define_flags():
     flags.DEFINE_float("beta_2", None, "Decay of the optimizer's second moment in an update; "
                        "default: 0.98 or 0.999, the recipe's (docs/recipes.md).", lower_bound=0.0,
                        upper_bound=0.999999)
+    flags.DEFINE_float("order_rate", None, "Factor on the rate of the pooler and the "
+                       "sentence-order head; default: 1, of a training that begins with counts "
+                       "0.1.", lower_bound=0.0)
     flags.DEFINE_float("poly_power", 1.0, "Power of the decay to 0; 1 is linear.", lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", None, "Updates in all; default: 125000.",
                          lower_bound=1)
@@ -95,10 +98,11 @@ def define_flags():
                        lower_bound=0.0)
     flags.DEFINE_float("warmup_proportion", None, "Share of --budget_hours with linear warmup; "
                        "default: 0.05, with counts 0.01.", lower_bound=0.0, upper_bound=1.0)
-    flags.DEFINE_float("shallow_share", None, "Share of the steps, or of --budget_hours, in which "
-                       "the model has one layer; the others then begin as it, whose weights they "
-                       "share. Default: 0, of a budget that begins with counts 0.06.",
-                       lower_bound=0.0, upper_bound=1.0)
+    flags.DEFINE_list("shallow_share", None, "Share of the steps, or of --budget_hours, up to "
+                      "which the model has one layer; with 0.1,0.3 it has then two up to 0.3, and "
+                      "so on doubled. Further layers begin as those, whose weights they share. "
+                      "Default: 0, of a budget that begins with counts %s." % ",".join(
+                          map("{:g}".format, recipes.SHALLOW_SHARES)))
     flags.DEFINE_integer("num_warmup_steps", None, "Updates of linear warmup; default: a share of "
                          "the steps (docs/recipes.md).", lower_bound=0)
     flags.DEFINE_integer("start_warmup_step", 0, "Update at which the warmup begins.",
@@ -187,17 +191,32 @@ def check_budget_flags(flags):
 Stage = collections.namedtuple("Stage", "config until")
 
 
-def stages_of(flags, config, default_share):
-    """[Stage]: one, unless --shallow_share puts a model of one layer before that of the config.
+def shallow_shares(flags):
+    """The numbers of --shallow_share; None where it is not given."""
+    if flags.shallow_share is None:
+        return None
+    try:
+        shares = [float(share) for share in flags.shallow_share]
+    except ValueError:
+        shares = [-1.0]
+    if not 0.0 <= min(shares, default=0.0) <= max(shares, default=0.0) <= 1.0 or (
+            shares != sorted(shares)):
+        raise UserError("--shallow_share=%s: expected shares of the training, 0 to 1, each larger "
+                        "than the one before" % ",".join(flags.shallow_share))
+    return shares
+
+
+def stages_of(flags, config, default_shares):
+    """[Stage]: that of the config, after those of one layer, two, four ... up to --shallow_share.
 
     Args:
-      default_share: the share where the flag is silent and such a model can come first.
+      default_shares: the shares where the flag is silent and such models can come first.
 
     Raises:
-      UserError: the config's layers have weights of their own, there is but one, or the training is
-        that of several machines.
+      UserError: the config's layers have weights of their own, there is but one, the training is
+        that of several machines, or the shares are none.
     """
-    share, obstacle = flags.shallow_share, None
+    shares, obstacle = shallow_shares(flags), None
     if estimators.this_cluster():
         obstacle = (" with TF_CONFIG: it is for the devices of one machine; train with a config of "
                     "one layer, then give that as --init_checkpoint")
@@ -206,22 +225,25 @@ def stages_of(flags, config, default_share):
                   "%d groups of layers" % config.num_hidden_groups)
         obstacle = (": %s has %s, so that no further layer could begin as the first; leave it out"
                     % (flags.bert_config_file, layers))
-    if share and obstacle:
-        raise UserError("--shallow_share=%g%s" % (share, obstacle))
-    if share is None:
-        share = 0.0 if obstacle else default_share
-    whole = Stage(config, 1.0)
-    if not share:
-        return [whole]
-    shallow = modeling.AlbertConfig.from_dict(dict(config.to_dict(), num_hidden_layers=1))
-    return [Stage(shallow, share), whole]
+    if any(shares or []) and obstacle:
+        raise UserError("--shallow_share=%s%s" % (",".join(flags.shallow_share), obstacle))
+    if shares is None:
+        shares = () if obstacle else default_shares
+    return [Stage(modeling.AlbertConfig.from_dict(dict(config.to_dict(), num_hidden_layers=depth)),
+                  share) for depth, share in zip((1, 2, 4, 8, 16, 32), shares)
+            if depth < config.num_hidden_layers] + [Stage(config, 1.0)]
+
+
+def noted_shares(stages):
+    """The `until` of all but the last, as run.json has them: a number, or a list of several."""
+    shares = [stage.until for stage in stages[:-1]]
+    return shares if len(shares) > 1 else sum(shares)
 
 
 def stages_left(stages, directory, key, done, total):
-    """The stages without that of one layer, where a run has left it behind in an earlier call.
+    """The stages; those that a run has left behind in an earlier call end at 0.
 
-    That had fewer steps or hours; by its share of more of them it would be in the first stage
-    again.
+    That had fewer steps or hours; by its share of more of them it would be in such a stage again.
 
     Args:
       stages: [Stage].
@@ -230,9 +252,14 @@ def stages_left(stages, directory, key, done, total):
       done, total: steps, or hours.
     """
     before = run_directory.training_of(directory)
-    had = before.get(key)
-    is_behind = had and before.get("shallow_share", 0.0) * had <= done < stages[0].until * total
-    return stages[-1:] if is_behind else stages
+    had, shares = before.get(key), before.get("shallow_share", 0.0)
+    if not had:
+        return stages
+    shares = shares if isinstance(shares, list) else [shares]
+    behind = [share * had <= done for share in shares]
+    number = len(stages) - 1 if all(behind) else sum(behind)
+    return [stage._replace(until=0.0) if index < number and done < stage.until * total else stage
+            for index, stage in enumerate(stages)]
 
 
 def begins_with_counts(flags, config, training):
@@ -320,8 +347,11 @@ def choose_schedule(flags, config, step_examples, is_counted=False):
     console.say("optimizer: %s, peak rate %g; %s", {
         "adamw": "AdamW",
         "lamb": "LAMB (%s)" % LAMB_RULES[exclude]}[optimizer], recipe.learning_rate, reason)
+    order_rate = flags.order_rate
+    if order_rate is None:
+        order_rate = recipes.COUNTED_ORDER_RATE if is_counted else 1.0
     common = {"poly_power": flags.poly_power, "optimizer": optimizer, "lamb_exclude": exclude,
-              "beta_2": recipe.beta_2}
+              "beta_2": recipe.beta_2, "order_rate": order_rate}
     for sentence in recipe.sentences:
         # A model that has left the beginning behind is another matter than the recipes'.
         if not (flags.init_checkpoint and sentence.startswith("warning: ")):
@@ -408,7 +438,9 @@ def train_in_stages(stages, create, training, evaluation, run, num_train_steps, 
             step = checkpoints.checkpoint_step(checkpoints.latest(run.checkpointing.output_dir))
             if not training.paths or (budget.is_used_up() if budget else step >= until):
                 continue
-            console.say("%s of the training with one layer", "{:.0%}".format(stage.until))
+            layers = stage.config.num_hidden_layers
+            console.say("with %s up to %s of the training", "%d layers" % layers if layers > 1
+                        else "one layer", "{:.0%}".format(stage.until))
         estimator = create(stage.config)
         train_and_evaluate(estimator, training, evaluation, run, until, *options, budget=budget)
     if budget:
@@ -508,7 +540,7 @@ def claim_directory(flags, config, features, run, training, schedule, stages, bu
             max_seq_length=flags.max_seq_length,
             max_predictions_per_seq=flags.max_predictions_per_seq,
             masks=training.masking and [training.masking.masked_lm_prob, training.masking.ngram],
-            shallow_share=stages[0].until if len(stages) > 1 else 0.0),
+            shallow_share=noted_shares(stages)),
             is_used_up=bool(budget) and budget.is_used_up())
     return stages
 
@@ -529,7 +561,7 @@ def main(flags):
     training = training_data(flags, train_paths, run, config.vocab_size)
     evaluation = evaluation_data(flags, eval_paths, run, config.vocab_size)
     is_counted = begins_with_counts(flags, config, training)
-    stages = stages_of(flags, config, recipes.SHALLOW_SHARE if is_counted and budget else 0.0)
+    stages = stages_of(flags, config, recipes.SHALLOW_SHARES if is_counted and budget else ())
     schedule = train_paths and choose_schedule(
         flags, config, run.batches.step_examples, is_counted)
     if train_paths:

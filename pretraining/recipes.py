@@ -71,8 +71,11 @@ SMALL, FULL = 0.45, 0.88
 COUNTED = Recipe("tiny", "adamw", 7e-4, 0.98, 32, 10000, 1000000,
                  "rate measured here with first weights from counts")
 HIGHEST_COUNTED = 2e-3
-# Of its budget the share with one layer.
-SHALLOW_SHARE = 0.06
+# The factor on the rate of its pooler and sentence-order head. What a batch tells of order is
+# little, and at the whole rate the noise of the steps is more: the pooler's tanh saturates.
+COUNTED_ORDER_RATE = 0.1
+# The shares of its budget up to which it has one layer, and two.
+SHALLOW_SHARES = (0.06, 0.3)
 
 # A learning rate of more than this many times the recipe's causes a warning.
 FAR = 3.0

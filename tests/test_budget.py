@@ -1,5 +1,6 @@
 """A budget of time: the rate, the end, and what a run that is killed and goes on has left."""
 
+import functools
 import re
 import types
 
@@ -115,11 +116,6 @@ def test_ends_on_time_at_rate_nearly_0(here, clock, said):
     assert [line for line in lines if re.match("1 steps a second: about 50 steps in all", line)]
     _, lines = said(lambda: run_budget(here, **options))
     assert "out and the budget of time is used up: nothing is trained" in lines
-    # Of more hours 50 s are in the first stage; the run has left it behind and stays there.
-    for hours, seconds in ((2 * HUNDRED, 200), (4 * HUNDRED, 400)):
-        output, lines = said(lambda: run_budget(here, shallow_share=0.4, budget_hours=hours))
-        assert not [line for line in lines if "one layer" in line]
-        assert used_of(output)[:2] == (seconds, seconds)
     assert used_of(output)[0] == 50
 
 
@@ -187,6 +183,29 @@ def test_refused(here, changes, message):
         run(here, warmup_proportion=0.1)
 
 
+def test_one_layer_then_two(here, clock, said):
+    """At 20 of 50 s the second stage; more hours, of which that were the first, keep two layers."""
+    tiny.write_config(here / "config.json", num_hidden_layers=4)
+    options = {"shallow_share": "0.2,0.6", "save_checkpoints_steps": 20, "keep_checkpoint_max": 9}
+    output, lines = said(lambda: run_budget(here, budget_hours=HUNDRED / 2, **options))
+    stages = [line for line in lines if "layer" in line]
+    assert stages == ["with one layer up to 20% of the training",
+                      "with 2 layers up to 60% of the training"]
+    (output / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-20"\n')
+    for path in output.glob("model.ckpt-[345]*"):
+        path.unlink()
+    output, lines = said(lambda: run_budget(here, budget_hours=HUNDRED * 2, **options))
+    assert [line for line in lines if line.startswith("with ")] == stages[1:]
+    assert used_of(output)[:2] == (200, 200)
+
+
+@pytest.mark.parametrize("given", ["0.5,0.2", "-1", "1.5", "half"])
+def test_shares_that_are_none(here, given):
+    tiny.write_config(here / "config.json", num_hidden_layers=4)
+    with pytest.raises(UserError, match="--shallow_share=%s: expected shares of the" % given):
+        run(here, shallow_share=given)
+
+
 def test_one_layer_first(here, clock, said):
     """Two fifths of the time; then both layers go on at the rate of the whole schedule."""
     tiny.write_config(here / "config.json", num_hidden_layers=2)
@@ -195,8 +214,14 @@ def test_one_layer_first(here, clock, said):
     assert used_of(output)[:2] == (50, 50)
     told = [line for line in lines if re.search("layer|steps in", line)]
     assert told == [
-        "40% of the training with one layer",
+        "with one layer up to 40% of the training",
         "1 steps a second: about 20 steps in this stage, as 0:00:18 of its 0:00:20 is left",
         "1 steps a second: about 50 steps in all, as 0:00:28 of the budget of 0:00:50 is left"]
     _, lines = said(lambda: run_budget(here, **options))
     assert "out and the budget of time is used up: nothing is trained" in lines
+    # Of more hours 50 s are in the first stage; the run has left it behind and stays there.
+    for hours, seconds in ((2 * HUNDRED, 200), (4 * HUNDRED, 400)):
+        output, lines = said(functools.partial(
+            run_budget, here, shallow_share=0.4, budget_hours=hours))
+        assert not [line for line in lines if "one layer" in line]
+        assert used_of(output)[:2] == (seconds, seconds)

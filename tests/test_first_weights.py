@@ -252,15 +252,16 @@ def test_a_budget_begins_with_them_and_one_layer(data, tmp_path, caplog, changes
     with caplog.at_level(logging.INFO, "albert"):
         run(data, tmp_path, **dict({"init_from_counts": None}, **changes))
     assert ("the first weights come from" in caplog.text) == expected
-    assert ("6% of the training with one layer" in caplog.text) == expected
+    assert ("with one layer up to 6% of the training" in caplog.text) == expected
 
 
 @pytest.mark.parametrize("given, is_counted, expected", [
-    ({}, True, 0.01), ({}, False, 0.05), ({"warmup_proportion": 0.2}, True, 0.2)])
-def test_warmup_of_a_budget(given, is_counted, expected):
+    ({}, True, (0.01, 0.1)), ({}, False, (0.05, 1.0)),
+    ({"warmup_proportion": 0.2, "order_rate": 0.5}, True, (0.2, 0.5))])
+def test_schedule_of_a_budget(given, is_counted, expected):
     flags = tiny.parse(run_pretraining.define_flags, budget_hours=1, **given)
     schedule = run_pretraining.choose_schedule(flags, tiny.config(), 64, is_counted)
-    assert schedule.warmup_proportion == expected
+    assert (schedule.warmup_proportion, schedule.order_rate) == expected
     assert schedule.learning_rate == (9.9e-4 if is_counted else 2.83e-4)
 
 

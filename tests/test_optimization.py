@@ -459,6 +459,14 @@ def test_factor_of_groups(group, factor):
     assert optimization.layer_factor("bert/embeddings/word_embeddings", 0.5, 3) == 0.0625
 
 
+@pytest.mark.parametrize("name, factor", [
+    ("bert/pooler/dense/kernel", 0.1), ("pooler/dense/bias", 0.1),
+    ("cls/seq_relationship/output_weights", 0.1), ("cls/predictions/output_bias", 1.0),
+    ("bert/encoder/layer_shared/intermediate/dense/kernel", 1.0)])
+def test_order_factor(name, factor):
+    assert optimization.order_factor(name, 0.1) == factor
+
+
 @pytest.mark.parametrize("name", ["adamw", "lamb"])
 def test_factor_scales_the_whole_step(name):
     """Decay included, and nothing else: the moments are those of the gradient."""

@@ -4,6 +4,7 @@ import glob
 import json
 import logging
 import os
+import re
 import shutil
 
 from util import tfrecords
@@ -470,6 +471,17 @@ def test_restore_slots_of_a_checkpoint_without_them(here, trained):
     with pytest.raises(UserError, match="bare.ckpt holds no .*/adam_m, as released .*; leave "
                        "--restore_slots out to begin with moments of 0"):
         run(here, init_checkpoint=here / "bare.ckpt", restore_slots=True)
+
+
+def test_order_rate(here):
+    """At a rate of 0 what tells the order stays as it began; the rest learns."""
+    output = run(here, order_rate=0, save_checkpoints_steps=1)
+    first, last = (tiny.weights(output / name) for name in ("model.ckpt-0", "model.ckpt-4"))
+    stays = [name for name in first if not re.search("/adam_|global_step", name)
+             and (first[name] == last[name]).all()]
+    assert sorted(stays) == ["bert/pooler/dense/bias", "bert/pooler/dense/kernel",
+                             "cls/seq_relationship/output_bias",
+                             "cls/seq_relationship/output_weights"]
 
 
 def test_one_layer_first(here):

@@ -71,6 +71,7 @@ class Schedule(typing.NamedTuple):
     optimizer: str = "adamw"               # or "lamb"
     lamb_exclude: typing.Optional[str] = None        # of optimization.LAMB_EXCLUDE; None: by layout
     layer_decay: float = 1.0               # see optimization.layer_factor
+    order_rate: float = 1.0                # see optimization.order_factor
     beta_2: float = 0.999                  # see optimization.make_optimizer
     budget_hours: typing.Optional[float] = None      # then there is no number of steps
     warmup_proportion: float = 0.0         # of the budget

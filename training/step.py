@@ -41,9 +41,10 @@ def training_graph(loss_fn, features, config, run, schedule, budget=None):
         poly_power=schedule.poly_power, use_tpu=devices.use_tpu,
         lamb_exclude=schedule.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout],
         start_warmup_step=schedule.start_warmup_step,
-        loss_scale=scale, rate_factor=lambda name: optimization.layer_factor(
-            name, schedule.layer_decay, config.num_hidden_groups), position=position,
-        beta_2=schedule.beta_2)
+        loss_scale=scale, rate_factor=lambda name: optimization.order_factor(
+            name, schedule.order_rate) * optimization.layer_factor(
+                name, schedule.layer_decay, config.num_hidden_groups),
+        position=position, beta_2=schedule.beta_2)
     if noted is not None:
         train = train._replace(train_op=tf.group(train.train_op, noted))
     means = optimization.mean_over_replicas([loss] + list(values.values()), devices.use_tpu)
