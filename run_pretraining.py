@@ -35,6 +35,7 @@ from pretraining import (
     objectives,
     recipes,
     records,
+    stages,
 )
 from training import budget as budgets
 from training import checkpoints, command_line, estimators, hooks, run_directory
@@ -185,81 +186,6 @@ def check_budget_flags(flags):
         raise UserError("%s with %s: a budget of time is for the devices of one machine; give "
                         "--num_train_steps" % (budget, "--use_tpu" if flags.use_tpu
                                                else "TF_CONFIG"))
-
-
-# A part of a training: its model's AlbertConfig, and the share of the whole at which it ends.
-Stage = collections.namedtuple("Stage", "config until")
-
-
-def shallow_shares(flags):
-    """The numbers of --shallow_share; None where it is not given."""
-    if flags.shallow_share is None:
-        return None
-    try:
-        shares = [float(share) for share in flags.shallow_share]
-    except ValueError:
-        shares = [-1.0]
-    if not 0.0 <= min(shares, default=0.0) <= max(shares, default=0.0) <= 1.0 or (
-            shares != sorted(shares)):
-        raise UserError("--shallow_share=%s: expected shares of the training, 0 to 1, each larger "
-                        "than the one before" % ",".join(flags.shallow_share))
-    return shares
-
-
-def stages_of(flags, config, default_shares):
-    """[Stage]: that of the config, after those of one layer, two, four ... up to --shallow_share.
-
-    Args:
-      default_shares: the shares where the flag is silent and such models can come first.
-
-    Raises:
-      UserError: the config's layers have weights of their own, there is but one, the training is
-        that of several machines, or the shares are none.
-    """
-    shares, obstacle = shallow_shares(flags), None
-    if estimators.this_cluster():
-        obstacle = (" with TF_CONFIG: it is for the devices of one machine; train with a config of "
-                    "one layer, then give that as --init_checkpoint")
-    elif config.num_hidden_groups > 1 or config.num_hidden_layers == 1:
-        layers = ("one layer" if config.num_hidden_layers == 1 else
-                  "%d groups of layers" % config.num_hidden_groups)
-        obstacle = (": %s has %s, so that no further layer could begin as the first; leave it out"
-                    % (flags.bert_config_file, layers))
-    if any(shares or []) and obstacle:
-        raise UserError("--shallow_share=%s%s" % (",".join(flags.shallow_share), obstacle))
-    if shares is None:
-        shares = () if obstacle else default_shares
-    return [Stage(modeling.AlbertConfig.from_dict(dict(config.to_dict(), num_hidden_layers=depth)),
-                  share) for depth, share in zip((1, 2, 4, 8, 16, 32), shares)
-            if depth < config.num_hidden_layers] + [Stage(config, 1.0)]
-
-
-def noted_shares(stages):
-    """The `until` of all but the last, as run.json has them: a number, or a list of several."""
-    shares = [stage.until for stage in stages[:-1]]
-    return shares if len(shares) > 1 else sum(shares)
-
-
-def stages_left(stages, directory, key, done, total):
-    """The stages; those that a run has left behind in an earlier call end at 0.
-
-    That had fewer steps or hours; by its share of more of them it would be in such a stage again.
-
-    Args:
-      stages: [Stage].
-      directory: of the run.
-      key: of the Schedule, for `total`.
-      done, total: steps, or hours.
-    """
-    before = run_directory.training_of(directory)
-    had, shares = before.get(key), before.get("shallow_share", 0.0)
-    if not had:
-        return stages
-    shares = shares if isinstance(shares, list) else [shares]
-    behind = [share * had <= done for share in shares]
-    number = len(stages) - 1 if all(behind) else sum(behind)
-    return [stage._replace(until=0.0) if index < number and done < stage.until * total else stage
-            for index, stage in enumerate(stages)]
 
 
 def begins_with_counts(flags, config, training):
@@ -418,29 +344,28 @@ def train_and_evaluate(estimator, training, evaluation, run, num_train_steps, ev
             break
 
 
-def train_in_stages(stages, create, training, evaluation, run, num_train_steps, *options,
+def train_in_stages(parts, create, training, evaluation, run, num_train_steps, *options,
                     budget=None):
     """train_and_evaluate of one model after the other, but for those that are done already.
 
     Args:
-      stages: [Stage].
+      parts: [stages.Stage].
       create: function of an AlbertConfig -> estimator.
       options: those of train_and_evaluate after the number of steps.
 
     Returns:
       the last stage's estimator.
     """
-    for stage in stages:
+    for stage in parts:
         until = round(stage.until * num_train_steps)
         if budget:
             budget.begin_stage(stage.until)
-        if stage is not stages[-1]:
+        if stage is not parts[-1]:
             step = checkpoints.checkpoint_step(checkpoints.latest(run.checkpointing.output_dir))
             if not training.paths or (budget.is_used_up() if budget else step >= until):
                 continue
-            layers = stage.config.num_hidden_layers
-            console.say("with %s up to %s of the training", "%d layers" % layers if layers > 1
-                        else "one layer", "{:.0%}".format(stage.until))
+            console.say("with %s up to %s of the training", stages.layers(stage.config),
+                        "{:.0%}".format(stage.until))
         estimator = create(stage.config)
         train_and_evaluate(estimator, training, evaluation, run, until, *options, budget=budget)
     if budget:
@@ -513,11 +438,11 @@ def prediction_shower(flags, eval_paths, vocab_size):
         return None
 
 
-def claim_directory(flags, config, features, run, training, schedule, stages, budget=None):
+def claim_directory(flags, config, features, run, training, schedule, parts, budget=None):
     """Marks --output_dir as this run's, see training/run_directory.py; its time so far counts.
 
     Returns:
-      the [Stage] that are left.
+      the parts, [stages.Stage], as stages.left has them.
 
     Raises:
       UserError: it holds another run, or there is nothing to evaluate or export.
@@ -531,7 +456,7 @@ def claim_directory(flags, config, features, run, training, schedule, stages, bu
     if budget:
         budget.resume(trained)
     if training.paths and trained:
-        stages = stages_left(stages, flags.output_dir, *(
+        parts = stages.left(parts, run_directory.training_of(flags.output_dir), *(
             ("budget_hours", budget.used() / 3600, flags.budget_hours) if budget else
             ("num_train_steps", checkpoints.checkpoint_step(trained), schedule.num_train_steps)))
     if training.paths:
@@ -540,9 +465,9 @@ def claim_directory(flags, config, features, run, training, schedule, stages, bu
             max_seq_length=flags.max_seq_length,
             max_predictions_per_seq=flags.max_predictions_per_seq,
             masks=training.masking and [training.masking.masked_lm_prob, training.masking.ngram],
-            shallow_share=noted_shares(stages)),
+            shallow_share=stages.noted(parts)),
             is_used_up=bool(budget) and budget.is_used_up())
-    return stages
+    return parts
 
 
 def main(flags):
@@ -561,7 +486,8 @@ def main(flags):
     training = training_data(flags, train_paths, run, config.vocab_size)
     evaluation = evaluation_data(flags, eval_paths, run, config.vocab_size)
     is_counted = begins_with_counts(flags, config, training)
-    stages = stages_of(flags, config, recipes.SHALLOW_SHARES if is_counted and budget else ())
+    parts = stages.planned(flags.shallow_share, config, flags.bert_config_file,
+                           recipes.SHALLOW_SHARES if is_counted and budget else ())
     schedule = train_paths and choose_schedule(
         flags, config, run.batches.step_examples, is_counted)
     if train_paths:
@@ -572,13 +498,12 @@ def main(flags):
     shower = prediction_shower(flags, eval_paths, config.vocab_size)
     run_directory.check_initial(run, features, is_training=bool(train_paths))
     with run_directory.locked(flags.output_dir, is_training=bool(train_paths)):
-        stages = claim_directory(
-            flags, config, features, run, training, schedule, stages, budget)
+        parts = claim_directory(flags, config, features, run, training, schedule, parts, budget)
         read = files.stamps(train_paths + eval_paths)
         try:
             first = first_values(flags, config, training, run) if is_counted else None
             estimator = train_in_stages(
-                stages, lambda config: estimators.create(objectives.model_fn_builder(
+                parts, lambda config: estimators.create(objectives.model_fn_builder(
                     config, run, schedule, baseline=baseline, shower=shower, budget=budget,
                     first_values=first), run),
                 training, evaluation, run, schedule and schedule.num_train_steps or 0,
