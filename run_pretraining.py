@@ -477,7 +477,7 @@ def main(flags):
     budget = flags.budget_hours and budgets.Budget(3600 * flags.budget_hours)
     train_paths, eval_paths = input_files(flags)
     command_line.check_flags(flags, train_paths + eval_paths)
-    run = command_line.run_settings(flags)
+    run = command_line.run_settings(flags, prefers_amp=bool(budget))
     config = modeling.AlbertConfig.from_json_file(flags.bert_config_file)
     config.check_length(flags.max_seq_length)
     lengths = flags.max_seq_length, flags.max_predictions_per_seq

@@ -123,7 +123,8 @@ def run_budget(here, output="out", **changes):
     """Trains with a budget of a hundred seconds, saving every ten steps."""
     values = dict({"input_file": here / "train.tfrecord", "eval_input_file": here / "dev.tfrecord",
                    "bert_config_file": here / "config.json", "output_dir": here / output,
-                   "train_batch_size": 8, "save_checkpoints_steps": 10, "budget_hours": HUNDRED},
+                   "train_batch_size": 8, "save_checkpoints_steps": 10, "budget_hours": HUNDRED,
+                   "amp": False},
                   **changes)
     defaults = {name: value for name, value in tiny.PRETRAINING.items()
                 if name != "num_warmup_steps"}

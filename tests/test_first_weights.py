@@ -210,7 +210,8 @@ def run(data, output, **changes):
     values = dict(tiny.PRETRAINING, **dict({
         "input_file": data / "out" / "a.tfrecord", "bert_config_file": data / "config.json",
         "output_dir": output, "max_seq_length": 32, "num_train_steps": 4, "train_batch_size": 8,
-        "save_checkpoints_steps": 2, "dynamic_masking": True, "init_from_counts": True},
+        "save_checkpoints_steps": 2, "dynamic_masking": True, "init_from_counts": True,
+        "amp": False},
         **changes))
     if "budget_hours" in changes:
         del values["num_train_steps"], values["num_warmup_steps"]

@@ -150,6 +150,27 @@ def test_a_run_keeps_its_type(tmp_path, monkeypatch):
     assert checked == [True, False, True]
 
 
+@pytest.mark.parametrize("values, is_fast, expected", [
+    ({}, True, True), ({}, False, False), ({"amp": False}, True, False),
+    ({"amp": True}, False, True)])
+def test_a_budget_takes_it(tmp_path, monkeypatch, caplog, values, is_fast, expected):
+    """Where it is fast, and the directory's run has no other type."""
+    monkeypatch.setattr(precision, "check", lambda devices: None)
+    monkeypatch.setattr(precision, "has_onednn", lambda: True)
+    monkeypatch.setattr(processors, "has_bfloat16", lambda: is_fast)
+    flags = tiny.parse(run_pretraining.define_flags, **flag_values(
+        tmp_path, tmp_path / "out", **values))
+    with caplog.at_level(logging.INFO, "albert"):
+        assert command_line.run_settings(flags, prefers_amp=True).devices.amp == expected
+        assert not command_line.run_settings(flags).devices.amp or values.get("amp")
+    assert ("--amp is taken, as " in caplog.text) == (expected and not values)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.ckpt-1.index").write_text("")
+    tf.train.update_checkpoint_state(str(tmp_path / "out"), str(tmp_path / "out" / "model.ckpt-1"))
+    if not values:  # a run keeps its type
+        assert not command_line.run_settings(flags, prefers_amp=True).devices.amp
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not precision.has_onednn(), reason="oneDNN multiplies bfloat16 in TensorFlow 2")
 def test_a_run_goes_on_bit_for_bit_in_its_type(tmp_path):

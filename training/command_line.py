@@ -4,14 +4,14 @@ Beside the commands only this module and finetuning/command_line.py see flags; o
 takes settings.
 """
 
-from util import platforms
+from util import console, platforms, processors
 from util.errors import UserError
 
 import tensorflow.compat.v1 as tf
 from absl import flags as absl_flags
 
 from interchange import tensorflow_files
-from training import clusters, estimators, precision, run_directory
+from training import checkpoints, clusters, estimators, precision, run_directory
 from training.settings import Batches, Checkpointing, Devices, Initial, Run
 
 # What 0 of --keep_checkpoint_max means; tf.train.Saver's own 0 would keep no list of them.
@@ -63,7 +63,8 @@ def _define_device_flags():
                       "again for the gradient: less memory, 1.4 times the time.")
     flags.DEFINE_bool("amp", None, "Compute in bfloat16 on a TPU or a processor that has it, in "
                       "float16 with loss scaling on a GPU; weights stay float32. Default: as the "
-                      "run in --output_dir did, else no.")
+                      "run in --output_dir did, else no, but yes for a budget of time on a "
+                      "processor that has it.")
     flags.DEFINE_bool("xla", None, "Compile with XLA: clusters of the graph on a GPU, GELU on a "
                       "CPU; default: where it measured faster.")
     flags.DEFINE_bool("use_tpu", False, "Run on a TPU.")
@@ -76,10 +77,14 @@ def _define_device_flags():
                          "the host.", lower_bound=1)
 
 
-def run_settings(flags):
+def run_settings(flags, prefers_amp=False):
     """The Run that the shared flags ask for.
 
     Without --amp a directory's run goes on in the type that it was trained in.
+
+    Args:
+      flags: parsed.
+      prefers_amp: whether a new run without --amp takes it where it is fast on a processor.
 
     Raises:
       UserError: --amp cannot work here.
@@ -93,7 +98,13 @@ def run_settings(flags):
         checkpointing = checkpointing._replace(keep_checkpoint_max=KEEP_ALL)
     devices = taken(Devices)
     if devices.amp is None:
-        devices = devices._replace(amp=run_directory.was_trained_with_amp(flags.output_dir))
+        takes_it = (prefers_amp and precision.is_fast(devices)
+                    and not checkpoints.latest(flags.output_dir))
+        if takes_it:
+            console.say("--amp is taken, as %s multiplies bfloat16 fast; --noamp computes in "
+                        "float32", processors.name())
+        devices = devices._replace(
+            amp=takes_it or run_directory.was_trained_with_amp(flags.output_dir))
     precision.check(devices)
     return Run(checkpointing, taken(Batches), devices, taken(Initial), flags.seed)
 

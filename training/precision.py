@@ -64,6 +64,12 @@ def computing(model_fn, devices):
     return narrow
 
 
+def is_fast(devices):
+    """Whether --amp is faster than float32 on this machine's processor, which computes."""
+    return not (devices.use_tpu or clusters.has_gpu()) and (
+        has_onednn() and processors.has_bfloat16())
+
+
 def check(devices):
     """Prepares this process for --amp; says where it cannot be fast.
 
@@ -111,8 +117,7 @@ def needs_casts():
 @functools.lru_cache(None)
 def advise(devices):
     """Says once what --amp would bring on this processor, measured, where it is not given."""
-    if (devices.amp or devices.use_tpu or clusters.has_gpu() or not has_onednn()
-            or not processors.has_bfloat16()):
+    if devices.amp or not is_fast(devices):
         return
     rates = [flops.measure_matmul_peak("/cpu:0", seconds=_SECONDS, dtype=dtype)
              for dtype in (tf.float32, tf.bfloat16)]
