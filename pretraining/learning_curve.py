@@ -14,9 +14,11 @@ import tensorflow.compat.v1 as tf
 
 from training import hooks
 
-# Points of the curve, one every hundred steps, whose mean is compared; how many of its last half
-# an estimate needs.
-WINDOW, FEWEST = 5, 20
+# Points of the curve, one every hundred steps, whose mean is compared.
+WINDOW = 5
+# An estimate is of the last three doublings of the steps, if there are so many points. On the last
+# half alone most of the fall would be that of the rate.
+SPAN, FEWEST = 8, 20
 # Times the accuracy of guessing: a window of training batches, some thousand predictions, is above
 # it only when the plateau is left.
 OFF_PLATEAU = 1.3
@@ -96,7 +98,7 @@ def order_sentence(accuracy, count):
 
 def forecast_sentence(curve):
     """[a line on what longer training would give]; [] where the points are too few."""
-    late = [point for point in curve if curve and point.step >= curve[-1].step / 2]
+    late = [point for point in curve if curve and point.step >= curve[-1].step / SPAN]
     if len(late) < FEWEST:
         return []
     logs, losses = np.log([point.step for point in late]), [point.loss for point in late]
