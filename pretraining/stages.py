@@ -58,8 +58,10 @@ def planned(given, config, place, default_shares):
                        "%d groups of layers" % config.num_hidden_groups))
     if any(shares or []) and obstacle:
         raise UserError("--shallow_share=%s%s" % (",".join(given), obstacle))
-    if shares is None:
-        shares = () if obstacle else default_shares
+    if obstacle:
+        shares = ()
+    elif shares is None:
+        shares = default_shares
     return [Stage(modeling.AlbertConfig.from_dict(dict(config.to_dict(), num_hidden_layers=depth)),
                   share) for depth, share in zip((1, 2, 4, 8, 16, 32), shares)
             if depth < config.num_hidden_layers] + [Stage(config, 1.0)]
