@@ -52,7 +52,7 @@ def product_type(devices):
 
 def computing(model_fn, devices):
     """The model_fn, building what `check` prepared."""
-    if not _on_processor(devices):
+    if not (devices.amp and _on_processor(devices)):
         return model_fn
 
     scope = layers.cast_products if needs_casts() else layers.narrow_products
@@ -66,8 +66,7 @@ def computing(model_fn, devices):
 
 def is_fast(devices):
     """Whether --amp is faster than float32 on this machine's processor, which computes."""
-    return not (devices.use_tpu or clusters.has_gpu()) and (
-        has_onednn() and processors.has_bfloat16())
+    return _on_processor(devices) and has_onednn() and processors.has_bfloat16()
 
 
 def check(devices):
@@ -76,7 +75,7 @@ def check(devices):
     Raises:
       UserError: --amp on a processor with a TensorFlow whose oneDNN is missing or switched off.
     """
-    if not _on_processor(devices):
+    if not (devices.amp and _on_processor(devices)):
         return
     if not has_onednn():
         raise UserError("--amp with TensorFlow %s%s: it does not multiply bfloat16 on processors, "
@@ -84,13 +83,13 @@ def check(devices):
                         "(Python 3.9 or newer)" % (tf.__version__, "" if tf.__version__[0] == "1"
                                                    else " and TF_ENABLE_ONEDNN_OPTS=0"))
     os.environ[_VARIABLE] = _BFLOAT16
-    if not rounds_products() and not needs_casts():
+    if not needs_casts() and not rounds_products():
         console.say("warning: --amp on %s: it has no products of bfloat16 (AMX, AVX512-BF16); they "
                     "stay float32", processors.name())
 
 
 def _on_processor(devices):
-    return bool(devices.amp) and not devices.use_tpu and not clusters.has_gpu()
+    return not devices.use_tpu and not clusters.has_gpu()
 
 
 def has_onednn():
