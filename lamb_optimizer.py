@@ -1,5 +1,5 @@
-"""LAMB (You et al. 2019, "Large Batch Optimization for Deep Learning"), and the base class that it
-shares with AdamW: moments and their names in a checkpoint, sparse gradients, weight decay.
+"""LAMB (You et al. 2019, "Large Batch Optimization for Deep Learning"), AdamW, and the base class
+of both: moments and their names in a checkpoint, sparse gradients, weight decay.
 
     optimizer = LambOptimizer(learning_rate=0.00176, weight_decay_rate=0.01,
                               exclude_from_weight_decay=NO_DECAY)
@@ -134,6 +134,26 @@ class MomentsOptimizer(tf.train.Optimizer):
     # TensorFlow would sum repeated rows before calling the two above, which already do so.
     _apply_sparse_duplicate_indices = _apply_sparse
     _resource_apply_sparse_duplicate_indices = _resource_apply_sparse
+
+
+class AdamWOptimizer(MomentsOptimizer):
+    """Adam with decoupled weight decay and without bias correction, as BERT's.
+
+        variable -= learning_rate * (m / (sqrt(v) + epsilon) + weight_decay_rate * variable)
+
+    Arguments as in `MomentsOptimizer`.
+    """
+
+    def _apply(self, gradient, variable):
+        before, decay = [], self._decay_of(variable)
+        if decay:
+            # Adam's update does not read the variable, so decay may come first, but only once the
+            # gradient is computed: the loss must not read a variable that has already decayed.
+            factor = 1.0 - decay * tf.cast(self._gated(self._rate_of(variable)), gradient.dtype)
+            with tf.control_dependencies([gradient]):
+                before = [variable.assign(factor * variable.read_value(), read_value=False)]
+        with tf.control_dependencies(before):
+            return self._adam(gradient, variable, self._rate_of(variable))
 
 
 class LambOptimizer(MomentsOptimizer):

@@ -1,4 +1,4 @@
-"""The train op: AdamW or LAMB, warmup and decay of the learning rate, clipped gradients.
+"""The train op: AdamW, LAMB or Muon, warmup and decay of the learning rate, clipped gradients.
 
     gradients = optimization.compute_gradients(loss)
     train = optimization.create_train_op(
@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import lamb_optimizer
-from lamb_optimizer import NO_DECAY, LambOptimizer, MomentsOptimizer
+from lamb_optimizer import NO_DECAY, AdamWOptimizer, LambOptimizer
+from muon_optimizer import MuonOptimizer
 
 # The choices of --lamb_exclude: which variables are excluded from LAMB's layer adaptation.
 LAMB_EXCLUDE = {
@@ -31,26 +32,6 @@ LAYOUT_LAMB_EXCLUDE = {"google": "no_decay", "brightmart": "none"}
 TrainOp = collections.namedtuple(
     "TrainOp", ["train_op", "learning_rate", "gradient_norm", "trust_ratios"])
 Gradient = collections.namedtuple("Gradient", ["value", "squares", "variable"])
-
-
-class AdamWOptimizer(MomentsOptimizer):
-    """Adam with decoupled weight decay and without bias correction, as BERT's.
-
-        variable -= learning_rate * (m / (sqrt(v) + epsilon) + weight_decay_rate * variable)
-
-    Arguments as in `lamb_optimizer.MomentsOptimizer`.
-    """
-
-    def _apply(self, gradient, variable):
-        before, decay = [], self._decay_of(variable)
-        if decay:
-            # Adam's update does not read the variable, so decay may come first, but only once the
-            # gradient is computed: the loss must not read a variable that has already decayed.
-            factor = 1.0 - decay * tf.cast(self._gated(self._rate_of(variable)), gradient.dtype)
-            with tf.control_dependencies([gradient]):
-                before = [variable.assign(factor * variable.read_value(), read_value=False)]
-        with tf.control_dependencies(before):
-            return self._adam(gradient, variable, self._rate_of(variable))
 
 
 def create_learning_rate(global_step, init_lr, num_train_steps, num_warmup_steps, poly_power=1.0,
@@ -118,12 +99,12 @@ def order_factor(name, factor):
 
 def make_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_decay",
                    rate_factor=None, beta_2=0.999):
-    """The optimizer `name`, "lamb" or "adamw", with the constants of BERT and ALBERT.
+    """The optimizer `name`, "adamw", "lamb" or "muon", with the constants of BERT and ALBERT.
 
     Args:
       learning_rate: a float or a scalar tensor.
       weight_decay: at least 0, for everything but LayerNorm and bias.
-      lamb_exclude: a key of LAMB_EXCLUDE; ignored by "adamw".
+      lamb_exclude: a key of LAMB_EXCLUDE; for "lamb" alone.
       rate_factor: function of a variable's name -> factor on its learning rate, and so its decay.
       beta_2: decay of the second moment per update; 0.98 is RoBERTa's.
 
@@ -137,15 +118,15 @@ def make_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_deca
     if lamb_exclude not in LAMB_EXCLUDE:
         raise UserError("lamb_exclude=%s: no such choice, expected %s"
                         % (lamb_exclude, " or ".join(sorted(LAMB_EXCLUDE))))
+    common = {"beta_2": beta_2, "exclude_from_weight_decay": NO_DECAY, "rate_factor": rate_factor}
     if name == "adamw":
-        return AdamWOptimizer(
-            learning_rate, weight_decay, beta_2=beta_2, exclude_from_weight_decay=NO_DECAY,
-            rate_factor=rate_factor, name="AdamWeightDecay")
+        return AdamWOptimizer(learning_rate, weight_decay, name="AdamWeightDecay", **common)
+    if name == "muon":
+        return MuonOptimizer(learning_rate, weight_decay, name="MuonOptimizer", **common)
     if name == "lamb":
-        return LambOptimizer(
-            learning_rate, weight_decay, beta_2=beta_2, exclude_from_weight_decay=NO_DECAY,
-            rate_factor=rate_factor, exclude_from_layer_adaptation=LAMB_EXCLUDE[lamb_exclude])
-    raise UserError("optimizer=%s: no such optimizer, expected adamw or lamb" % name)
+        return LambOptimizer(learning_rate, weight_decay,
+                             exclude_from_layer_adaptation=LAMB_EXCLUDE[lamb_exclude], **common)
+    raise UserError("optimizer=%s: no such optimizer, expected adamw, lamb or muon" % name)
 
 
 class LossScale(object):

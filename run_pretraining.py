@@ -64,8 +64,8 @@ def define_flags():
                        upper_bound=1.0)
     flags.DEFINE_integer("ngram", None, "Longest span of --dynamic_masking in words, p(n) ~ 1/n; "
                          "default: as the records' maker said.", lower_bound=1, upper_bound=10)
-    flags.DEFINE_bool("restore_slots", False, "Take the optimizer's moments (adam_m, adam_v) from "
-                      "--init_checkpoint too, where it has them, as Google's.")
+    flags.DEFINE_bool("restore_slots", False, "Take the optimizer's moments (adam_m, adam_v; "
+                      "Muon's muon_m) from --init_checkpoint too, where it has them, as Google's.")
     flags.DEFINE_bool("init_from_group0", False, "Groups of layers that --init_checkpoint lacks "
                       "start as its group 0.")
     flags.DEFINE_bool("init_from_counts", None, "Begin with weights that a count of the records "
@@ -260,18 +260,27 @@ def evaluation_data(flags, paths, run, vocab_size=None):
         vocab_size=vocab_size), masking)
 
 
+def choose_optimizer(flags, config, step_examples, is_counted):
+    """recipes.choose_optimizer; without --optimizer a run of Muon's or beside it keeps its own."""
+    chosen = recipes.choose_optimizer(flags.optimizer, flags.learning_rate, step_examples,
+                                      is_counted and recipes.size_of(config) == "tiny")
+    before = run_directory.training_of(flags.output_dir).get("optimizer")
+    if before and not flags.optimizer and not run_directory.shares_moments(before, chosen[0]):
+        return before, "that of the run in %s" % flags.output_dir
+    return chosen
+
+
 def choose_schedule(flags, config, step_examples, is_counted=False):
     """The Schedule of the flags, the recipe's where they are silent; says what was chosen and why.
     """
-    optimizer, reason = recipes.choose_optimizer(
-        flags.optimizer, flags.learning_rate, step_examples)
+    optimizer, reason = choose_optimizer(flags, config, step_examples, is_counted)
     of_steps = (flags.num_train_steps or DEFAULT_STEPS, flags.num_warmup_steps)
     recipe = recipes.resolve(config, optimizer, step_examples, flags.learning_rate,
                              *((1, 0) if flags.budget_hours else of_steps), beta_2=flags.beta_2,
                              is_counted=is_counted)
     exclude = flags.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout]
     console.say("optimizer: %s, peak rate %g; %s", {
-        "adamw": "AdamW",
+        "adamw": "AdamW", "muon": "Muon for matrices, AdamW for the rest",
         "lamb": "LAMB (%s)" % LAMB_RULES[exclude]}[optimizer], recipe.learning_rate, reason)
     order_rate = flags.order_rate
     if order_rate is None:

@@ -6,7 +6,7 @@
 
 import re
 
-SLOT_SUFFIXES = ("/adam_m", "/adam_v")
+SLOT_SUFFIXES = ("/adam_m", "/adam_v", "/muon_m")
 # The endings of albert_zh's optimization.py.
 _SLOT_ALIASES = {"/adam_m": "/lamb_m", "/adam_v": "/lamb_v"}
 # Google's run_squad_v1.py.
@@ -47,7 +47,7 @@ def source(name, names, from_group0=False):
     aliases = [variable, _HEAD_ALIASES.get(variable)]
     if from_group0:
         aliases.append(_GROUP.sub("/group_0/", variable))
-    endings = [suffix] + ([_SLOT_ALIASES[suffix]] if suffix else [])
+    endings = [suffix] + ([_SLOT_ALIASES[suffix]] if suffix in _SLOT_ALIASES else [])
     for alias in filter(None, aliases):
         for found in (prefix + alias + ending for prefix in ("", _MODULE) for ending in endings):
             if found in names:

@@ -45,14 +45,18 @@ ROWS = (
     Recipe("xlarge", "lamb", 0.00176, 0.999, 4096, 3125, 125000, ALBERT),
     Recipe("xxlarge", "lamb", 0.00176, 0.999, 4096, 3125, 125000, ALBERT),
 )
+MUON = "AdamW's, whose size its updates have (Liu et al. 2025)"
+ROWS += tuple(row._replace(optimizer="muon", source=MUON) for row in ROWS
+              if row.optimizer == "adamw")
 RECIPES = {size[0]: {row.optimizer: row for row in ROWS if row.name == size[0]} for size in SIZES}
 
 # The highest peak rates of the sources: RoBERTa-base with AdamW, LAMB's paper at batch 32768.
-HIGHEST_RATE = {"adamw": 6e-4, "lamb": 5e-3}
+HIGHEST_RATE = {"adamw": 6e-4, "lamb": 5e-3, "muon": 6e-4}
 
 # The batch sizes of the sources; outside this range the square-root rule is an extrapolation.
-KNOWN_BATCHES = {"adamw": (16, 8192), "lamb": (512, 32768)}
+KNOWN_BATCHES = {"adamw": (16, 8192), "lamb": (512, 32768), "muon": (16, 8192)}
 OUTSIDE = {("adamw", True): "accumulate gradients", ("adamw", False): "use --optimizer=lamb",
+           ("muon", True): "accumulate gradients", ("muon", False): "use --optimizer=lamb",
            ("lamb", True): "use --optimizer=adamw", ("lamb", False): "take a smaller batch"}
 
 # Passes over the records above which a run is warned, by whether masks and order are new in each;
@@ -68,8 +72,9 @@ SMALL, FULL = 0.45, 0.88
 
 # Of a training that begins with counted weights (first_weights.py), in place of the row above, and
 # its highest rate; for no other size was it measured.
-COUNTED = Recipe("tiny", "adamw", 7e-4, 0.98, 32, 10000, 1000000,
-                 "rate measured here with first weights from counts")
+COUNTED = {optimizer: Recipe("tiny", optimizer, 7e-4, 0.98, 32, 10000, 1000000,
+                             "rate measured here with first weights from counts")
+           for optimizer in ("adamw", "muon")}
 HIGHEST_COUNTED = 2e-3
 # The factor on the rate of its pooler and sentence-order head. What a batch tells of order is
 # little, and at the whole rate the noise of the steps is more: the pooler's tanh saturates.
@@ -92,13 +97,14 @@ def size_of(config):
     return SIZES[-1][0]
 
 
-def choose_optimizer(optimizer, learning_rate, step_examples):
+def choose_optimizer(optimizer, learning_rate, step_examples, is_counted=False):
     """The optimizer to train with, and why, as a sentence.
 
     Args:
-      optimizer: "adamw", "lamb", or None where none was given.
+      optimizer: "adamw", "lamb", "muon", or None where none was given.
       learning_rate: the rate that was given, or None.
       step_examples: examples an update.
+      is_counted: whether a tiny model's first weights come from counts.
     """
     if optimizer:
         return optimizer, "--optimizer=%s was given" % optimizer
@@ -107,20 +113,21 @@ def choose_optimizer(optimizer, learning_rate, step_examples):
                         "--optimizer=adamw for AdamW")
     if step_examples >= LAMB_FROM:
         return "lamb", "--optimizer not given: LAMB for %d examples an update" % step_examples
+    if is_counted:
+        return "muon", "--optimizer not given: Muon for a tiny model that begins with counts"
     return "adamw", ("--optimizer not given: AdamW for %d examples an update, under %d"
                      % (step_examples, LAMB_FROM))
 
 
 def recipe_for(config, optimizer, is_counted=False):
-    """The row of the table for a config and an optimizer, "adamw" or "lamb".
+    """The row of the table for a config and an optimizer, "adamw", "lamb" or "muon".
 
     Args:
       is_counted: whether the first weights come from counts.
     """
     row = _row(size_of(config), optimizer)
-    if is_counted and (row.name, row.optimizer) == (COUNTED.name, COUNTED.optimizer):
-        return COUNTED
-    return row
+    counted = COUNTED.get(optimizer)
+    return counted if is_counted and counted and counted.name == row.name else row
 
 
 def _row(name, optimizer):
@@ -141,7 +148,7 @@ def scaled(recipe, step_examples, optimizer=None):
         raise UserError("step_examples=%s: expected at least 1 example an update" % step_examples)
     row = recipe if optimizer in (None, recipe.optimizer) else _row(recipe.name, optimizer)
     rate = row.learning_rate * math.sqrt(step_examples / float(row.train_batch_size))
-    highest = HIGHEST_COUNTED if row is COUNTED else HIGHEST_RATE[row.optimizer]
+    highest = HIGHEST_COUNTED if row in COUNTED.values() else HIGHEST_RATE[row.optimizer]
     return float("%.3g" % min(rate, highest))
 
 
@@ -161,7 +168,7 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
 
     Args:
       config: has hidden_size and num_hidden_layers.
-      optimizer: "adamw" or "lamb".
+      optimizer: "adamw", "lamb" or "muon".
       step_examples: examples per update, all accumulated parts together.
       is_counted: as in recipe_for.
 

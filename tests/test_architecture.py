@@ -14,8 +14,8 @@ COMMANDS = {"benchmark.py", "convert_checkpoint.py", "create_pretraining_data.py
             "create_vocab.py", "export_model.py", "run_classifier.py", "run_ner.py",
             "run_pretraining.py", "run_race.py", "run_squad.py", "similarity.py",
             "test_changes.py"}
-LIBRARY = {"lamb_optimizer.py", "layers.py", "modeling.py", "optimization.py", "token_rows.py",
-           "tokenization.py"}
+LIBRARY = {"lamb_optimizer.py", "layers.py", "modeling.py", "muon_optimizer.py", "optimization.py",
+           "token_rows.py", "tokenization.py"}
 PACKAGES = {"benchmarks", "finetuning", "interchange", "pretraining", "serving", "tasks", "text",
             "training", "util"}
 
@@ -32,6 +32,7 @@ FLOORS = [{"util"},
 # Rooms of several files: the model, the optimizers, what measures from outside what others run.
 OF_ROOM = {"layers.py": "model", "token_rows.py": "model", "modeling.py": "model",
            "optimization.py": "optimization", "lamb_optimizer.py": "optimization",
+           "muon_optimizer.py": "optimization",
            "benchmarks/running.py": "measurement", "benchmarks/trainings.py": "measurement",
            "benchmarks/ways.py": "measurement"}
 

@@ -71,6 +71,7 @@ def two_devices(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer, layout, parts", [
     pytest.param("adamw", "brightmart", 1, marks=pytest.mark.one_platform),
+    pytest.param("muon", "google", 1, marks=pytest.mark.one_platform),
     pytest.param("lamb", "google", 2, marks=pytest.mark.every_platform)])
 def test_two_devices_equal_one(data, tmp_path, two_devices, caplog, optimizer, layout, parts):
     """From the first step on, in all variables, in what is said, and in the evaluation.

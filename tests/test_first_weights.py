@@ -1,5 +1,6 @@
 """First weights from counts: what was counted, what the model begins with, how a run takes them."""
 
+import json
 import logging
 import shutil
 
@@ -259,11 +260,19 @@ def test_a_budget_begins_with_them_and_one_layer(data, tmp_path, caplog, changes
 @pytest.mark.parametrize("given, is_counted, expected", [
     ({}, True, (0.01, 0.1)), ({}, False, (0.05, 1.0)),
     ({"warmup_proportion": 0.2, "order_rate": 0.5}, True, (0.2, 0.5))])
-def test_schedule_of_a_budget(given, is_counted, expected):
-    flags = tiny.parse(run_pretraining.define_flags, budget_hours=1, **given)
+def test_schedule_of_a_budget(given, is_counted, expected, tmp_path):
+    flags = tiny.parse(run_pretraining.define_flags, budget_hours=1, output_dir=tmp_path, **given)
     schedule = run_pretraining.choose_schedule(flags, tiny.config(), 64, is_counted)
     assert (schedule.warmup_proportion, schedule.order_rate) == expected
     assert schedule.learning_rate == (9.9e-4 if is_counted else 2.83e-4)
+    assert schedule.optimizer == ("muon" if is_counted else "adamw")
+
+
+@pytest.mark.parametrize("trained, wanted", [("adamw", "adamw"), ("muon", "muon"), (None, "muon")])
+def test_a_budget_that_goes_on_keeps_its_optimizer(tmp_path, trained, wanted):
+    (tmp_path / "run.json").write_text(json.dumps({"training": {"optimizer": trained}}))
+    flags = tiny.parse(run_pretraining.define_flags, budget_hours=1, output_dir=tmp_path)
+    assert run_pretraining.choose_schedule(flags, tiny.config(), 64, True).optimizer == wanted
 
 
 @pytest.mark.every_platform

@@ -11,10 +11,12 @@ import tensorflow.compat.v1 as tf
 
 import lamb_optimizer
 import optimization
+from interchange.variable_names import SLOT_SUFFIXES
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
 NAMES = ("bert/embeddings/word_embeddings", "bert/encoder/dense/kernel",
          "bert/encoder/dense/bias", "bert/encoder/LayerNorm/gamma", "bert/encoder/LayerNorm/beta")
+OPTIMIZERS = ["adamw", "lamb", "muon"]
 # The original codes read the global step in a race with its increment; these are the steps whose
 # rates the files show. Here the rate is always that of the updates already made.
 GOLDEN_STEPS = {"google_adamw": [1, 2, 3, 4, 5], "google_lamb": [1, 2, 3, 4, 5],
@@ -96,7 +98,7 @@ def test_warmup_may_start_late(step, rate):
     assert rate_at(step, 1.0, 10, 2, start_warmup_step=4) == pytest.approx(rate, abs=1e-7)
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_rate_is_that_of_the_updates_already_made(name):
     with tf.Graph().as_default():
         variable = tf.get_variable("w", initializer=[1.0, -1.0])
@@ -121,7 +123,7 @@ def table_after(optimizer_name, gradient, use_resource=True, steps=3):
                                 optimizer.get_slot(table, "v")])
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_second_moment_decays_by_beta_2(name):
     """v = 0.02 g² after the first update; the rate of 0.1 then moves by m / sqrt(v)."""
     with tf.Graph().as_default():
@@ -145,7 +147,7 @@ def same_rows_dense():
     return tf.constant([[3.0, -1.0], [0.0, 0.0], [0.0, 0.0], [1.5, 2.5], [0.0, 0.0]])
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("use_resource", [True, False])
 def test_sparse_gradients_equal_dense_ones(name, use_resource):
     dense = table_after(name, same_rows_dense)
@@ -180,7 +182,7 @@ def test_first_step_of_adamw_by_hand():
     np.testing.assert_allclose([m[4, 1], v[4, 1]], [0.05, 0.00025], rtol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_nothing_changes_before_the_gradient_is_there(name):
     with tf.Graph().as_default():
         variable = tf.get_variable("w", initializer=[1.0])
@@ -202,14 +204,16 @@ def test_clipped_gradient_reaches_the_moments():
             np.testing.assert_allclose(session.run(m), [0.06, 0.08], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
-def test_checkpoint_has_the_names_of_googles(name, tmp_path):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_checkpoint_has_the_names_of_googles_but_for_muons_matrices(name, tmp_path):
     numbers = golden()
     with tf.Graph().as_default():
         train_op(golden_loss(numbers, numbers["input/ids"][0], numbers["input/targets"][0]), name)
         with initialized_session() as session:
             path = tf.train.Saver().save(session, str(tmp_path / "model.ckpt"))
-    wanted = {name + suffix for name in NAMES for suffix in ("", "/adam_m", "/adam_v")}
+    matrices = [NAMES[1]] if name == "muon" else []
+    wanted = {name + "/muon_m" for name in matrices} | set(NAMES) | {
+        name + suffix for name in NAMES if name not in matrices for suffix in SLOT_SUFFIXES[:2]}
     assert {name for name, _ in tf.train.list_variables(path)} == wanted | {"global_step"}
 
 
@@ -234,7 +238,7 @@ def test_trust_ratio(weights, update, ratio):
     assert found == pytest.approx(ratio)
 
 
-@pytest.mark.parametrize("name,rate", [("adamw", 0.2), ("lamb", 0.2)])
+@pytest.mark.parametrize("name,rate", [("adamw", 0.2), ("lamb", 0.2), ("muon", 0.2)])
 def test_reaches_a_known_minimum(name, rate):
     wanted = [0.4, 0.2, -0.5]
     with tf.Graph().as_default():
@@ -283,7 +287,7 @@ def update_of_two_batches(name, sparse):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("sparse", [True, False])
 def test_two_replicas_equal_one_with_the_whole_batch(name, sparse):
     def replica():
@@ -306,7 +310,7 @@ def test_two_replicas_equal_one_with_the_whole_batch(name, sparse):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("sparse", [True, False])
 def test_update_compiles_with_xla(name, sparse):
     found = values_after(
@@ -332,7 +336,7 @@ def update_in_parts(name, sparse, num_parts):
     return train.train_op, loss, values["twice"], train.gradient_norm
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("sparse", [True, False])
 @pytest.mark.parametrize("num_parts", [2, 7])
 def test_accumulation_equals_the_whole_batch(name, sparse, num_parts):
@@ -387,7 +391,7 @@ def scaled_training(name, losses, growth_steps=3):
     return seen
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_infinite_gradients_change_nothing_but_the_scale(name):
     seen = scaled_training(name, [1.0, float("inf"), 1.0])
     for before, after in zip(seen[0][:3], seen[1][:3]):
@@ -402,7 +406,7 @@ def test_scale_grows_after_finite_steps_and_no_earlier():
     assert scales == [1024, 1024, 512, 512, 512, 1024, 1024]
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_scaled_training_is_that_without(name):
     with tf.Graph().as_default():
         weights = tf.get_variable("w", initializer=[1.0, -2.0])
@@ -421,7 +425,7 @@ def test_tpu_sums_over_the_cores():
 
 
 @pytest.mark.parametrize("options,message", [
-    ({"name": "sgd"}, "optimizer=sgd: no such optimizer, expected adamw or lamb"),
+    ({"name": "sgd"}, "optimizer=sgd: no such optimizer, expected adamw, lamb or muon"),
     ({"lamb_exclude": "all"}, "lamb_exclude=all: no such choice, expected no_decay or none"),
     ({"init_lr": 0.0}, "learning_rate=0.0: expected a number above 0"),
     ({"init_lr": float("nan")}, "learning_rate=nan: expected a number above 0"),
@@ -467,7 +471,7 @@ def test_order_factor(name, factor):
     assert optimization.order_factor(name, 0.1) == factor
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_factor_scales_the_whole_step(name):
     """Decay included, and nothing else: the moments are those of the gradient."""
     steps = {}

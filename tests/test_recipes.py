@@ -172,7 +172,14 @@ def test_documented_table_is_the_table():
         ["| " + row.name, row.optimizer, "%g" % row.learning_rate, "%g" % row.beta_2] + [
             "{:,}".format(number) for number in (
                 row.train_batch_size, row.num_warmup_steps, row.num_train_steps)]
-        for row in recipes.ROWS]
+        for row in recipes.ROWS if row.optimizer != "muon"]
+
+
+def test_muon_has_the_rates_of_adamw():
+    for name in NAMES:
+        rows = [recipes.recipe_for(SHAPES[name], optimizer) for optimizer in ("adamw", "muon")]
+        assert rows[0][2:-1] == rows[1][2:-1]
+        assert recipes.scaled(rows[0], 256) == recipes.scaled(rows[1], 256)
 
 
 def test_needs_no_tensorflow():
@@ -190,6 +197,13 @@ def test_needs_no_tensorflow():
 def test_choice_of_the_optimizer(given, rate, batch, chosen, reason):
     optimizer, sentence = recipes.choose_optimizer(given, rate, batch)
     assert optimizer == chosen and reason in sentence
+
+
+@pytest.mark.parametrize("given, rate, batch, chosen", [
+    (None, None, 64, "muon"), ("adamw", None, 64, "adamw"), (None, 1e-3, 64, "lamb"),
+    (None, None, 2048, "lamb")])
+def test_choice_of_the_optimizer_with_counts(given, rate, batch, chosen):
+    assert recipes.choose_optimizer(given, rate, batch, is_counted=True)[0] == chosen
 
 
 def test_passes_over_the_records_are_said_and_many_are_warned_of():

@@ -98,7 +98,8 @@ def test_vocabulary_of_the_initial_checkpoint(tmp_path, caplog, folder):
 def noted(directory, caplog, **changes):
     """What note_training says; of a training of 5 steps."""
     caplog.clear()
-    values = {"init_checkpoint": None, "data": "d", "seed": 1, "num_train_steps": 5}
+    values = {"init_checkpoint": None, "data": "d", "seed": 1, "num_train_steps": 5,
+              "optimizer": "adamw"}
     values.update(changes)
     with caplog.at_level(logging.INFO, "albert"):
         run_directory.note_training(str(directory), dict(values))
@@ -116,7 +117,8 @@ def test_what_changes_the_training_is_said(tmp_path, caplog):
         "is ignored, it began with a; the training data is another; seed was 1 and is 3; use an "
         "empty --output_dir for another training")
     assert read(tmp_path)["training"] == {
-        "init_checkpoint": "a", "data": "e", "seed": 3, "num_train_steps": 5}
+        "init_checkpoint": "a", "data": "e", "seed": 3, "num_train_steps": 5,
+        "optimizer": "adamw"}
 
 
 def test_nothing_to_train_is_said_every_time(tmp_path, caplog):
@@ -128,6 +130,25 @@ def test_nothing_to_train_is_said_every_time(tmp_path, caplog):
             "step 5 is reached in DIR: nothing is trained; --init_checkpoint=b is ignored, it "
             "began with random weights; num_train_steps was 5 and is 4; use an empty --output_dir "
             "for another training")
+
+
+@pytest.mark.parametrize("first, second", [("adamw", "muon"), ("muon", "lamb")])
+def test_moments_of_another_optimizer_are_refused(tmp_path, caplog, first, second):
+    noted(tmp_path, caplog, optimizer=first)
+    assert noted(tmp_path, caplog, optimizer=second) == ""  # there is no step yet
+    noted(tmp_path, caplog, optimizer=first)
+    save(tmp_path)
+    assert noted(tmp_path, caplog, optimizer=first) == ""
+    with pytest.raises(UserError, match="--optimizer=%s: .*ckpt-3 was trained with %s, which keeps "
+                       "other moments; give --optimizer=%s" % (second, first, first)):
+        noted(tmp_path, caplog, optimizer=second)
+    assert read(tmp_path)["training"]["optimizer"] == first
+
+
+def test_adamw_and_lamb_share_their_moments(tmp_path, caplog):
+    noted(tmp_path, caplog, optimizer="lamb")
+    save(tmp_path)
+    assert "optimizer was lamb and is adamw" in noted(tmp_path, caplog, optimizer="adamw")
 
 
 @pytest.mark.parametrize("before", [{}, {"training": 7}])

@@ -75,6 +75,7 @@ def summaries(output):
 @pytest.mark.slow
 @pytest.mark.parametrize("layout, optimizer, rate, xla", [
     pytest.param("brightmart", "adamw", 0.003, True, marks=pytest.mark.one_platform),
+    pytest.param("google", "muon", 0.01, False, marks=pytest.mark.one_platform),
     pytest.param("google", "lamb", 0.01, False, marks=pytest.mark.every_platform)])
 def test_learns(here, layout, optimizer, rate, xla):
     tiny.write_config(here / "config.json", **tiny.LAYOUTS[layout])

@@ -22,7 +22,7 @@ def define_flags(batch_size, save_checkpoints_steps, optimizer):
     """Defines the shared flags; the arguments are the command's defaults.
 
     Args:
-      optimizer: "adamw" or "lamb"; None: the command chooses one by rate and batch.
+      optimizer: "adamw", "lamb" or "muon"; None: the command chooses one by rate and batch.
     """
     flags = absl_flags
     flags.DEFINE_string("output_dir", None, "Where checkpoints and results go; an earlier run of "
@@ -45,10 +45,10 @@ def define_flags(batch_size, save_checkpoints_steps, optimizer):
                          "0: all.", lower_bound=0)
     flags.DEFINE_integer("seed", 12345, "Decides initial weights, dropout and the data's order.",
                          lower_bound=0)
-    flags.DEFINE_enum("optimizer", optimizer, ["adamw", "lamb"], "AdamW, or LAMB for large "
-                      "batches" + ("." if optimizer else "; default: LAMB where --learning_rate is "
-                                   "given, as both original codes, else what suits the batch "
-                                   "(docs/recipes.md)."))
+    flags.DEFINE_enum("optimizer", optimizer, ["adamw", "lamb", "muon"], "AdamW, LAMB for large "
+                      "batches, or Muon for matrices and AdamW for the rest" + (
+                          "." if optimizer else "; default: LAMB where --learning_rate is given, "
+                          "as both original codes, else what suits the batch (docs/recipes.md)."))
     flags.DEFINE_enum("lamb_exclude", None, ["no_decay", "none"], "Variables without trust ratio: "
                       "those without weight decay (Google), or none (brightmart); default: as the "
                       "code of the config's layout.")

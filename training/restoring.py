@@ -41,9 +41,10 @@ class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint rows")):
                 lines.append("  %-7s %-80s %-14s %s" % (
                     row.status, row.name, "x".join(map(str, row.shape)), row.reason))
         for status in ("loaded", "unused"):
-            number = sum(row.status == status for row in slots)
-            if number:
-                lines.append("  %-7s %d optimizer slots (adam_m, adam_v)" % (status, number))
+            kinds = [row.name.rpartition("/")[2] for row in slots if row.status == status]
+            if kinds:
+                lines.append("  %-7s %d optimizer slots (%s)" % (
+                    status, len(kinds), ", ".join(sorted(set(kinds)))))
         return "\n".join(line.rstrip() for line in lines)
 
 

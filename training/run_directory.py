@@ -153,11 +153,19 @@ def was_trained_with_amp(directory):
     return bool(directory and checkpoints.latest(directory) and training_of(directory).get("amp"))
 
 
+def shares_moments(one, other):
+    """Whether a training by one optimizer can go on by the other: AdamW and LAMB keep the same."""
+    return one == other or "muon" not in (one, other)
+
+
 def note_training(directory, values, is_used_up=False):
     """Writes `training(...)` into run.json; says how it differs from that of the steps before.
 
     Says too if nothing is going to be trained, as num_train_steps is reached or the budget of time
     `is_used_up`; then run.json stays.
+
+    Raises:
+      UserError: the checkpoints have other moments than those of the optimizer asked for.
     """
     if not estimators.is_chief():
         return
@@ -172,6 +180,12 @@ def note_training(directory, values, is_used_up=False):
                     "".join("; %s" % change for change in changes + ["use an empty --output_dir "
                             "for another training"] * bool(changes)))
         return
+    optimizer = latest and training_of(directory).get("optimizer")
+    if optimizer and not shares_moments(optimizer, values["optimizer"]):
+        raise UserError("--optimizer=%s: %s was trained with %s, which keeps other moments; give "
+                        "--optimizer=%s, or begin in an empty --output_dir with "
+                        "--init_checkpoint=%s" % (values["optimizer"], latest, optimizer,
+                                                  optimizer, latest))
     if changes:
         console.say("warning: the training in %s goes on from step %d with other settings: %s; use "
                     "an empty --output_dir for another training", directory, step,

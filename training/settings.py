@@ -68,7 +68,7 @@ class Schedule(typing.NamedTuple):
     num_warmup_steps: typing.Optional[int] = None
     start_warmup_step: int = 0
     poly_power: float = 1.0
-    optimizer: str = "adamw"               # or "lamb"
+    optimizer: str = "adamw"               # or "lamb", "muon"
     lamb_exclude: typing.Optional[str] = None        # of optimization.LAMB_EXCLUDE; None: by layout
     layer_decay: float = 1.0               # see optimization.layer_factor
     order_rate: float = 1.0                # see optimization.order_factor
