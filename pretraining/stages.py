@@ -29,7 +29,7 @@ def _shares(given):
         shares = [float(share) for share in given]
     except ValueError:
         shares = [-1.0]
-    if not all(0.0 <= share <= 1.0 for share in shares) or shares != sorted(shares):
+    if not all(0.0 <= share <= 1.0 for share in shares) or shares != sorted(set(shares)):
         raise UserError("--shallow_share=%s: expected shares of the training, 0 to 1, each larger "
                         "than the one before" % ",".join(given))
     return shares

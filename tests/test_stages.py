@@ -37,7 +37,8 @@ def test_no_smaller_model(changes, layers):
         plan(["0.1", "0.2"], **changes)
 
 
-@pytest.mark.parametrize("given", [["0.5", "0.2"], ["-1"], ["1.5"], ["half"], [""], ["nan"]])
+@pytest.mark.parametrize("given", [
+    ["0.5", "0.2"], ["0.2", "0.2"], ["-1"], ["1.5"], ["half"], [""], ["nan"]])
 def test_shares_that_are_none(given):
     with pytest.raises(UserError, match="--shallow_share=%s: expected shares of the training"
                        % ",".join(given)):
