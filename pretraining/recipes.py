@@ -80,7 +80,7 @@ HIGHEST_COUNTED = 2e-3
 # little, and at the whole rate the noise of the steps is more: the pooler's tanh saturates.
 COUNTED_ORDER_RATE = 0.1
 # The shares of its budget up to which it has one layer, and two.
-SHALLOW_SHARES = (0.06, 0.35)
+SHALLOW_SHARES = (0.06, 0.6)
 
 # A learning rate of more than this many times the recipe's causes a warning.
 FAR = 3.0
