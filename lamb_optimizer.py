@@ -80,7 +80,7 @@ class MomentsOptimizer(tf.train.Optimizer):
 
     def _decay_of(self, variable):
         """The weight decay rate of `variable`, 0 where it is excluded."""
-        return 0.0 if _matches(variable, self._exclude_from_weight_decay) else (
+        return 0.0 if matches(variable, self._exclude_from_weight_decay) else (
             self._weight_decay_rate)
 
     def _scale(self, dtype):
@@ -189,7 +189,7 @@ class LambOptimizer(MomentsOptimizer):
         if decay:
             update += decay / scale * weights  # the entire update is divided by scale
         step = tf.cast(self._gated(self._rate_of(variable) * scale), update.dtype)
-        if not _matches(variable, self._exclude_from_layer_adaptation):
+        if not matches(variable, self._exclude_from_layer_adaptation):
             # tf.global_norm is one fused pass; tf.norm materializes the squares first.
             ratio = trust_ratio(tf.global_norm([weights]), scale * tf.global_norm([update]))
             self.trust_ratios.setdefault(variable.op.name, ratio)  # the first replica's
@@ -203,7 +203,8 @@ def trust_ratio(weights_norm, update_norm):
     return tf.where(both, weights_norm / update_norm, tf.ones_like(update_norm))
 
 
-def _matches(variable, patterns):
+def matches(variable, patterns):
+    """Whether one of the regular expressions matches anywhere in a variable's name."""
     name = variable.name.split(":")[0]
     return any(re.search(pattern, name) for pattern in patterns)
 

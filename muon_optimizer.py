@@ -7,15 +7,14 @@ matrices between embeddings and output, AdamW for everything else.
 """
 
 import math
-import re
 
 import tensorflow.compat.v1 as tf
 
-from lamb_optimizer import AdamWOptimizer
+from lamb_optimizer import AdamWOptimizer, matches
 
 # The matrices, in both layouts: those of the encoder, of the head that predicts masked words, and
 # brightmart's from the size of the embeddings to the model's.
-MATRICES = (r"/encoder/.*kernel$", r"/transform/dense/kernel$", r"/word_embeddings_2$")
+MATRICES = ("/encoder/.*kernel", "/transform/dense/kernel", "/word_embeddings_2")
 MOMENTUM = 0.95
 # Of the polynomial a x + b x^3 + c x^5, five times of which brings numbers of 0 to 1 near to 1.
 COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 5
@@ -58,8 +57,7 @@ class MuonOptimizer(AdamWOptimizer):
 
 def is_matrix(variable):
     """Whether Muon steps by a variable's orthogonal momentum, and not as AdamW."""
-    name = re.sub(r"(/replica_\d+)?:\d+$", "", variable.name)
-    return variable.shape.ndims == 2 and any(re.search(pattern, name) for pattern in MATRICES)
+    return variable.shape.ndims == 2 and matches(variable, MATRICES)
 
 
 def orthogonal(matrix):

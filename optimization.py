@@ -129,6 +129,11 @@ def make_optimizer(name, learning_rate, weight_decay=0.01, lamb_exclude="no_deca
     raise UserError("optimizer=%s: no such optimizer, expected adamw, lamb or muon" % name)
 
 
+def shares_moments(one, other):
+    """Whether a training by one optimizer can go on by the other: AdamW and LAMB keep the same."""
+    return one == other or "muon" not in (one, other)
+
+
 class LossScale(object):
     """Dynamic loss scaling for float16 (Micikevicius et al. 2018, "Mixed Precision Training").
 

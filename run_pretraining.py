@@ -262,10 +262,11 @@ def evaluation_data(flags, paths, run, vocab_size=None):
 
 def choose_optimizer(flags, config, step_examples, is_counted):
     """recipes.choose_optimizer; without --optimizer a run of Muon's or beside it keeps its own."""
-    chosen = recipes.choose_optimizer(flags.optimizer, flags.learning_rate, step_examples,
-                                      is_counted and recipes.size_of(config) == "tiny")
+    is_counted = is_counted and recipes.size_of(config) == recipes.COUNTED_SIZE
+    chosen = recipes.choose_optimizer(
+        flags.optimizer, flags.learning_rate, step_examples, is_counted)
     before = run_directory.training_of(flags.output_dir).get("optimizer")
-    if before and not flags.optimizer and not run_directory.shares_moments(before, chosen[0]):
+    if before and not flags.optimizer and not optimization.shares_moments(before, chosen[0]):
         return before, "that of the run in %s" % flags.output_dir
     return chosen
 

@@ -72,7 +72,8 @@ SMALL, FULL = 0.45, 0.88
 
 # Of a training that begins with counted weights (first_weights.py), in place of the row above, and
 # its highest rate; for no other size was it measured.
-COUNTED = {optimizer: Recipe("tiny", optimizer, 7e-4, 0.98, 32, 10000, 1000000,
+COUNTED_SIZE = "tiny"
+COUNTED = {optimizer: Recipe(COUNTED_SIZE, optimizer, 7e-4, 0.98, 32, 10000, 1000000,
                              "rate measured here with first weights from counts")
            for optimizer in ("adamw", "muon")}
 HIGHEST_COUNTED = 2e-3
@@ -125,9 +126,10 @@ def recipe_for(config, optimizer, is_counted=False):
     Args:
       is_counted: whether the first weights come from counts.
     """
-    row = _row(size_of(config), optimizer)
-    counted = COUNTED.get(optimizer)
-    return counted if is_counted and counted and counted.name == row.name else row
+    name = size_of(config)
+    if is_counted and name == COUNTED_SIZE and optimizer in COUNTED:
+        return COUNTED[optimizer]
+    return _row(name, optimizer)
 
 
 def _row(name, optimizer):

@@ -17,6 +17,7 @@ import socket
 from util import console, files, whole_files
 from util.errors import UserError
 
+import optimization
 from interchange import company
 from training import checkpoints, estimators, restoring
 
@@ -153,11 +154,6 @@ def was_trained_with_amp(directory):
     return bool(directory and checkpoints.latest(directory) and training_of(directory).get("amp"))
 
 
-def shares_moments(one, other):
-    """Whether a training by one optimizer can go on by the other: AdamW and LAMB keep the same."""
-    return one == other or "muon" not in (one, other)
-
-
 def note_training(directory, values, is_used_up=False):
     """Writes `training(...)` into run.json; says how it differs from that of the steps before.
 
@@ -180,8 +176,8 @@ def note_training(directory, values, is_used_up=False):
                     "".join("; %s" % change for change in changes + ["use an empty --output_dir "
                             "for another training"] * bool(changes)))
         return
-    optimizer = latest and training_of(directory).get("optimizer")
-    if optimizer and not shares_moments(optimizer, values["optimizer"]):
+    optimizer = before.get("optimizer") if latest and isinstance(before, dict) else None
+    if optimizer and not optimization.shares_moments(optimizer, values["optimizer"]):
         raise UserError("--optimizer=%s: %s was trained with %s, which keeps other moments; give "
                         "--optimizer=%s, or begin in an empty --output_dir with "
                         "--init_checkpoint=%s" % (values["optimizer"], latest, optimizer,
