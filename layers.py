@@ -327,13 +327,11 @@ def softmax_losses(hidden, table, bias, labels):
 
         def gradient(upstream):
             weights = upstream[:, tf.newaxis]  # [n, 1]
-            weighted = hidden * weights
-            size = table.shape.as_list()[0]
+            weighted = tf.concat([hidden * weights, weights], -1)  # the bias is the last column
+            of_words = (matmul(probabilities, weighted, transpose_a=True)
+                        - tf.math.unsorted_segment_sum(weighted, labels, shape_list(table)[0]))
             return (weights * (matmul(probabilities, table) - tf.gather(table, labels)),
-                    matmul(probabilities, weighted, transpose_a=True)
-                    - tf.math.unsorted_segment_sum(weighted, labels, size),
-                    tf.squeeze(matmul(probabilities, weights, transpose_a=True), -1)
-                    - tf.math.unsorted_segment_sum(upstream, labels, size))
+                    of_words[:, :-1], of_words[:, -1])
 
         return loss, gradient
 

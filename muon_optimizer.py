@@ -10,6 +10,7 @@ import math
 
 import tensorflow.compat.v1 as tf
 
+import layers
 from lamb_optimizer import AdamWOptimizer, matches
 
 # The matrices, in both layouts: those of the encoder, of the head that predicts masked words, and
@@ -63,14 +64,14 @@ def is_matrix(variable):
 def orthogonal(matrix):
     """A matrix [m, n] with the singular vectors of `matrix` and singular values of 0.7 to 1.2.
 
-    Newton and Schulz's iteration, by products alone. Singular values of less than a thousandth of
-    the matrix's norm stay smaller.
+    Newton and Schulz's iteration, by products alone, which may round to bfloat16 as those of the
+    model. Singular values of less than a thousandth of the matrix's norm stay smaller.
     """
     rows, columns = matrix.shape.as_list()
     a, b, c = COEFFICIENTS
     wide = tf.transpose(matrix) if rows > columns else matrix
     wide /= tf.global_norm([wide]) + 1e-7
     for _ in range(ITERATIONS):
-        square = tf.matmul(wide, wide, transpose_b=True)
-        wide = a * wide + tf.matmul(b * square + c * tf.matmul(square, square), wide)
+        square = layers.matmul(wide, wide, transpose_b=True)
+        wide = a * wide + layers.matmul(b * square + c * layers.matmul(square, square), wide)
     return tf.transpose(wide) if rows > columns else wide

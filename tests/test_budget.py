@@ -200,13 +200,6 @@ def test_one_layer_then_two(here, clock, said):
     assert used_of(output)[:2] == (200, 200)
 
 
-@pytest.mark.parametrize("given", ["0.5,0.2", "-1", "1.5", "half"])
-def test_shares_that_are_none(here, given):
-    tiny.write_config(here / "config.json", num_hidden_layers=4)
-    with pytest.raises(UserError, match="--shallow_share=%s: expected shares of the" % given):
-        run(here, shallow_share=given)
-
-
 def test_one_layer_first(here, clock, said):
     """Two fifths of the time; then both layers go on at the rate of the whole schedule."""
     tiny.write_config(here / "config.json", num_hidden_layers=2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import layers
 import muon_optimizer
 
 KERNEL, BIAS = "bert/encoder/dense/kernel", "bert/encoder/dense/bias"
@@ -24,6 +25,19 @@ def test_orthogonal_is_the_polynomial_of_the_singular_values(shape):
     with tf.Graph().as_default(), tf.Session() as session:
         found = session.run(muon_optimizer.orthogonal(tf.constant(matrix)))
     np.testing.assert_allclose(found, orthogonal(matrix), atol=2e-5)
+    values = np.linalg.svd(found, compute_uv=False)
+    assert values.min() > 0.6 and values.max() < 1.25
+
+
+@pytest.mark.parametrize("shape", [(70, 200), (200, 70)])
+def test_orthogonal_by_products_of_bfloat16(shape):
+    """As --amp has them: each singular value off by less than what the polynomial leaves."""
+    matrix = np.random.RandomState(1).normal(size=shape).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        with layers.cast_products():
+            rounded = muon_optimizer.orthogonal(tf.constant(matrix))
+        found, exact = session.run([rounded, muon_optimizer.orthogonal(tf.constant(matrix))])
+    assert 1e-4 < np.abs(found - exact).max() < 0.02
     values = np.linalg.svd(found, compute_uv=False)
     assert values.min() > 0.6 and values.max() < 1.25
 
