@@ -4,6 +4,7 @@ import marshal
 import math
 import os
 import random
+import subprocess
 import sys
 import tempfile
 
@@ -142,3 +143,11 @@ def test_missing_package(monkeypatch, version, sentence):
 def test_unknown_engine():
     with pytest.raises(UserError, match="--segmenter=pkuseg: no such engine; use jieba or rjieba"):
         segmentation.load("pkuseg")
+
+
+def test_jieba_compiles_without_a_word():
+    """Python 3.12 warns of escapes in its patterns, where there is no byte code yet."""
+    command = [sys.executable, "-B", "-X", "pycache_prefix=" + os.devnull, "-c",
+               "from text import decoding"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, check=True)
+    assert done.stderr.decode() == ""

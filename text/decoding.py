@@ -9,9 +9,12 @@ ties and near-ties fall as they do there.
 """
 
 import math
+import warnings
 
-import jieba
-from jieba import finalseg
+with warnings.catch_warnings():  # of jieba's patterns, where Python compiles it for the first time
+    warnings.simplefilter("ignore", SyntaxWarning)
+    import jieba
+    from jieba import finalseg
 
 _NEVER = float("-inf")
 
