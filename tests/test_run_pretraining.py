@@ -506,6 +506,15 @@ def test_one_layer_first(here):
     assert any((deep[name] != shallow[name]).any() for name in deep)
 
 
+@pytest.mark.parametrize("changes, message", [
+    ({"num_hidden_layers": 1}, "config.json has one layer, so that no further layer could begin"),
+    ({"num_hidden_layers": 4, "num_hidden_groups": 2}, "config.json has 2 groups of layers, so")])
+def test_no_layer_that_could_come_first(here, changes, message):
+    tiny.write_config(here / "config.json", **changes)
+    with pytest.raises(UserError, match="--shallow_share=0.5: .*" + message):
+        run(here, shallow_share=0.5)
+
+
 def test_one_layer_first_is_for_one_machine(here, monkeypatch):
     monkeypatch.setattr(estimators, "this_cluster", lambda: clusters.Cluster(["a:1", "b:2"], 0))
     with pytest.raises(UserError, match="--shallow_share=0.5 with TF_CONFIG: it is for"):
