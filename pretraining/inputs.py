@@ -24,6 +24,10 @@ from pretraining import dynamic_masking, dynamic_order, records
 from pretraining.masking import KEPT_SHARE, MASK_SHARE
 from training import input_pipeline
 
+# Record files, and what reads them: for training a function first_step=n -> input_fn, for
+# evaluation an input_fn.
+Data = collections.namedtuple("Data", "paths input_fn masking")
+
 _MAX_STEPS = 2 ** 60
 # What every batch is judged by: what indexes a table or a sequence.
 _INDICES = (

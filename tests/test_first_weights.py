@@ -15,6 +15,7 @@ import factories
 import modeling
 import run_pretraining
 import tiny
+from pretraining import command_line as pretraining_flags
 from pretraining import first_weights, records
 from test_budget import HUNDRED, clock  # noqa: F401 - a fixture
 from test_clusters import two_devices  # noqa: F401 - a fixture
@@ -262,7 +263,7 @@ def test_a_budget_begins_with_them_and_one_layer(data, tmp_path, caplog, changes
     ({"warmup_proportion": 0.2, "order_rate": 0.5}, True, (0.2, 0.5))])
 def test_schedule_of_a_budget(given, is_counted, expected, tmp_path):
     flags = tiny.parse(run_pretraining.define_flags, budget_hours=1, output_dir=tmp_path, **given)
-    schedule = run_pretraining.choose_schedule(flags, tiny.config(), 64, is_counted)
+    schedule = pretraining_flags.choose_schedule(flags, tiny.config(), 64, is_counted)
     assert (schedule.warmup_proportion, schedule.order_rate) == expected
     assert schedule.learning_rate == (9.9e-4 if is_counted else 2.83e-4)
     assert schedule.optimizer == ("muon" if is_counted else "adamw")
@@ -272,7 +273,7 @@ def test_schedule_of_a_budget(given, is_counted, expected, tmp_path):
 def test_a_budget_that_goes_on_keeps_its_optimizer(tmp_path, trained, wanted):
     (tmp_path / "run.json").write_text(json.dumps({"training": {"optimizer": trained}}))
     flags = tiny.parse(run_pretraining.define_flags, budget_hours=1, output_dir=tmp_path)
-    assert run_pretraining.choose_schedule(flags, tiny.config(), 64, True).optimizer == wanted
+    assert pretraining_flags.choose_schedule(flags, tiny.config(), 64, True).optimizer == wanted
 
 
 @pytest.mark.every_platform

@@ -19,6 +19,7 @@ import processes
 import run_pretraining
 import tiny
 from interchange import variable_names
+from pretraining import command_line as pretraining_flags
 from pretraining import inputs
 from processes import needs_proc, wait_until
 from training import checkpoints, clusters, command_line, estimators
@@ -226,8 +227,8 @@ def test_masking_flags_reach_the_masks(unmasked, monkeypatch):
                        ngram=1, max_predictions_per_seq=7)
     paths = [str(unmasked / "train.tfrecord")]
     asked = command_line.run_settings(flags)
-    run_pretraining.training_data(flags, paths, asked, 100).input_fn(first_step=8)
-    run_pretraining.evaluation_data(flags, paths, asked, 100)
+    pretraining_flags.training_data(flags, paths, asked, 100).input_fn(first_step=8)
+    pretraining_flags.evaluation_data(flags, paths, asked, 100)
     assert [one[::2] for one in seen] == [(True, {"first_step": 8, "seed": 12345}), (False, {})]
     training, evaluation = seen[0][1], seen[1][1]
     assert (training.masked_lm_prob, training.ngram, training.max_predictions_per_seq) == (
@@ -312,7 +313,7 @@ def test_seeds_command_without_held_out_records_trains_and_says_so(here, caplog)
     train = str(here / "train.tfrecord")
     flags = tiny.parse(run_pretraining.define_flags, do_train=True, do_eval=True, input_file=train)
     with caplog.at_level(logging.INFO, "albert"):
-        assert run_pretraining.input_files(flags) == ([train], [])
+        assert pretraining_flags.input_files(flags) == ([train], [])
     assert caplog.messages[0].startswith("no evaluation: --do_eval needs --eval_input_file")
 
 
