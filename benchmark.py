@@ -113,11 +113,11 @@ def data(flags, paths, directory):
         for _ in range(flags.rounds):
             for peer in peers:
                 printed, cost = running.measure(peer.command)
-                found = re.findall(peer.pattern, printed, re.MULTILINE)
-                if not found:
+                printed_counts = re.findall(peer.pattern, printed, re.MULTILINE)
+                if not printed_counts:
                     raise UserError("%s did not say how many instances it made; its last line: %s"
                                     % (peer.name, running.last_line(printed)))
-                cost["instances"] = int(found[0].replace(",", ""))
+                cost["instances"] = int(printed_counts[0].replace(",", ""))
                 costs[peer.name].append(cost)
                 console.say("%g MB, %s: %.1f s", megabytes, peer.name, cost["seconds"])
         rows += data_rows(megabytes, costs)
@@ -313,16 +313,16 @@ def inference(flags, paths, directory):
             console.say("transformers is skipped: %s", problem)
         else:
             processes.append(stack.enter_context(ways.Ways("theirs", directory, python)))
-        found = []  # [(row, its process)]
+        ran = []  # [(row, its process)]
         for process in processes:
             for row in process.rows:
                 if row["problem"]:
                     console.say("%s is skipped: %s", row["row"], row["problem"])
                 else:
-                    found.append((row, process))
-        ways.check_equal(found)
-        seconds, first = ways.measure_in_turn(found, flags.rounds, directory)
-    return ways.rows_of(running.last_line(printed), [row for row, _ in found], seconds, first)
+                    ran.append((row, process))
+        ways.check_equal(ran)
+        seconds, first = ways.measure_in_turn(ran, flags.rounds, directory)
+    return ways.rows_of(running.last_line(printed), [row for row, _ in ran], seconds, first)
 
 
 BENCHMARKS = {"data": data, "masking": masking, "pretrain": pretrain, "finetune": finetune,

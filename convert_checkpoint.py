@@ -159,13 +159,13 @@ def _prove(model, target, directory, tokenizer):
     largest = proof.report("here", proof.differences(
         expected, proof.outputs(written.weights, features, model.head)))
     if target in huggingface.CLASS_PREFIX:
-        found = proof.transformers_outputs(
+        theirs = proof.transformers_outputs(
             directory, huggingface.architecture(model, target), features)
-        if found is None:
+        if theirs is None:
             console.say("not compared with transformers: it or PyTorch is not installed here")
         else:
             largest = max(largest, proof.report(
-                "transformers", proof.differences(expected, found)))
+                "transformers", proof.differences(expected, theirs)))
     return largest
 
 
@@ -221,33 +221,34 @@ def inspect(flags):
     """--inspect: what a file is; with --text, which config fits it best."""
     path = restoring.resolve(flags.inspect)
     shapes = inspection.shapes_of(path)
-    found = inspection.describe(shapes, checkpoints.checkpoint_step(path)
-                                if "global_step" in shapes else None)
-    print(inspection.report(path, found))
+    step = checkpoints.checkpoint_step(path) if "global_step" in shapes else None
+    description = inspection.describe(shapes, step)
+    print(inspection.report(path, description))
     tokenizer = _tokenizer(flags, company.home_of(path))
-    _check_company(path, found, tokenizer)
+    _check_company(path, description, tokenizer)
     if not flags.text:
         return
     if tokenizer is None:
         raise UserError("--text needs the vocabulary: name it by --vocab_file or --spm_model_file")
-    if "masked LM" not in found.heads:
+    if "masked LM" not in description.heads:
         raise UserError("%s has no masked-LM head, by which --text tells configs apart" % path)
     lines = (line for _, line in text_lines.read_lines(files.require_file(flags.text, "text")))
-    ids = inspection.text_ids(lines, tokenizer, min(64, found.sizes["max_position_embeddings"]))
-    ranked = inspection.rank(path, found, ids, tokenizer)
+    length = min(64, description.sizes["max_position_embeddings"])
+    ids = inspection.text_ids(lines, tokenizer, length)
+    ranked = inspection.rank(path, description, ids, tokenizer)
     guessing = inspection.frequency_loss(ids, tokenizer)
     print(inspection.ranking_report(ranked, guessing))
 
 
-def _check_company(path, found, tokenizer):
+def _check_company(path, description, tokenizer):
     """Says whether the configs and the vocabulary beside a checkpoint fit it.
 
     Raises:
       UserError: one does not.
     """
     for config_path in company.config_paths(company.directory_of(path)):
-        config = company.config(None, config_path, found.layout == "bert")
-        for key, size in found.sizes.items():
+        config = company.config(None, config_path, description.layout == "bert")
+        for key, size in description.sizes.items():
             if getattr(config, key) != size:
                 raise UserError("%s does not fit: %s is %s there and %s in the checkpoint"
                                 % (config_path, key, getattr(config, key), size))
@@ -255,9 +256,9 @@ def _check_company(path, found, tokenizer):
             os.path.basename(config_path), config.num_hidden_layers, config.num_attention_heads,
             config.hidden_act))
     if tokenizer:
-        if tokenizer.vocab_size != found.sizes["vocab_size"]:
+        if tokenizer.vocab_size != description.sizes["vocab_size"]:
             raise UserError("%s does not fit: %d tokens there and %d in the checkpoint" % (
-                tokenizer.path, tokenizer.vocab_size, found.sizes["vocab_size"]))
+                tokenizer.path, tokenizer.vocab_size, description.sizes["vocab_size"]))
         print("  beside it     %s fits: %d tokens" % (
             os.path.basename(tokenizer.path), tokenizer.vocab_size))
 

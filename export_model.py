@@ -51,21 +51,21 @@ def define_flags():
 
 def main(flags):
     check(flags)
-    found = command_line.load_package(flags)
-    if flags.tflite_length > found.weights.config.max_position_embeddings:
+    model = command_line.load_package(flags)
+    if flags.tflite_length > model.weights.config.max_position_embeddings:
         raise UserError("--tflite_length=%d: the model has %d positions; give so many or fewer"
-                        % (flags.tflite_length, found.weights.config.max_position_embeddings))
-    if has_int8(flags) and (found.head != "classification" or found.kind):
+                        % (flags.tflite_length, model.weights.config.max_position_embeddings))
+    if has_int8(flags) and (model.head != "classification" or model.kind):
         raise UserError("int8 is for a classification with one label, whose decisions can be "
                         "compared; leave it out")
     if flags.tflite_length:
-        found = found._replace(max_seq_length=min(found.max_seq_length, flags.tflite_length))
+        model = model._replace(max_seq_length=min(model.max_seq_length, flags.tflite_length))
     with whole_files.making_directory(flags.output) as directory:
-        package.save(found, directory)
-        tokenizer_files.copy(found.tokenizer, directory)
-        reference = exporting.Reference(found)
-        problems = list(filter(None, (_problem(flags, found, artifact, reference)
-                                      for artifact in write(flags, found, directory))))
+        package.save(model, directory)
+        tokenizer_files.copy(model.tokenizer, directory)
+        reference = exporting.Reference(model)
+        problems = list(filter(None, (_problem(flags, model, artifact, reference)
+                                      for artifact in write(flags, model, directory))))
         if problems:
             raise UserError("%s; the export is kept as %s for a look" % (
                 ", ".join(problems), whole_files.keep_aside(directory, flags.output)))
@@ -101,20 +101,20 @@ def has_int8(flags):
     return flags.int8 or ("tflite" in flags.format and "int8" in flags.tflite_types)
 
 
-def write(flags, found, directory):
+def write(flags, model, directory):
     """Writes every format into a directory; yields the exporting.Artifacts."""
     writers = {
-        "onnx": lambda: onnx_file.write(found, directory, flags.int8, flags.optimize),
-        "saved_model": lambda: saved_model.write(found, directory, flags.text_signature),
-        "tflite": lambda: tflite.write(found, directory, flags.tflite_types, flags.tflite_length),
-        "frozen_graph": lambda: frozen_graph.write(found, directory),
-        "hub": lambda: hub_module.write(found, directory)}
+        "onnx": lambda: onnx_file.write(model, directory, flags.int8, flags.optimize),
+        "saved_model": lambda: saved_model.write(model, directory, flags.text_signature),
+        "tflite": lambda: tflite.write(model, directory, flags.tflite_types, flags.tflite_length),
+        "frozen_graph": lambda: frozen_graph.write(model, directory),
+        "hub": lambda: hub_module.write(model, directory)}
     for name in FORMATS:
         if name in flags.format:
             yield from writers[name]()
 
 
-def _problem(flags, found, artifact, reference):
+def _problem(flags, model, artifact, reference):
     """Prints the report of an artifact; returns why it is not good enough, or None."""
     report = reference.compare(artifact)
     console.say("%s: %.1f MB, %.1f ms a sentence, largest difference from the checkpoint %.1e%s",
@@ -125,8 +125,8 @@ def _problem(flags, found, artifact, reference):
         return ("%s: it differs by %.1e, more than %.0e" % (
             artifact.name, report.difference, artifact.limit)
             if not report.difference <= artifact.limit else None)
-    exact = inference_graph.Session(found.weights, found.head)
-    counted = decisions.compare(found, exact, artifact.engine, (
+    exact = inference_graph.Session(model.weights, model.head)
+    counted = decisions.compare(model, exact, artifact.engine, (
         line for _, line in text_lines.read_lines(flags.eval_file)))
     console.say("%s", decisions.describe(counted))
     problem = decisions.problem(counted, flags.max_flips)

@@ -113,14 +113,16 @@ class AlbertConfig(object):
         self._set(dict(self._arguments, **given), "config")
 
     @classmethod
-    def from_dict(cls, values, place="config"):
-        """Builds a config from a dict; `place` names its source in error messages.
+    def from_dict(cls, values, location="config"):
+        """Builds a config from a dict; `location` names its source in error messages.
 
         Raises:
           UserError: an unknown or missing key, or a value of the wrong type or range.
         """
         config = cls.__new__(cls)
-        config._set(_of_transformers(values, place) if "model_type" in values else values, place)
+        if "model_type" in values:
+            values = _of_transformers(values, location)
+        config._set(values, location)
         return config
 
     @classmethod
@@ -145,65 +147,65 @@ class AlbertConfig(object):
     def __eq__(self, other):
         return isinstance(other, AlbertConfig) and self.to_dict() == other.to_dict()
 
-    def _set(self, values, place):
+    def _set(self, values, location):
         for key in sorted(set(values) - set(CONFIG_KEYS) - LEGACY_KEYS):
             raise UserError("%s: unknown key %r; known keys are %s"
-                            % (place, key, ", ".join(CONFIG_KEYS)))
+                            % (location, key, ", ".join(CONFIG_KEYS)))
         for key in CONFIG_KEYS:
-            setattr(self, key, _checked_value(key, values, place))
+            setattr(self, key, _checked_value(key, values, location))
         if self.layout is None:
             self.layout = "google" if "num_hidden_groups" in values else "brightmart"
         if self.hidden_size % self.num_attention_heads:
             raise UserError("%s: hidden_size %d is not divisible by num_attention_heads %d"
-                            % (place, self.hidden_size, self.num_attention_heads))
+                            % (location, self.hidden_size, self.num_attention_heads))
         if self.layout == "brightmart" and (self.num_hidden_groups, self.inner_group_num) != (1, 1):
             raise UserError("%s: num_hidden_groups %d and inner_group_num %d need layout google; "
                             "brightmart's layout has one shared layer"
-                            % (place, self.num_hidden_groups, self.inner_group_num))
+                            % (location, self.num_hidden_groups, self.inner_group_num))
         if self.num_hidden_groups > self.num_hidden_layers:
             raise UserError("%s: num_hidden_groups %d is larger than num_hidden_layers %d"
-                            % (place, self.num_hidden_groups, self.num_hidden_layers))
+                            % (location, self.num_hidden_groups, self.num_hidden_layers))
 
 
-def _of_transformers(values, place):
+def _of_transformers(values, location):
     """The values of a config.json of transformers by the names and in the terms of CONFIG_KEYS."""
-    kind = values["model_type"]
-    if kind not in ("albert", "bert"):
-        raise UserError("%s: model_type is %r, expected albert or bert" % (place, kind))
+    model_type = values["model_type"]
+    if model_type not in ("albert", "bert"):
+        raise UserError("%s: model_type is %r, expected albert or bert" % (location, model_type))
     for key, only in HF_FIXED.items():
         if values.get(key, only) != only:
             raise UserError("%s: %r is %r; this code has the model with %r alone"
-                            % (place, key, values[key], only))
+                            % (location, key, values[key], only))
     taken = {key: value for key, value in values.items() if key in CONFIG_KEYS}
-    name = values.get("hidden_act", "gelu_new" if kind == "albert" else "gelu")
+    name = values.get("hidden_act", "gelu_new" if model_type == "albert" else "gelu")
     if name not in HF_ACTIVATIONS:
         raise UserError("%s: 'hidden_act' is %r, expected one of %s"
-                        % (place, name, ", ".join(HF_ACTIVATIONS)))
+                        % (location, name, ", ".join(HF_ACTIVATIONS)))
     taken.update(layout="google", hidden_act=HF_ACTIVATIONS[name])
-    if kind == "bert":
+    if model_type == "bert":
         taken.update(embedding_size=values.get("hidden_size"),
                      num_hidden_groups=values.get("num_hidden_layers"), inner_group_num=1)
     return taken
 
 
-def _checked_value(key, values, place):
+def _checked_value(key, values, location):
     """The value of one config key, checked against its declared type and range."""
     value_type, default, allowed = CONFIG_KEYS[key]
     value = values.get(key, default)
     if value is REQUIRED:
-        raise UserError("%s: the key %r is missing" % (place, key))
+        raise UserError("%s: the key %r is missing" % (location, key))
     if key not in values or (value is None and default is None):
         return default
     if value_type is float and type(value) is int:
         value = float(value)
     if type(value) is not value_type:
-        raise UserError("%s: %r is %r, expected %s" % (place, key, value, value_type.__name__))
+        raise UserError("%s: %r is %r, expected %s" % (location, key, value, value_type.__name__))
     if value_type is str:
         if value not in allowed:
             raise UserError("%s: %r is %r, expected one of %s"
-                            % (place, key, value, ", ".join(allowed)))
+                            % (location, key, value, ", ".join(allowed)))
     elif not allowed <= value <= LARGEST or (key.endswith("dropout_prob") and value >= 1.0):
-        raise UserError("%s: %r is %r, out of range" % (place, key, value))
+        raise UserError("%s: %r is %r, out of range" % (location, key, value))
     return value
 
 

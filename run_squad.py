@@ -74,16 +74,16 @@ def squad_head(flags):
       UserError: the flag is not the head of the checkpoint in --output_dir.
     """
     trained = flags.output_dir and restoring.find(flags.output_dir)
-    found = _head_of(trained)
-    if found and flags.squad_head not in (None, found):
+    head = _head_of(trained)
+    if head and flags.squad_head not in (None, head):
         raise UserError("--squad_head=%s, but %s holds that of --squad_head=%s; leave the flag out "
-                        "or use an empty --output_dir" % (flags.squad_head, trained, found))
-    if found or flags.squad_head:
-        return found or flags.squad_head
-    found = _head_of(flags.init_checkpoint and restoring.resolve(flags.init_checkpoint))
-    if found == "google_v2":
+                        "or use an empty --output_dir" % (flags.squad_head, trained, head))
+    if head or flags.squad_head:
+        return head or flags.squad_head
+    head = _head_of(flags.init_checkpoint and restoring.resolve(flags.init_checkpoint))
+    if head == "google_v2":
         console.say("--squad_head=google_v2, as %s has it", flags.init_checkpoint)
-    return found or "bert"
+    return head or "bert"
 
 
 def _head_of(checkpoint):

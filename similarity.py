@@ -91,10 +91,10 @@ def spark_driver():
 def score_files(flags):
     """--input_file to --output_file."""
     inputs = files.expand(flags.input_file)
-    found = command_line.load_package(flags)
-    batch.apart(lambda: command_line.check_decisions(flags, found),
+    model = command_line.load_package(flags)
+    batch.apart(lambda: command_line.check_decisions(flags, model),
                 flags.num_workers if flags.eval_file else 1)
-    work = found, inputs, flags.output_file, batch.Settings(
+    work = model, inputs, flags.output_file, batch.Settings(
         flags.engine, flags.num_threads, flags.num_workers, flags.top, flags.bfloat16,
         flags.skip_bad_lines)
     if flags.runner:

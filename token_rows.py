@@ -100,10 +100,10 @@ class Packed(object):
         self._order = tf.argsort(lengths, stable=True)  # [B]
         self._rank = tf.argsort(self._order)
         flat = tf.reshape(tf.gather(is_token, self._order), [-1])
-        found = tf.cast(tf.squeeze(tf.where(flat), -1), tf.int32)  # where tokens are, in [B * S]
-        self._num_tokens = tf.size(found)
+        token_slots = tf.cast(tf.squeeze(tf.where(flat), -1), tf.int32)  # in [B * S]
+        self._num_tokens = tf.size(token_slots)
         spare = -self._num_tokens % ROW_MULTIPLE
-        self._slots = tf.concat([found, tf.zeros([spare], tf.int32)], 0)  # [T]
+        self._slots = tf.concat([token_slots, tf.zeros([spare], tf.int32)], 0)  # [T]
         # Padding has the row of the token before it: its weight in attention is 0.
         row_at = tf.reshape(tf.cumsum(tf.cast(flat, tf.int32)) - 1, [batch, length])
         self._row_at = tf.gather(row_at, self._rank)  # [B, S]
@@ -215,12 +215,12 @@ def only_where(chosen, function, *inputs):
       inputs: tensors [n, ...].
     """
     size = tf.size(chosen)
-    found = tf.cast(tf.where(chosen), tf.int32)  # [count, 1]
-    count = tf.shape(found)[0]
+    indices = tf.cast(tf.where(chosen), tf.int32)  # [count, 1]
+    count = tf.shape(indices)[0]
     spare = _rounded_up(tf.maximum(count, 1), PREDICTION_MULTIPLE) - count
-    rows = tf.concat([found[:, 0], tf.zeros([spare], tf.int32)], 0)  # [m]
+    rows = tf.concat([indices[:, 0], tf.zeros([spare], tf.int32)], 0)  # [m]
     outputs = function(*[tf.gather(tensor, rows) for tensor in inputs])
-    return tuple(tf.scatter_nd(found, y[:count], [size] + shape_list(y)[1:]) for y in outputs)
+    return tuple(tf.scatter_nd(indices, y[:count], [size] + shape_list(y)[1:]) for y in outputs)
 
 
 def _rounded_up(value, multiple):

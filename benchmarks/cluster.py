@@ -221,14 +221,14 @@ def start_and_end(directory, number):
 
 def digest(directory):
     """A hash of the files of a directory."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
-        found.update(repr((name, files.size(path))).encode("utf-8"))
+        sha256.update(repr((name, files.size(path))).encode("utf-8"))
         with open(path, "rb") as stream:
             for block in iter(lambda: stream.read(1 << 20), b""):
-                found.update(block)
-    return found.hexdigest()
+                sha256.update(block)
+    return sha256.hexdigest()
 
 
 def compare(flags, text, directory, number):

@@ -61,13 +61,13 @@ def prepare(config_file, vocab_file, pairs_file, directory):
     tensorflow_files.write_tensorflow(arrays, os.path.join(source, "model.ckpt"))
     whole_files.write_json(os.path.join(source, "config.json"), config.to_dict())
     tokenizer_files.copy(tokenizer, source)
-    found = checkpoint_package.load(source)
+    model = checkpoint_package.load(source)
     for name, options in EXPORTS.items():
         path = os.path.join(directory, name)
         os.makedirs(path)
-        package.save(found, path)
+        package.save(model, path)
         tokenizer_files.copy(tokenizer, path)
-        onnx_file.write(found, path, **options)
+        onnx_file.write(model, path, **options)
     path = os.path.join(directory, "hf")
     os.makedirs(path)
     conversion.write(conversion.read(config.layout, os.path.join(source, "model.ckpt"), config),
@@ -155,15 +155,15 @@ def ours(directory):
 
     def loaded(folder, engine, bfloat16=False):
         path = os.path.join(directory, folder)
-        found = predictor.load_package(path)
-        made = engines.create(engine, found.weights, found.head, threads, found.onnx,
+        model = predictor.load_package(path)
+        made = engines.create(engine, model.weights, model.head, threads, model.onnx,
                               bfloat16=bfloat16)
-        whole = predictor.Predictor(found, made)
+        whole = predictor.Predictor(model, made)
         functions = {cell: lambda rows=rows: list(map(answers.softmax, whole.compute(rows)))
                      for cell, rows in all_rows.items()}
         functions[PAIRS] = lambda: [list(answer["probabilities"].values())
                                     for answer in whole.predict(pairs)]
-        return functions, os.path.getsize(found.onnx) / 1e6 if found.onnx else None
+        return functions, os.path.getsize(model.onnx) / 1e6 if model.onnx else None
 
     serve({
         "ONNX Runtime": lambda: loaded("plain", "onnxruntime"),
@@ -271,7 +271,7 @@ def serve(ways):
     """
     answers = os.fdopen(os.dup(1), "w")  # nothing else that prints gets between
     os.dup2(2, 1)
-    made, found = {}, []
+    made, rows = {}, []
     for name, load in ways.items():
         row = {"row": name, "role": ROLES.get(name), "MB": None, "problem": None}
         try:
@@ -279,8 +279,8 @@ def serve(ways):
             row["cells"] = sorted(made[name])
         except Exception as error:  # noqa: B902 - of any library; it is said
             row["problem"] = (str(error).strip() or type(error).__name__).split("\n")[0]
-        found.append(row)
-    say(answers, found)
+        rows.append(row)
+    say(answers, rows)
     for line in sys.stdin:
         request = json.loads(line)
         compute = made[request["row"]][request["cell"]]
@@ -302,12 +302,12 @@ def median_seconds(compute, seconds):
     if time.perf_counter() - begin < seconds / 4:
         for _ in range(WARM_UP - 1):
             compute()
-    found, end = [], time.perf_counter() + seconds
-    while not found or time.perf_counter() < end:
+    durations, end = [], time.perf_counter() + seconds
+    while not durations or time.perf_counter() < end:
         begin = time.perf_counter()
         compute()
-        found.append(time.perf_counter() - begin)
-    return statistics.median(found)
+        durations.append(time.perf_counter() - begin)
+    return statistics.median(durations)
 
 
 if __name__ == "__main__":

@@ -77,10 +77,10 @@ def items_of(made, count, seed=0):
     Left out are those whose answer changes when they are computed with others, being a tie.
     """
     source = random.Random(seed)
-    found = [_item(made, source) for _ in range(count)]
-    alone = [made.predict([item])[0] for item in found]
-    together = made.predict(found)
-    kept = [(item, answer) for item, answer, other in zip(found, alone, together)
+    items = [_item(made, source) for _ in range(count)]
+    alone = [made.predict([item])[0] for item in items]
+    together = made.predict(items)
+    kept = [(item, answer) for item, answer, other in zip(items, alone, together)
             if same(answer, other)]
     if len(kept) < 0.9 * count:
         raise UserError("%d of %d answers change when they are computed with others"
@@ -109,18 +109,18 @@ def _item(made, source):
     return [text(longest // 2), text(longest // 2)]
 
 
-def same(expected, found):
+def same(expected, actual):
     """Whether two answers are equal, numbers but for rounding."""
     if isinstance(expected, dict):
-        return isinstance(found, dict) and expected.keys() == found.keys() and all(
-            same(value, found[name]) for name, value in expected.items())
+        return isinstance(actual, dict) and expected.keys() == actual.keys() and all(
+            same(value, actual[name]) for name, value in expected.items())
     if isinstance(expected, (list, tuple)):
-        return isinstance(found, (list, tuple)) and len(expected) == len(found) and all(
-            map(same, expected, found))
+        return isinstance(actual, (list, tuple)) and len(expected) == len(actual) and all(
+            map(same, expected, actual))
     if isinstance(expected, float):
-        return isinstance(found, (int, float)) and abs(expected - found) <= TOLERANCE * max(
+        return isinstance(actual, (int, float)) and abs(expected - actual) <= TOLERANCE * max(
             1, abs(expected))
-    return expected == found
+    return expected == actual
 
 
 # ---- clients ----
@@ -180,23 +180,23 @@ class Good(Client):
             self.connection.request("POST", "/v1/predict", body, {
                 "Content-Type": "application/json", "X-Request-ID": identity})
             response = self.connection.getresponse()
-            found = json.loads(response.read().decode())
+            reply = json.loads(response.read().decode())
         except (OSError, http.client.HTTPException) as error:
             self.connection.close()
             raise OSError(str(error)) from None
         if response.status == 200:
             self.report.count("Good", 200, time.monotonic() - began)
-            self.check(identity, response, expected, found)
+            self.check(identity, response, expected, reply)
         elif response.status in BUSY:
             self.report.count("Good", response.status)
             time.sleep(0.05 * self.random.random())
         else:
-            self.report.fail("a good request got %d: %.200s", response.status, found)
+            self.report.fail("a good request got %d: %.200s", response.status, reply)
 
-    def check(self, identity, response, expected, found):
+    def check(self, identity, response, expected, reply):
         if response.getheader("X-Request-ID") != identity:
             self.report.fail("the answer to another request came")
-        answers = found["answers"]
+        answers = reply["answers"]
         if len(answers) != len(expected):
             self.report.fail("%d answers to %d items", len(answers), len(expected))
         for wanted, answer in zip(expected, answers):

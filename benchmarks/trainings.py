@@ -81,13 +81,13 @@ def rows_of(rates, memory, peaks, flops, tokens):
     medians = collections.OrderedDict(
         (name, statistics.median(values)) for name, values in rates.items())
     baseline = "albert_zh" if "albert_zh" in medians else list(medians)[0]
-    found = []
+    rows = []
     for name, rate in medians.items():
         peak = statistics.median(peaks[name])
-        found.append({
+        rows.append({
             "pre-training": name, "examples/s": rate, "lowest": min(rates[name]),
             "highest": max(rates[name]), "tokens/s": int(rate * tokens),
             "% of GFLOP/s": "%.0f %% of %.0f" % (100.0 * rate * flops / peak, peak / 1e9),
             "MB": int(statistics.median(memory[name])),
             "x " + baseline: rate / medians[baseline]})
-    return found
+    return rows

@@ -61,10 +61,10 @@ class Ways(object):
         return self._answer()["seconds" if seconds else "probabilities"]
 
 
-def check_equal(found):
+def check_equal(ran):
     """Raises a UserError if a row has other probabilities than the first one, or all have one."""
     for cell in CELL_SECONDS:
-        rows = [(row["row"], process) for row, process in found if cell in row["cells"]]
+        rows = [(row["row"], process) for row, process in ran if cell in row["cells"]]
         expected = values = None
         for name, process in rows:
             values = [share for shares in process.ask(name, cell) for share in shares]
@@ -82,7 +82,7 @@ def check_equal(found):
                             "checked; give another --bert_config_file")
 
 
-def measure_in_turn(found, rounds, directory):
+def measure_in_turn(ran, rounds, directory):
     """Measures every cell of every row, one after the other, round after round.
 
     Returns:
@@ -91,14 +91,14 @@ def measure_in_turn(found, rounds, directory):
     seconds, first = collections.defaultdict(list), []
     pair = os.path.join(directory, "pair.tsv")
     whole_files.write_lines(pair, ["\u4f60\u597d\t\u60a8\u597d"])
-    total = rounds * sum(len(row["cells"]) for row, _ in found)
+    total = rounds * sum(len(row["cells"]) for row, _ in ran)
     with console.progress(total=total, unit="cells", desc="measuring") as bar:
         for _ in range(rounds):
             first.append(running.measure(running.ours(
                 "similarity.py", model=os.path.join(directory, "plain"), input_file=pair,
                 engine="onnxruntime"))[1]["seconds"])
             for cell, budget in CELL_SECONDS.items():
-                for row, process in found:
+                for row, process in ran:
                     if cell in row["cells"]:
                         seconds[row["row"], cell].append(process.ask(row["row"], cell, budget))
                         bar.update()
@@ -115,7 +115,7 @@ def rows_of(title, rows, seconds, first):
         return statistics.median(theirs / own for theirs, own in zip(
             min(others, key=statistics.median), seconds[name, cell]))
 
-    found = []
+    table = []
     for index, row in enumerate(rows):
         name, cells = row["row"], collections.OrderedDict()
         for cell in CELL_SECONDS:
@@ -129,5 +129,5 @@ def rows_of(title, rows, seconds, first):
                 cells["%s: x %s" % (cell, role)] = ratio(name, cell, role)
         cells["first answer, s"] = "-" if index else statistics.median(first)
         cells["MB"] = "-" if row["MB"] is None else row["MB"]
-        found.append(dict({"inference, " + title: name}, **cells))
-    return found
+        table.append(dict({"inference, " + title: name}, **cells))
+    return table

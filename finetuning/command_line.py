@@ -130,20 +130,20 @@ def settings(flags):
 
 def _inputs(flags):
     """The Inputs; without flags vocabulary and casing are the run's, or its initial model's."""
-    places = [flags.output_dir]
+    directories = [flags.output_dir]
     if flags.init_checkpoint:
         with contextlib.suppress(UserError):  # it is told when it is restored
-            places.append(company.home_of(restoring.resolve(flags.init_checkpoint)))
+            directories.append(company.home_of(restoring.resolve(flags.init_checkpoint)))
     vocab_file, spm_model_file = flags.vocab_file, flags.spm_model_file
-    lower_case, found = flags.do_lower_case, {}
-    for place in places:
+    lower_case, identity = flags.do_lower_case, {}
+    for directory in directories:
         if not (vocab_file or spm_model_file):
-            vocab_file, spm_model_file = tokenizer_files.find(place)
+            vocab_file, spm_model_file = tokenizer_files.find(directory)
             if vocab_file or spm_model_file:
                 console.say("vocabulary: %s", vocab_file or spm_model_file)
-        found = dict(company.identity(place), **found)
+        identity = dict(company.identity(directory), **identity)
     if lower_case is None:
-        lower_case = found.get("do_lower_case", True)
+        lower_case = identity.get("do_lower_case", True)
         if not lower_case:
             console.say("--do_lower_case=False, as in the training before")
     return Inputs(flags.bert_config_file, vocab_file, spm_model_file, lower_case,

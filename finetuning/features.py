@@ -82,14 +82,14 @@ def featurize(task, split, examples, tokenizer, settings, data):
         console.say("%s: %s, features from %s", split, _sizes(examples, cached[0]), path)
         cached[1].say(split)
         return path, cached[0]
-    found = limits.Limits()
+    counted = limits.Limits()
 
     def serialized():
         window = 0
         bar = console.progress(examples, unit="examples", desc=split)
         for number, example in enumerate(bar):
             windows = list(task.featurize(example, tokenizer, settings.max_seq_length))
-            found.add(task, example, windows, tokenizer, settings.max_seq_length)
+            counted.add(task, example, windows, tokenizer, settings.max_seq_length)
             for features in windows:
                 arrays = {name: np.ravel(value) for name, value in features.items()}
                 yield tfrecords.serialize(
@@ -99,8 +99,8 @@ def featurize(task, split, examples, tokenizer, settings, data):
     count = tfrecords.write(path, serialized())
     if count > len(examples):
         console.say("%s: %s", split, _sizes(examples, count))
-    found.say(split)
-    found.write(limits_path)
+    counted.say(split)
+    counted.write(limits_path)
     return path, count
 
 

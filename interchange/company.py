@@ -30,12 +30,12 @@ def directory_of(checkpoint):
 
 def config_paths(directory):
     """The paths of the configs of models in a directory: JSON objects with a hidden_size."""
-    found = []
+    paths = []
     for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*config*.json"))):
         with contextlib.suppress(UserError):
             if "hidden_size" in files.read_json_object(path, "a config"):
-                found.append(path)
-    return found
+                paths.append(path)
+    return paths
 
 
 def config(directory, path=None, is_bert=False):
@@ -55,13 +55,13 @@ def config(directory, path=None, is_bert=False):
             {key: value for key, value in values.items() if key in modeling.CONFIG_KEYS},
             os.path.join(directory, IDENTITY_FILE))
     if not path:
-        found = config_paths(directory)
-        if len(found) != 1:
+        paths = config_paths(directory)
+        if len(paths) != 1:
             raise UserError("%s holds %s; name the model's by --bert_config_file "
                             "(convert_checkpoint.py --inspect says which of albert_config/ fits)"
                             % (directory or ".", "several configs (%s)" % ", ".join(
-                                map(os.path.basename, found)) if found else "no config"))
-        path = found[0]
+                                map(os.path.basename, paths)) if paths else "no config"))
+        path = paths[0]
     if not is_bert:
         return modeling.AlbertConfig.from_json_file(path)
     values = files.read_json_object(
@@ -105,11 +105,11 @@ def identity_of(checkpoint):
 
 def other_vocabulary(checkpoint, features):
     """A clause that says how `features_of` differ from those of a checkpoint's run; None if not."""
-    found = identity_of(checkpoint)
-    for key in sorted(set(found) & set(features)):
-        if found[key] != features[key]:
+    recorded = identity_of(checkpoint)
+    for key in sorted(set(recorded) & set(features)):
+        if recorded[key] != features[key]:
             return ("%s was trained with another vocabulary: %s is %s there and %s here"
-                    % (checkpoint, key, found[key], features[key]))
+                    % (checkpoint, key, recorded[key], features[key]))
     return None
 
 

@@ -69,18 +69,18 @@ def read_native(path, config):
 
 def _read_rows(path, config, rows):
     """The Model of the rows of a TensorFlow checkpoint, and of the head it has."""
-    found = _without_slots(path)
+    saved = _without_slots(path)
     renamed, used = {}, set()
     for row in rows:
-        source = variable_names.source(row.theirs, found)
+        source = variable_names.source(row.theirs, saved)
         if source:
-            renamed[row.theirs] = found[source]
+            renamed[row.theirs] = saved[source]
             used.add(source)
     arrays = huggingface.take(rows, renamed, path)
-    head, head_arrays = _head(found)
-    used.update(variable_names.source(name, found) for name in head_arrays)
+    head, head_arrays = _head(saved)
+    used.update(variable_names.source(name, saved) for name in head_arrays)
     return Model(Weights(config, dict(arrays, **head_arrays)), head, None,
-                 tuple(sorted(name for name in set(found) - used
+                 tuple(sorted(name for name in set(saved) - used
                               if not variable_names.is_bookkeeping(name))))
 
 

@@ -39,23 +39,23 @@ def read(directory):
     config = modeling.AlbertConfig.from_json_file(config_path)
     values = files.read_json_object(config_path, "a config of transformers")
     file_format = "hf_bert" if values.get("model_type") == "bert" else "hf_albert"
-    found = _full_names(safetensors_files.read_safetensors(directory), file_format)
-    arrays = take(tables.rows(file_format, config), found, directory)
-    _check_tied(found, arrays, directory)
+    theirs = _full_names(safetensors_files.read_safetensors(directory), file_format)
+    arrays = take(tables.rows(file_format, config), theirs, directory)
+    _check_tied(theirs, arrays, directory)
     weights = layouts.Weights(config, arrays)
     if file_format == "hf_albert":
         weights = layouts.without_mapping(weights, directory)
-    head, labels = _head_of(values, found)
+    head, labels = _head_of(values, theirs)
     if head:
-        rows = tables.head_rows(head, config, len(found["classifier.bias"])
-                                if "classifier.bias" in found else 2)
-        arrays = dict(weights.arrays, **take(rows, found, directory))
+        rows = tables.head_rows(head, config, len(theirs["classifier.bias"])
+                                if "classifier.bias" in theirs else 2)
+        arrays = dict(weights.arrays, **take(rows, theirs, directory))
         weights = layouts.Weights(config, arrays)
         known = {row.theirs for row in rows}
     else:
         known = set()
     known.update(row.theirs for row in tables.rows(file_format, config))
-    unknown = sorted(name for name in set(found) - known if not name.endswith(_DERIVED))
+    unknown = sorted(name for name in set(theirs) - known if not name.endswith(_DERIVED))
     return Model(weights, head, labels, tuple(unknown))
 
 
@@ -73,52 +73,52 @@ def _full_names(arrays, file_format):
     return renamed
 
 
-def take(rows, found, place):
+def take(rows, theirs, location):
     """{our name: array} of the rows, checked; parts that are not there at all are left out.
 
     Args:
       rows: tables.Row.
-      found: {their name: array}.
-      place: for errors.
+      theirs: {their name: array}.
+      location: for errors.
 
     Raises:
       UserError: a tensor of the encoder, or of a part that is there, is missing, or of another
         shape or kind than the config makes it.
     """
-    there = {row.part for row in rows if row.theirs in found} | {"encoder"}
+    there = {row.part for row in rows if row.theirs in theirs} | {"encoder"}
     taken = {}
     for row in rows:
         if row.part not in there:
             continue
         shape = row.shape[::-1] if row.transposed else row.shape
-        if row.theirs not in found:
+        if row.theirs not in theirs:
             raise UserError("%s: %s is missing; expected %s of shape %s"
-                            % (place, row.theirs, row.part, "x".join(map(str, shape))))
-        array = found[row.theirs]
+                            % (location, row.theirs, row.part, "x".join(map(str, shape))))
+        array = theirs[row.theirs]
         if array.shape != shape or array.dtype.kind != "f":
             raise UserError("%s: %s is %s %s, the config makes it float %s" % (
-                place, row.theirs, array.dtype, "x".join(map(str, array.shape)),
+                location, row.theirs, array.dtype, "x".join(map(str, array.shape)),
                 "x".join(map(str, shape))))
         taken[row.ours] = np.ascontiguousarray(array.T if row.transposed else array)
     return taken
 
 
-def _check_tied(found, arrays, place):
+def _check_tied(theirs, arrays, location):
     """Refuses output embeddings that are not those of the input."""
     for name, ours in (("predictions.decoder.weight", "bert/embeddings/word_embeddings"),
                        ("predictions.decoder.bias", "cls/predictions/output_bias")):
         for their_name in (name, "cls." + name):
-            if their_name in found and ours in arrays and not np.array_equal(
-                    found[their_name], arrays[ours]):
+            if their_name in theirs and ours in arrays and not np.array_equal(
+                    theirs[their_name], arrays[ours]):
                 raise UserError("%s: %s differs from %s; this code has one array for both"
-                                % (place, their_name, ours))
+                                % (location, their_name, ours))
 
 
-def _head_of(values, found):
+def _head_of(values, theirs):
     """(name in tables.HEADS, labels) of a config.json's architecture, or (None, None)."""
     architectures = " ".join(values.get("architectures") or ())
     for head, (class_ending, rows) in tables.HEADS.items():
-        if class_ending in architectures and rows[0][1] in found:
+        if class_ending in architectures and rows[0][1] in theirs:
             names = values.get("id2label") or {}
             labels = [names[key] for key in sorted(names, key=int)]
             return head, labels if head in ("classification", "tagging") else None

@@ -1,7 +1,7 @@
 """What a checkpoint is, read from its names and shapes, and what a text says of the rest.
 
-    found = inspection.describe(names_and_shapes)
-    print(inspection.report("albert_model.ckpt", found))
+    description = inspection.describe(names_and_shapes)
+    print(inspection.report("albert_model.ckpt", description))
 """
 
 import collections
@@ -65,20 +65,20 @@ def describe(shapes, step=None):
     Raises:
       UserError: no encoder of ALBERT or BERT among the names.
     """
-    own = {name: shape for name, shape in shapes.items() if not variable_names.is_slot(name)}
-    layout = variable_names.detect_layout(own)
-    if layout is None or _WORDS not in own:
+    weights = {name: shape for name, shape in shapes.items() if not variable_names.is_slot(name)}
+    layout = variable_names.detect_layout(weights)
+    if layout is None or _WORDS not in weights:
         raise UserError("no ALBERT or BERT encoder among its %d names: expected bert/embeddings/"
                         "word_embeddings and bert/encoder/..., found %s"
-                        % (len(own), ", ".join(sorted(own)[:3]) or "nothing"))
-    sizes = _sizes(own, layout)
+                        % (len(weights), ", ".join(sorted(weights)[:3]) or "nothing"))
+    sizes = _sizes(weights, layout)
     heads = collections.OrderedDict(
         (kind, None) for prefix, kind in HEADS.items()
-        if any(name.startswith(prefix) for name in own))
-    other = [name for name in sorted(own) if not name.startswith(("bert/",) + tuple(HEADS))
+        if any(name.startswith(prefix) for name in weights))
+    other = [name for name in sorted(weights) if not name.startswith(("bert/",) + tuple(HEADS))
              and not variable_names.is_bookkeeping(name)]
     matching = _matching(layout, sizes)
-    count = {name: int(np.prod(shape)) for name, shape in own.items()
+    count = {name: int(np.prod(shape)) for name, shape in weights.items()
              if not variable_names.is_bookkeeping(name)}
     layer = sum(size for name, size in count.items() if "/layer" in name or "/group_" in name)
     stored = sizes.get("num_hidden_groups", 1) * sizes.get("inner_group_num", 1)
@@ -86,7 +86,7 @@ def describe(shapes, step=None):
     unshared = sum(count.values()) + layer // stored * (
         depth * sizes.get("inner_group_num", 1) - stored) if depth else None
     return Description(layout, sizes, sum(count.values()), unshared, step,
-                       len(shapes) - len(own), list(heads), other,
+                       len(shapes) - len(weights), list(heads), other,
                        [name for name, _ in matching])
 
 
@@ -114,58 +114,60 @@ def _sizes(shapes, layout):
 
 
 def _count(names, pattern):
-    found = (re.search(pattern, name) for name in names)
-    return 1 + max(int(match.group(1)) for match in found if match)
+    matches = (re.search(pattern, name) for name in names)
+    return 1 + max(int(match.group(1)) for match in matches if match)
 
 
 def _matching(layout, sizes):
     """[(name, AlbertConfig)] of the ready configs that have these sizes."""
-    found = []
+    matching = []
     for path in sorted(glob.glob(os.path.join(sources.ROOT, "albert_config", "*.json"))):
         config = modeling.AlbertConfig.from_json_file(path)
         if config.layout == layout and all(
                 getattr(config, key) == size for key, size in sizes.items()):
-            found.append((os.path.relpath(path, sources.ROOT), config))
-    return found
+            matching.append((os.path.relpath(path, sources.ROOT), config))
+    return matching
 
 
-def config_values(found):
+def config_values(description):
     """The keys of a config that shapes tell, and a ready one's for the rest where one fits."""
-    values = dict(found.sizes)
-    if found.layout == "bert":
+    values = dict(description.sizes)
+    if description.layout == "bert":
         values.update(num_hidden_groups=values["num_hidden_layers"])
-    if found.matching:
-        with open(os.path.join(sources.ROOT, found.matching[0]), encoding="utf-8") as stream:
+    if description.matching:
+        with open(os.path.join(sources.ROOT, description.matching[0]), encoding="utf-8") as stream:
             values = dict(json.load(stream), **values)
-    return dict(values, layout="google" if found.layout == "bert" else found.layout)
+    return dict(values, layout="google" if description.layout == "bert" else description.layout)
 
 
-def report(path, found):
+def report(path, description):
     """The Description as the text a person reads."""
-    lines = ["%s: the %s layout" % (path, found.layout) if found.layout != "bert"
+    lines = ["%s: the %s layout" % (path, description.layout) if description.layout != "bert"
              else "%s: a BERT (convert it: --from=bert)" % path]
-    lines.append("  sizes         " + ", ".join("%s %s" % item for item in found.sizes.items()))
-    lines.append("  parameters    {:,}{}".format(found.parameters, "" if not found.unshared else (
-        "; {:,} if no layer were shared".format(found.unshared))))
-    lines.append("  step          %s" % ("none" if found.step is None else found.step))
+    lines.append("  sizes         " + ", ".join(
+        "%s %s" % item for item in description.sizes.items()))
+    unshared = description.unshared and "; {:,} if no layer were shared".format(
+        description.unshared)
+    lines.append("  parameters    {:,}{}".format(description.parameters, unshared or ""))
+    lines.append("  step          %s" % ("none" if description.step is None else description.step))
     lines.append("  slots         %d arrays%s" % (
-        found.slots, " (--strip drops them)" if found.slots else ""))
-    lines.append("  heads         " + (", ".join(found.heads) or "none"))
-    if found.other:
-        lines.append("  not understood  " + ", ".join(found.other))
-    lines.append("  fits          " + (", ".join(found.matching) or "none of albert_config/"))
+        description.slots, " (--strip drops them)" if description.slots else ""))
+    lines.append("  heads         " + (", ".join(description.heads) or "none"))
+    if description.other:
+        lines.append("  not understood  " + ", ".join(description.other))
+    lines.append("  fits          " + (", ".join(description.matching) or "none of albert_config/"))
     lines.append("  not in shapes num_attention_heads, hidden_act%s: take the config that came "
                  "with it, or find them with --text" % (
-                     "" if "num_hidden_layers" in found.sizes else ", num_hidden_layers"))
+                     "" if "num_hidden_layers" in description.sizes else ", num_hidden_layers"))
     return "\n".join(lines)
 
 
-def candidates(found):
+def candidates(description):
     """The configs that the shapes allow: activations times numbers of heads, [AlbertConfig].
 
     The number of layers is that of a ready config of these sizes, else each of DEPTHS.
     """
-    values = config_values(found)
+    values = config_values(description)
     hidden = values["hidden_size"]
     depths = ([values["num_hidden_layers"]] if "num_hidden_layers" in values
               else DEPTHS)
@@ -175,12 +177,12 @@ def candidates(found):
         if hidden % size == 0 and depth >= values.get("num_hidden_groups", 1)]
 
 
-def rank(path, found, ids, tokenizer, every=7):
+def rank(path, description, ids, tokenizer, every=7):
     """[(masked-LM loss, AlbertConfig)] of all candidates, the best first.
 
     Args:
       path: the checkpoint.
-      found: its Description.
+      description: its Description.
       ids: int32 [B, S], tokens of a text, [PAD] where it ends.
       tokenizer: of tokenization.py.
       every: how many tokens apart one is masked.
@@ -190,8 +192,8 @@ def rank(path, found, ids, tokenizer, every=7):
     features = {"input_ids": np.where(masked, tokenizer.mask_id, ids),
                 "input_mask": (ids != tokenizer.pad_id).astype(np.int32),
                 "segment_ids": np.zeros_like(ids)}
-    configs = candidates(found)
-    if found.layout == "bert" or safetensors_files.is_hugging_face(path):
+    configs = candidates(description)
+    if description.layout == "bert" or safetensors_files.is_hugging_face(path):
         arrays = conversion.read("bert", path, configs[0]).weights.arrays
     else:
         arrays = tensorflow_files.read_tensorflow(path)

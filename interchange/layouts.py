@@ -122,7 +122,7 @@ def with_mapping(weights):
                            _MAPPING + "bias": np.zeros(width, np.float32)})
 
 
-def without_mapping(weights, place):
+def without_mapping(weights, location):
     """Leaves out the projection from E to H where E = H and it is an identity.
 
     Raises:
@@ -136,6 +136,6 @@ def without_mapping(weights, place):
         if not np.array_equal(arrays[_MAPPING + name], plain):
             raise UserError("%s: %s is not an identity although embedding_size is hidden_size %d; "
                             "Google's layout has no such layer"
-                            % (place, _MAPPING + name, config.hidden_size))
+                            % (location, _MAPPING + name, config.hidden_size))
     return Weights(config, {name: array for name, array in arrays.items()
                             if not name.startswith(_MAPPING)})

@@ -59,20 +59,20 @@ def outputs(weights, features, head=None):
     """
     count, length = features["input_ids"].shape
     everywhere = np.tile(np.arange(length), [count, 1])
-    found = inference_graph.Session(weights, None).run(
+    computed = inference_graph.Session(weights, None).run(
         dict(features, **{tables.POSITIONS: everywhere}))
-    named = {ours: found[name] for name, ours in (
+    named = {ours: computed[name] for name, ours in (
         ("sequence_output", "hidden"), ("pooled_output", "pooled"),
         ("masked_lm_logits", "masked_lm"), ("sentence_order_logits", "sentence_order"))
-        if name in found}
+        if name in computed}
     if head:
         named["logits"] = inference_graph.Session(weights, head).run(features)["logits"]
     return without_padding(named, features)
 
 
-def without_padding(found, features):
+def without_padding(named, features):
     is_token = features["input_mask"][:, :, np.newaxis]
-    return {name: array * is_token if array.ndim == 3 else array for name, array in found.items()}
+    return {name: array * is_token if array.ndim == 3 else array for name, array in named.items()}
 
 
 def transformers_outputs(directory, architecture, features):
@@ -92,22 +92,23 @@ def transformers_outputs(directory, architecture, features):
                 for name in ("input_ids", "input_mask", "segment_ids")]
         if architecture.endswith("ForMultipleChoice"):
             call = [array[:, None] for array in call]
-        found = model(**dict(zip(("input_ids", "attention_mask", "token_type_ids"), call)),
-                      output_hidden_states=True)
-    return without_padding(named_outputs(found, architecture), features)
+        theirs = model(**dict(zip(("input_ids", "attention_mask", "token_type_ids"), call)),
+                       output_hidden_states=True)
+    return without_padding(named_outputs(theirs, architecture), features)
 
 
-def named_outputs(found, architecture):
+def named_outputs(returned, architecture):
     """{name as in `outputs`: array} of what a model of transformers returned."""
     names = {"pooler_output": "pooled", "prediction_logits": "masked_lm",
              "sop_logits": "sentence_order", "seq_relationship_logits": "sentence_order",
              "logits": "masked_lm" if architecture.endswith("ForMaskedLM") else "logits"}
-    named = {ours: np.array(found[theirs]) for theirs, ours in names.items() if theirs in found}
+    named = {ours: np.array(returned[theirs])
+             for theirs, ours in names.items() if theirs in returned}
     if architecture.endswith("ForMultipleChoice"):
         named["logits"] = named["logits"].reshape(-1, 1)
-    if "start_logits" in found:
-        named["logits"] = np.stack([found["start_logits"], found["end_logits"]], -1)
-    return dict(named, hidden=np.array(found["hidden_states"][-1]))
+    if "start_logits" in returned:
+        named["logits"] = np.stack([returned["start_logits"], returned["end_logits"]], -1)
+    return dict(named, hidden=np.array(returned["hidden_states"][-1]))
 
 
 @contextlib.contextmanager
@@ -128,8 +129,8 @@ def differences(first, second):
             for name in first if name in second}
 
 
-def report(name, found):
+def report(name, largest):
     """Prints the differences from one computation; returns the largest."""
     console.say("%s: %s", name, ", ".join(
-        "%s %.1e" % item for item in sorted(found.items())))
-    return max(found.values())
+        "%s %.1e" % item for item in sorted(largest.items())))
+    return max(largest.values())

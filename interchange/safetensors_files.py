@@ -60,13 +60,13 @@ def _safetensors_paths(directory):
                     % (directory, SAFETENSORS))
 
 
-def _safetensors(place):
+def _safetensors(location):
     """The package's functions on NumPy arrays, and its error."""
     try:
         from safetensors import SafetensorError, numpy
     except ImportError:
         raise UserError("%s: the package safetensors is missing; pip install -r requirements.txt"
-                        % place) from None
+                        % location) from None
     return numpy, SafetensorError
 
 

@@ -119,18 +119,18 @@ def rows(file_format, config):
     """
     column = 3 + {"hf_albert": 0, "hf_bert": 1}.get(file_format, 2)
     has_mapping = file_format == "hf_albert" or config.embedding_size != config.hidden_size
-    found = []
+    expanded = []
     for line in _ENCODER + ((_MAPPING,) if has_mapping else ()):
-        found += _expand(line, column, file_format, config, "encoder")
+        expanded += _expand(line, column, file_format, config, "encoder")
     for number, (group, inner) in enumerate(layers(config)):
-        place = {"g": group, "i": inner, "n": number}
-        scopes = LAYERS["google"].format(**place), LAYERS[file_format].format(**place)
+        numbers = {"g": group, "i": inner, "n": number}
+        scopes = LAYERS["google"].format(**numbers), LAYERS[file_format].format(**numbers)
         for line in _LAYER:
-            found += _expand(line, column, file_format, config, "encoder", scopes)
+            expanded += _expand(line, column, file_format, config, "encoder", scopes)
     for part, lines in PARTS.items():
         for line in lines:
-            found += _expand(line, column, file_format, config, part)
-    return found
+            expanded += _expand(line, column, file_format, config, part)
+    return expanded
 
 
 def layers(config):
@@ -148,10 +148,10 @@ def head_rows(head, config, num_labels):
 
 def _expand(line, column, file_format, config, part, scopes=("", "")):
     """The Rows of a line of the tables."""
-    kind, shape, ours = line[:3]
+    array_type, shape, ours = line[:3]
     theirs = ours if file_format == "google" else line[column] or ours
     expanded = []
-    for ending, their_ending, transposed in KINDS[kind]:
+    for ending, their_ending, transposed in KINDS[array_type]:
         if file_format not in PYTORCH:
             their_ending, transposed = ending, False
         size = shape if ending in ("", "/kernel") else shape.split()[-1]

@@ -49,9 +49,10 @@ def source(name, names, from_group0=False):
         aliases.append(_GROUP.sub("/group_0/", variable))
     endings = [suffix] + ([_SLOT_ALIASES[suffix]] if suffix in _SLOT_ALIASES else [])
     for alias in filter(None, aliases):
-        for found in (prefix + alias + ending for prefix in ("", _MODULE) for ending in endings):
-            if found in names:
-                return found
+        for candidate in (prefix + alias + ending
+                          for prefix in ("", _MODULE) for ending in endings):
+            if candidate in names:
+                return candidate
     return _numbered_norm(name, names)
 
 
@@ -66,10 +67,10 @@ def _numbered_norm(name, names):
         return None
     scope, second, array = match.groups()
     wanted = 2 if _INNER.search(scope) else 1
-    found = sorted((int(numbered.group(1) or 0), candidate) for candidate in names
-                   for numbered in [re.match("(?:%s)?%slayer_normalization(?:_([0-9]+))?/%s$" % (
-                       _MODULE, re.escape(scope), array), candidate)] if numbered)
-    return found[1 if second else 0][1] if len(found) == wanted else None
+    pattern = "(?:%s)?%slayer_normalization(?:_([0-9]+))?/%s$" % (_MODULE, re.escape(scope), array)
+    matches = filter(None, (re.match(pattern, name) for name in names))
+    norms = sorted((int(match.group(1) or 0), match.group()) for match in matches)
+    return norms[1 if second else 0][1] if len(norms) == wanted else None
 
 
 def detect_layout(names):

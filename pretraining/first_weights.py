@@ -165,13 +165,13 @@ def values(config, shapes, counts, seed):
     """
     rng = np.random.RandomState(seed)
     deviation = recipes.full_deviation(config)
-    found = {name: deviation * np.clip(rng.standard_normal(shape), -2, 2)
-             for name, shape in sorted(shapes.items()) if len(shape) == 2}
-    reader = _set_embeddings(found, config, counts, deviation, rng)
-    _set_looking_heads(found, config, reader)
+    weights = {name: deviation * np.clip(rng.standard_normal(shape), -2, 2)
+               for name, shape in sorted(shapes.items()) if len(shape) == 2}
+    reader = _set_embeddings(weights, config, counts, deviation, rng)
+    _set_looking_heads(weights, config, reader)
     shares = (counts.frequencies + 1.0) / (counts.tokens + len(counts.frequencies))
-    found["cls/predictions/output_bias"] = np.log(shares)
-    return {name: value.astype(np.float32) for name, value in found.items()}
+    weights["cls/predictions/output_bias"] = np.log(shares)
+    return {name: value.astype(np.float32) for name, value in weights.items()}
 
 
 def looking_heads(config):
@@ -196,7 +196,7 @@ def _sinusoids(length, number):
     return np.stack([np.cos(angles), np.sin(angles)], -1).reshape(length, -1)
 
 
-def _set_embeddings(found, config, counts, deviation, rng):
+def _set_embeddings(weights, config, counts, deviation, rng):
     """Words by their neighbours; positions, as sinusoids, and segments in dimensions of their own.
 
     Returns:
@@ -207,7 +207,7 @@ def _set_embeddings(found, config, counts, deviation, rng):
     if config.layout == "brightmart":  # words are projected before positions are added
         number = max(1, min(FREQUENCIES, hidden // 8, (hidden - width - 1) // 2))
         axes = _orthonormal(min(hidden, width + 2 * number + 1), hidden, rng)
-        found["bert/embeddings/word_embeddings_2"] = recipes.FULL * axes[:width]
+        weights["bert/embeddings/word_embeddings_2"] = recipes.FULL * axes[:width]
         words, places = _turned(counts.vectors, width, rng), axes[-2 * number - 1:]
         seen, energy = places, width * np.square(deviation * recipes.FULL)
     else:
@@ -218,12 +218,12 @@ def _set_embeddings(found, config, counts, deviation, rng):
         energy = (width - own) * np.square(deviation)
         if width != hidden:
             axes, stretch = _orthonormal(width, hidden, rng), recipes.FULL
-            found["bert/encoder/embedding_hidden_mapping_in/kernel"] = stretch * axes
+            weights["bert/encoder/embedding_hidden_mapping_in/kernel"] = stretch * axes
             seen = places.dot(axes)
-    table, types = (found["bert/embeddings/%s_embeddings" % name]
+    table, types = (weights["bert/embeddings/%s_embeddings" % name]
                     for name in ("position", "token_type"))
     sizes = np.sqrt(energy * np.append(np.full(2 * number, POSITIONS / number), TYPES))
-    found["bert/embeddings/word_embeddings"] = words * deviation * math.sqrt(words.shape[1])
+    weights["bert/embeddings/word_embeddings"] = words * deviation * math.sqrt(words.shape[1])
     table[:] = (sizes[:-1] * _sinusoids(len(table), number)).dot(places[:-1])
     types[:] = sizes[-1] * np.linspace(-1, 1, len(types))[:, np.newaxis] * places[-1]
     sizes *= math.sqrt(table.shape[1] / (1 + POSITIONS + TYPES) / energy)  # after their LayerNorm
@@ -247,7 +247,7 @@ def _turned(vectors, width, rng):
     return vectors.dot(_orthonormal(width, width, rng))
 
 
-def _set_looking_heads(found, config, reader):
+def _set_looking_heads(weights, config, reader):
     """Queries and keys of the heads that look at one distance, or at one segment.
 
     Sinusoids are turned by a distance; a segment is the other where its sign is.
@@ -265,7 +265,7 @@ def _set_looking_heads(found, config, reader):
     cosines, sines = keys[:, ::2], keys[:, 1::2]
     distances = looking_heads(config)
     for scope in set(modeling.block_scopes(config)):
-        query, key = (found["bert/encoder/%s/%s/self/%s/kernel" % (
+        query, key = (weights["bert/encoder/%s/%s/self/%s/kernel" % (
             scope, modeling.BLOCK_NAMES[config.layout].attention, name)]
             for name in ("query", "key"))
         for head, distance in enumerate(distances):

@@ -33,16 +33,16 @@ class Point(typing.NamedTuple):
 
 def read(directory):
     """The Points in the event files of a directory; of a step that was repeated, the last."""
-    found = {}
+    points = {}
     for path in sorted(tf.gfile.Glob(os.path.join(directory, "events.out.tfevents.*"))):
         # The last event of a run that was killed may be cut off.
         with contextlib.suppress(tf.errors.DataLossError):
             for event in tf.train.summary_iterator(path):
                 values = {value.tag: value.simple_value for value in event.summary.value}
                 if "masked_lm_loss" in values and "masked_lm_accuracy" in values:
-                    found[event.step] = Point(
+                    points[event.step] = Point(
                         event.step, values["masked_lm_loss"], values["masked_lm_accuracy"])
-    return [found[step] for step in sorted(found)]
+    return [points[step] for step in sorted(points)]
 
 
 def sentences(curve, results, baseline):

@@ -203,11 +203,11 @@ def _problem(description):
         return "'files' does not hold numbers of records"
     tests = [_REQUIRED, _OPTIONAL] + [_OF_UNMASKED] * _is_unmasked(description)
     for (part, key), fits in itertools.chain.from_iterable(one.items() for one in tests):
-        found = description[part]
-        if key not in found and (part, key) not in _OPTIONAL:
+        values = description[part]
+        if key not in values and (part, key) not in _OPTIONAL:
             return "no %s.%s" % (part, key)
-        if key in found and not fits(found[key]):
-            return "%s.%s is %.40r" % (part, key, found[key])
+        if key in values and not fits(values[key]):
+            return "%s.%s is %.40r" % (part, key, values[key])
     return None
 
 

@@ -138,10 +138,10 @@ class Job:
             self._session.spread(numbers, portions.PER_TASK).flatMap(buckets.finished), "finished"))
         missing = [bucket for bucket in numbers if bucket not in counts]
         if missing:
-            places = {bucket: place for place, bucket in enumerate(missing)}
+            indices = {bucket: index for index, bucket in enumerate(missing)}
             counts.update(self._session.run(
                 self._session.spread([(number, name) for number, (name, _) in enumerate(runs)])
-                .flatMap(functools.partial(buckets.slices, places=places))
+                .flatMap(functools.partial(buckets.slices, indices=indices))
                 .partitionBy(len(missing), int)
                 .mapPartitionsWithIndex(functools.partial(buckets.write, missing=missing)),
                 "sorting"))
@@ -208,17 +208,17 @@ class Buckets(typing.NamedTuple):
         if number and tfrecords.is_whole(self.path(bucket), int(number)):
             yield bucket, int(number)
 
-    def slices(self, numbered_run, places):
-        """(number, name of a run) -> (place of a bucket, Slice) of buckets that have a place."""
+    def slices(self, numbered_run, indices):
+        """(number, name of a run) -> (index of a bucket, Slice) of buckets that have one."""
         number, name = numbered_run
         for bucket, part in external_sort.split_run(
                 os.path.join(self.directory, name), number, self.number, SLICE_BYTES):
-            if bucket in places:
-                yield places[bucket], part
+            if bucket in indices:
+                yield indices[bucket], part
 
-    def write(self, place, parts, missing):
-        """Writes the bucket missing[place] -> (bucket, number of records)."""
-        bucket = missing[place]
+    def write(self, index, parts, missing):
+        """Writes the bucket missing[index] -> (bucket, number of records)."""
+        bucket = missing[index]
         number = tfrecords.write(self.path(bucket), external_sort.merge_slices(
             [part for _, part in parts]))
         sealed.write(self.path(bucket) + ".number", [b"%d" % number])

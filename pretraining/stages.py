@@ -35,13 +35,13 @@ def _shares(given):
     return shares
 
 
-def planned(given, config, place, default_shares):
+def planned(given, config, location, default_shares):
     """[Stage] by --shallow_share.
 
     Args:
       given: its list of strings, or None.
       config: AlbertConfig of the last stage.
-      place: the config's file.
+      location: the config's file.
       default_shares: in place of None, where smaller models can come first.
 
     Raises:
@@ -54,7 +54,7 @@ def planned(given, config, place, default_shares):
                     "one layer, then give that as --init_checkpoint")
     elif config.num_hidden_groups > 1 or config.num_hidden_layers == 1:
         obstacle = (": %s has %s, so that no further layer could begin as the first; leave it out"
-                    % (place, layers(config) if config.num_hidden_groups == 1 else
+                    % (location, layers(config) if config.num_hidden_groups == 1 else
                        "%d groups of layers" % config.num_hidden_groups))
     if any(shares or []) and obstacle:
         raise UserError("--shallow_share=%s%s" % (",".join(given), obstacle))

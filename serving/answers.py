@@ -138,10 +138,10 @@ class Reading(Family):
                   else reading_answers.best_text(spans))
         probability = float(reading_answers.probabilities(spans)[spans.index(chosen)])
         has_text = bool(chosen.text)
-        found = {"answer": chosen.text, "start": chosen.begin if has_text else None,
+        reply = {"answer": chosen.text, "start": chosen.begin if has_text else None,
                  "end": chosen.end if has_text else None, "probability": probability,
                  "score": reading_answers.score(chosen)}
-        return dict(found, no_answer_odds=odds) if self._settings.with_negative else found
+        return dict(reply, no_answer_odds=odds) if self._settings.with_negative else reply
 
 
 class Choice(Family):

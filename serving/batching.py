@@ -1,8 +1,8 @@
 """Dynamic batching: requests of many clients wait in one queue and are computed together.
 
     with Batcher(Settings()) as batcher:
-        found = batcher.submit(predictor, [rows_of_one_item, rows_of_another])
-        found[0].result()   # the outputs of the first item's rows
+        answers = batcher.submit(predictor, [rows_of_one_item, rows_of_another])
+        answers[0].result()   # the outputs of the first item's rows
 
 One thread computes, as an engine takes all processors by itself. Whoever has waited longest is
 always in the next batch; others of its model join by length, so that little is spent on padding.

@@ -83,20 +83,20 @@ def load_package(flags, path=None):
 def load(flags, path=None):
     """The Predictor of a model, which has computed once; says what it is."""
     began = time.time()
-    found = load_package(flags, path)
-    check_decisions(flags, found)
-    made = predictor.make(found, flags.engine, flags.num_threads, flags.top, flags.bfloat16)
+    model = load_package(flags, path)
+    check_decisions(flags, model)
+    made = predictor.make(model, flags.engine, flags.num_threads, flags.top, flags.bfloat16)
     made.warm_up()
     console.say("%s, model %s, %s, loaded in %.1f s", path or flags.model,
-                found.fingerprint, made.engine.name, time.time() - began)
+                model.fingerprint, made.engine.name, time.time() - began)
     return made
 
 
-def check_decisions(flags, found):
+def check_decisions(flags, model):
     """Compares decisions in bfloat16 and in float32 on --eval_file, or says what that would tell.
 
     Args:
-      found: a Package, with weights.
+      model: a Package, with weights.
 
     Raises:
       UserError: too many differ; --eval_file is not for this engine.
@@ -111,10 +111,10 @@ def check_decisions(flags, found):
     else:
         path = files.require_file(flags.eval_file, "eval_file")
         exact, other = (predictor.make(
-            found, "openvino", flags.num_threads, bfloat16=bfloat16).engine
+            model, "openvino", flags.num_threads, bfloat16=bfloat16).engine
             for bfloat16 in (False, True))
         compared = decisions.compare(
-            found, exact, other, (line for _, line in text_lines.read_lines(path)))
+            model, exact, other, (line for _, line in text_lines.read_lines(path)))
         console.say("bfloat16: %s", decisions.describe(compared))
         problem = decisions.problem(compared, flags.max_flips)
         if problem:

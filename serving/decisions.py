@@ -1,7 +1,7 @@
 """Whether less exact numbers, of int8 or bfloat16, decide as the exact ones do.
 
-    found = decisions.compare(package, session, engine, lines)
-    found.flips    # 0.002
+    comparison = decisions.compare(package, session, engine, lines)
+    comparison.flips    # 0.002
 """
 
 import collections
@@ -45,8 +45,8 @@ def compare(package, exact, other, eval_lines):
         raise UserError("--eval_file has no lines")
     before, after = ([decision(answer) for answer in predictor.Predictor(
         package, engine).predict(items)] for engine in (exact, other))
-    right = [sum(map(_equal, found, labels)) / len(labels) if labels else None
-             for found in (before, after)]
+    right = [sum(map(_equal, decided, labels)) / len(labels) if labels else None
+             for decided in (before, after)]
     equal = sum(map(_equal, before, after))
     return Decisions(len(items), 1.0 - equal / len(items), *right)
 
@@ -66,17 +66,17 @@ def _equal(first, second):
     return first == second
 
 
-def describe(found):
+def describe(comparison):
     """The Decisions as a line."""
-    text = "of %d decisions %.2f %% flipped" % (found.count, 100 * found.flips)
-    if found.before is None:
+    text = "of %d decisions %.2f %% flipped" % (comparison.count, 100 * comparison.flips)
+    if comparison.before is None:
         return text
-    return "%s; right %.4f, before %.4f" % (text, found.after, found.before)
+    return "%s; right %.4f, before %.4f" % (text, comparison.after, comparison.before)
 
 
-def problem(found, max_flips):
+def problem(comparison, max_flips):
     """Why the Decisions are not good enough, or None."""
-    if found.flips <= max_flips:
+    if comparison.flips <= max_flips:
         return None
     return "%.2f %% of the decisions flipped, more than --max_flips=%g" % (
-        100 * found.flips, max_flips)
+        100 * comparison.flips, max_flips)

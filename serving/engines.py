@@ -114,9 +114,9 @@ def fastest(package, num_threads=None):
         except UserError as error:
             console.say("%s is left out: %s", name, error)
             continue
-        found = engine.run(batch)
-        expected = expected or found
-        if not all(np.abs(found[key] - expected[key]).max() <= LIMIT * max(
+        arrays = engine.run(batch)
+        expected = expected or arrays
+        if not all(np.abs(arrays[key] - expected[key]).max() <= LIMIT * max(
                 1.0, np.abs(expected[key]).max()) for key in expected):
             console.say("%s is left out: its numbers are not those of %s", name, names[0])
             continue
@@ -143,12 +143,12 @@ def _batch(package):
 
 def _seconds(engine, batch):
     """The least time of a run, of those within MEASURED_SECONDS."""
-    found, end = [], time.time() + MEASURED_SECONDS
-    while not found or time.time() < end:
+    durations, end = [], time.time() + MEASURED_SECONDS
+    while not durations or time.time() < end:
         began = time.time()
         engine.run(batch)
-        found.append(time.time() - began)
-    return min(found)
+        durations.append(time.time() - began)
+    return min(durations)
 
 
 class OnnxRuntime(object):
@@ -198,7 +198,7 @@ class OpenVino(object):
 
     def run(self, features):
         """{input: int [B, ...]} -> {output: float [B, ...]}."""
-        found = self._model.create_infer_request().infer({
+        results = self._model.create_infer_request().infer({
             name: np.asarray(features[name], np.int64) for name in self.inputs})
-        arrays = [np.array(found[index]) for index in range(len(self._names))]
+        arrays = [np.array(results[index]) for index in range(len(self._names))]
         return {name: array for names, array in zip(self._names, arrays) for name in names}

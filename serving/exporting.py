@@ -42,22 +42,22 @@ def batches(package):
     """
     config = package.weights.config
     length = min(package.max_seq_length, config.max_position_embeddings)
-    found = [_of_texts(package, proof.SENTENCES, length)]
-    short = {name: array[:1, :6] for name, array in found[0].items() if array.ndim == 2}
+    made = [_of_texts(package, proof.SENTENCES, length)]
+    short = {name: array[:1, :6] for name, array in made[0].items() if array.ndim == 2}
     random = np.random.RandomState(3)
     longest = {"input_ids": random.randint(0, config.vocab_size, [2, length]).astype(np.int32),
                "input_mask": np.ones([2, length], np.int32),
                "segment_ids": np.zeros([2, length], np.int32)}
     longest["input_mask"][1, length // 2:] = 0
-    found += [short, longest]
+    made += [short, longest]
     lines = _sample_lines()
     if lines:
-        found.append(_of_texts(package, list(zip(lines, lines[1:])), length))
-    for batch in found:
+        made.append(_of_texts(package, list(zip(lines, lines[1:])), length))
+    for batch in made:
         count, size = batch["input_ids"].shape
         batch["lengths"] = batch["input_mask"].sum(1).astype(np.int32)
         batch[POSITIONS] = random.randint(0, size, [count, 3]).astype(np.int32)
-    return found
+    return made
 
 
 def _sample_lines():
@@ -103,9 +103,9 @@ class Reference(object):
             if not all(name in batch for name in engine.inputs):
                 continue
             fitting.append(batch)
-            found = engine.run(batch)
-            for name in sorted(set(expected) & set(found)):
-                array, other = expected[name], found[name]
+            actual = engine.run(batch)
+            for name in sorted(set(expected) & set(actual)):
+                array, other = expected[name], actual[name]
                 if name == "sequence_output" or artifact.head in ("tagging", "reading"):
                     is_token = batch["input_mask"] > 0
                     array, other = array[is_token], other[is_token]

@@ -36,11 +36,11 @@ class _Engine(inference_graph.Runner):
     """A signature, by our names, with masked-LM logits of [B, P, V]."""
 
     def run(self, features):
-        found = super().run(features)
-        if "masked_lm_logits" in found:
+        outputs = super().run(features)
+        if "masked_lm_logits" in outputs:
             shape = features[POSITIONS].shape + (-1,)
-            found["masked_lm_logits"] = found["masked_lm_logits"].reshape(shape)
-        return found
+            outputs["masked_lm_logits"] = outputs["masked_lm_logits"].reshape(shape)
+        return outputs
 
 
 def write(package, directory):
@@ -105,19 +105,19 @@ def _signatures(package, assets, is_training):
             weights.config, None, weights.arrays, inputs, is_training)
     tokens = {name: inputs[name] for name in INPUTS}
     encoded = {name: outputs[name] for name in ("sequence_output", "pooled_output")}
-    found = {"tokens": (tokens, encoded)}
+    signatures = {"tokens": (tokens, encoded)}
     if "sentence_order_logits" in outputs:
-        found["sop"] = tokens, dict(
+        signatures["sop"] = tokens, dict(
             encoded, sop_log_probs=tf.nn.log_softmax(outputs["sentence_order_logits"]))
     if POSITIONS in inputs:
         logits = tf.reshape(outputs["masked_lm_logits"], [-1, weights.config.vocab_size])
-        found["mlm"] = (dict(tokens, mlm_positions=inputs[POSITIONS]),
-                        dict(encoded, mlm_logits=logits))
+        signatures["mlm"] = (dict(tokens, mlm_positions=inputs[POSITIONS]),
+                             dict(encoded, mlm_logits=logits))
     paths = [tf.constant(path) for path in assets]
     for path in paths:  # what is read of such a constant is where the asset lies then
         tf.add_to_collection(tf.GraphKeys.ASSET_FILEPATHS, path)
-    found["tokenization_info"] = {}, {
+    signatures["tokenization_info"] = {}, {
         "vocab_file": paths[0], "do_lower_case": tf.constant(package.tokenizer.do_lower_case)}
     return {signature: tf.saved_model.build_signature_def(*[
         {name: tf.saved_model.build_tensor_info(tensor) for name, tensor in tensors.items()}
-        for tensors in pair]) for signature, pair in found.items()}
+        for tensors in pair]) for signature, pair in signatures.items()}

@@ -25,13 +25,13 @@ Answered = collections.namedtuple("Answered", "lines num_cut num_bad")
 NOT_UTF8 = "not UTF-8; convert the file (iconv -f ITS_ENCODING -t utf-8)"
 
 
-def answer(made, texts, places=None, skip_bad_lines=False):
+def answer(made, texts, locations=None, skip_bad_lines=False):
     """Lines in, lines out.
 
     Args:
       made: serving.predictor.Predictor.
       texts: a list of lines without line breaks; None for one that is not UTF-8.
-      places: what errors call each line, "file line 3"; None: "line 3".
+      locations: what errors call each line, "file line 3"; None: "line 3".
       skip_bad_lines: whether a line that is no item gets the reason behind it, in place of an
         error.
 
@@ -41,25 +41,25 @@ def answer(made, texts, places=None, skip_bad_lines=False):
     Raises:
       UserError: a line is no item.
     """
-    places = places or ["line %d" % number for number in range(1, len(texts) + 1)]
+    locations = locations or ["line %d" % number for number in range(1, len(texts) + 1)]
     entries = []  # of each line: (object or None, item, rows, reason)
-    for text, place in zip(texts, places):
+    for text, location in zip(texts, locations):
         values = item = rows = reason = None
         try:
             values, item = parse(text)
             rows = made.rows(item)
         except UserError as error:
             if not skip_bad_lines:
-                raise UserError("%s: %s%s" % (place, error, text_lines.OR_SKIP)) from None
+                raise UserError("%s: %s%s" % (location, error, text_lines.OR_SKIP)) from None
             reason = str(error)
         entries.append((values, item, rows or [], reason))
     outputs = iter(made.compute([row for _, _, rows, _ in entries for row in rows]))
-    found, num_cut = [], 0
+    answered, num_cut = [], 0
     for text, (values, item, rows, reason) in zip(texts, entries):
         of_item = None if reason else made.answer(item, rows, [next(outputs) for _ in rows])
         num_cut += bool(of_item and of_item["tokens_cut"])
-        found.append(_line(text, values, of_item, reason))
-    return Answered(found, num_cut, sum(1 for entry in entries if entry[3]))
+        answered.append(_line(text, values, of_item, reason))
+    return Answered(answered, num_cut, sum(1 for entry in entries if entry[3]))
 
 
 def parse(text):

@@ -237,8 +237,8 @@ class _Graph(object):
     def _part_of_joined(self, x, name):
         """`_dense` of one of them; ONNX Runtime cuts it out as it loads the file."""
         scope, _, part = name.rpartition("/")
-        size, place = self._config.hidden_size, _QKV.index(part)
-        begin, end = self._numbers(place * size), self._numbers((place + 1) * size)
+        size, index = self._config.hidden_size, _QKV.index(part)
+        begin, end = self._numbers(index * size), self._numbers((index + 1) * size)
         kernel, bias = (self._add("Slice", joined, begin, end, self._numbers(-1))
                         for joined in self._joined(scope + "/"))
         return self._add("Add", self._add("MatMul", x, kernel), bias)

@@ -108,7 +108,7 @@ def document(settings):
     Args:
       settings: server_flags.Settings.
     """
-    found = {
+    described = {
         "openapi": "3.1.0",
         "info": {"title": "ALBERT in service", "version": "1"},
         "servers": [{"url": "."}],
@@ -116,8 +116,8 @@ def document(settings):
                   for path, row in PATHS.items()},
         "components": {"schemas": _schemas(settings)}}
     if settings.token:
-        found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    return found
+        described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return described
 
 
 def _operation(path, row, settings):

@@ -1,7 +1,7 @@
 """What a model needs beside its weights to be served, in a directory of export_model.py.
 
-    found = package.load("exported/lcqmc")
-    found.tokenizer, found.labels, found.max_seq_length
+    model = package.load("exported/lcqmc")
+    model.tokenizer, model.labels, model.max_seq_length
 """
 
 import collections

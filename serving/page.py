@@ -22,6 +22,6 @@ def load():
 
 def _hashes(content, element):
     """The sources of a Content-Security-Policy that are the elements of the page."""
-    found = re.findall(b"<%s>(.*?)</%s>" % (element, element), content, re.DOTALL)
+    texts = re.findall(b"<%s>(.*?)</%s>" % (element, element), content, re.DOTALL)
     return " ".join("'sha256-%s'" % base64.b64encode(hashlib.sha256(text).digest()).decode()
-                    for text in found)
+                    for text in texts)

@@ -54,10 +54,10 @@ def load_package(path, options=None, **company):
       UserError: something is missing.
     """
     if package.is_export(path):
-        found = package.load(path)
-        length = min(company.get("max_seq_length") or found.max_seq_length, found.max_seq_length)
-        return found._replace(max_seq_length=length, options=package.options_of(
-            found.head, options or {}, found.options))
+        model = package.load(path)
+        length = min(company.get("max_seq_length") or model.max_seq_length, model.max_seq_length)
+        return model._replace(max_seq_length=length, options=package.options_of(
+            model.head, options or {}, model.options))
     from util import platforms  # loads TensorFlow, which an export does not need
 
     from serving import checkpoint_package
@@ -65,14 +65,14 @@ def load_package(path, options=None, **company):
     return checkpoint_package.load(path, options=options, **company)
 
 
-def make(found, engine="auto", num_threads=None, top=5, bfloat16=False):
+def make(model, engine="auto", num_threads=None, top=5, bfloat16=False):
     """The Predictor of a Package; arguments as of `load`."""
-    made = engines.create(engine, found.weights, found.head, num_threads, found.onnx,
+    made = engines.create(engine, model.weights, model.head, num_threads, model.onnx,
                           bfloat16=bfloat16)
-    if found.head is None and "masked_lm_logits" not in made.outputs:
+    if model.head is None and "masked_lm_logits" not in made.outputs:
         raise UserError("%s model has neither a fine-tuned head nor the masked-LM head"
-                        % ("the exported" if found.onnx else "the"))
-    return Predictor(found, made, top)
+                        % ("the exported" if model.onnx else "the"))
+    return Predictor(model, made, top)
 
 
 class Predictor(object):
@@ -92,7 +92,7 @@ class Predictor(object):
     for one after the other.
 
     Args:
-      found: serving.package.Package.
+      model: serving.package.Package.
       engine: of engines.create.
       top: how many words for a [MASK].
 
@@ -101,11 +101,11 @@ class Predictor(object):
       engine: what computes.
     """
 
-    def __init__(self, found, engine, top=5):
-        self.package = found._replace(weights=None)  # the engine has them
+    def __init__(self, model, engine, top=5):
+        self.package = model._replace(weights=None)  # the engine has them
         self.engine = engine
         self._family = answers.create(self.package, top)
-        self._output = "masked_lm_logits" if found.head is None else "logits"
+        self._output = "masked_lm_logits" if model.head is None else "logits"
         self._lock = threading.Lock()
 
     def rows(self, item):
@@ -140,8 +140,8 @@ class Predictor(object):
 
     def answer(self, item, rows, outputs):
         """The answer to an item, of its `rows` and what `compute` gave for them."""
-        found = self._family.answer(items.fields(item, self.package.head), rows, outputs)
-        return dict(found, tokens_cut=max(int(row["cut"]) for row in rows))
+        reply = self._family.answer(items.fields(item, self.package.head), rows, outputs)
+        return dict(reply, tokens_cut=max(int(row["cut"]) for row in rows))
 
     def predict(self, all_items):
         """A list of items -> a list of answers.

@@ -93,17 +93,17 @@ def _signatures(package, with_text):
     arrays = package.weights.arrays
     masked = inference_graph.placeholders(package.head, arrays)
     positions = masked.pop(POSITIONS, None)
-    found = {"input_mask": (masked, _outputs(package, masked))}
+    signatures = {"input_mask": (masked, _outputs(package, masked))}
     inputs = {name: masked[name] for name in ("input_ids", "segment_ids")}
     inputs["lengths"] = tf.placeholder(tf.int32, [None], "lengths")
     features = _with_mask(inputs)
-    found["serving_default"] = inputs, _outputs(package, features)
+    signatures["serving_default"] = inputs, _outputs(package, features)
     if positions is not None:
         more = {POSITIONS: positions}
-        found["masked_lm"] = dict(inputs, **more), _outputs(package, dict(features, **more))
+        signatures["masked_lm"] = dict(inputs, **more), _outputs(package, dict(features, **more))
     if with_text:
-        found["text"] = _text_signature(package)
-    return found
+        signatures["text"] = _text_signature(package)
+    return signatures
 
 
 def _with_mask(features):

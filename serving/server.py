@@ -177,22 +177,22 @@ class Service(object):
         return Response(content, media_type="application/json")
 
     def _work_of(self, body):
-        name, found = request_body.parse(body, self._settings.max_items)
+        name, given = request_body.parse(body, self._settings.max_items)
         name = next(iter(self._models)) if name is None else name
         if name not in self._models:
             raise HTTPException(404, "no model %.80s; expected %s"
                                 % (ascii(name), " or ".join(self._models)))
         began = time.monotonic()
-        work = Work(name, self._models[name], found, self._settings.max_characters)
+        work = Work(name, self._models[name], given, self._settings.max_characters)
         self._metrics.tokenized(work.predictor, time.monotonic() - began)
         return work
 
     def _content(self, work, outputs):
         """The answers as bytes of JSON."""
-        found = work.answers(outputs)
-        self._metrics.answered(work.predictor, found)
+        answers = work.answers(outputs)
+        self._metrics.answered(work.predictor, answers)
         return _encode({"model": work.name, "fingerprint": work.predictor.package.fingerprint,
-                        "answers": found})
+                        "answers": answers})
 
 
 async def while_connected(request, work, seconds):
@@ -218,11 +218,11 @@ async def while_connected(request, work, seconds):
 
 def describe(name, predictor):
     """A model as /v1/models shows it."""
-    found = predictor.package
-    return {"name": name, "fingerprint": found.fingerprint, "task": found.task, "head": found.head,
-            "kind": found.kind, "labels": list(found.labels or ()),
-            "max_seq_length": found.max_seq_length, "engine": predictor.engine.name,
-            "expects": items.FORMS[found.head][0]}
+    model = predictor.package
+    return {"name": name, "fingerprint": model.fingerprint, "task": model.task, "head": model.head,
+            "kind": model.kind, "labels": list(model.labels or ()),
+            "max_seq_length": model.max_seq_length, "engine": predictor.engine.name,
+            "expects": items.FORMS[model.head][0]}
 
 
 def _encode(values):

@@ -73,16 +73,16 @@ def settings_of(flags):
 
 def _token(path):
     if path:
-        place, token = "--token_file=" + path, "\n".join(
+        source, token = "--token_file=" + path, "\n".join(
             line for _, line in text_lines.read_lines(path)).strip()
     else:
-        place, token = TOKEN_VARIABLE, os.environ.get(TOKEN_VARIABLE)
+        source, token = TOKEN_VARIABLE, os.environ.get(TOKEN_VARIABLE)
     if token is None:
         return None
     if not re.match(r"[\x21-\x7e]{8,}$", token):
         raise UserError("%s: expected a token of 8 or more visible ASCII characters in one line; "
                         "make one by: python3 -c 'import secrets; "
-                        "print(secrets.token_urlsafe(32))'" % place)
+                        "print(secrets.token_urlsafe(32))'" % source)
     return token
 
 

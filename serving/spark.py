@@ -62,11 +62,11 @@ class Span(typing.NamedTuple):
     take: int
 
 
-def run(found, inputs, output_file, settings, master=None, conf=()):
+def run(model, inputs, output_file, settings, master=None, conf=()):
     """Answers the lines of all inputs on a cluster; says how many there were, as batch.run.
 
     Args:
-      found: serving.package.Package of an export.
+      model: serving.package.Package of an export.
       inputs, output_file: paths that all workers reach.
       settings: batch.Settings; num_threads are those of a task, 1 if it is None.
       master, conf: of util.spark.session.
@@ -81,14 +81,14 @@ def run(found, inputs, output_file, settings, master=None, conf=()):
     directory = work_directory.place(
         output_file, os.path.dirname(output_file) if files.is_remote(output_file) else None)
     with work_directory.shared(directory):
-        wanted = batch.wanted_plan(found, inputs, outputs, settings)
+        wanted = batch.wanted_plan(model, inputs, outputs, settings)
         plan = batch.kept_plan(directory, wanted, outputs, settings.engine)
-        with connected(found, settings.num_threads, master, conf) as session:
+        with connected(model, settings.num_threads, master, conf) as session:
             settings = settings._replace(num_threads=threads_of_a_task(session))
             try:
-                blocks = read(session, inputs, directory, found.head, settings.skip_bad_lines)
+                blocks = read(session, inputs, directory, model.head, settings.skip_bad_lines)
                 counts = num_lines(inputs, blocks)
-                plan = plan or batch.new_plan(directory, wanted, found, settings, counts)
+                plan = plan or batch.new_plan(directory, wanted, model, settings, counts)
             except UserError:
                 if not plan:  # nothing to go on with
                     work_directory.clear(directory)
@@ -107,14 +107,14 @@ def run(found, inputs, output_file, settings, master=None, conf=()):
 
 
 @contextlib.contextmanager
-def connected(found, num_threads, master, conf):
+def connected(model, num_threads, master, conf):
     """util.spark.session with a model on the workers, as this run's options have it."""
     of_tasks = ["spark.task.cpus=%d" % num_threads] if num_threads else []
     with tempfile.TemporaryDirectory() as directory:
-        package.save(found, directory)
+        package.save(model, directory)
         with spark.session("similarity", ["serving/spark.py"], master, of_tasks + list(conf), [
-                os.path.join(directory, package.FILE), found.onnx,
-                found.tokenizer.path]) as session:
+                os.path.join(directory, package.FILE), model.onnx,
+                model.tokenizer.path]) as session:
             yield session
 
 
@@ -134,11 +134,11 @@ def read(session, inputs, directory, head, skip_bad_lines):
     parts = portions.split(session, inputs, text_lines.Part.first_line)
     size = sum(num_bytes for _, num_bytes in parts)
     portion_bytes = min(max(size // 64, 1 << 18), portions.PORTION_BYTES)
-    found = session.run(
+    blocks = session.run(
         session.spread(list(portions.grouped(parts, portion_bytes))).map(functools.partial(
             read_portion, directory=directory, head=head, skip_bad_lines=skip_bad_lines)),
         "checking")
-    return numbered(itertools.chain.from_iterable(found))
+    return numbered(itertools.chain.from_iterable(blocks))
 
 
 def read_portion(parts, directory, head, skip_bad_lines):
@@ -203,13 +203,13 @@ def spans(blocks, ends, first, end):
 
     `ends`: for each block the number of lines up to its end.
     """
-    found, index = [], bisect.bisect_right(ends, first)
+    cut, index = [], bisect.bisect_right(ends, first)
     while first < end:
         skip = first - (ends[index] - blocks[index].count)
         take = min(end, ends[index]) - first
-        found.append(Span(blocks[index], skip, take))
+        cut.append(Span(blocks[index], skip, take))
         first, index = first + take, index + 1
-    return found
+    return cut
 
 
 # ---- answers ----

@@ -85,8 +85,8 @@ def pack(first, second, tokenizer, max_seq_length):
         special(tokenizer.sep_id, has_second)], 1)
     lengths = tf.cast(ids.row_lengths(), tf.int32)
     padded = ids.to_tensor()
-    place = tf.range(tf.shape(padded)[1])[tf.newaxis]
-    is_second = (place >= keep_first[:, tf.newaxis] + 2) & (place < lengths[:, tf.newaxis])
+    position = tf.range(tf.shape(padded)[1])[tf.newaxis]
+    is_second = (position >= keep_first[:, tf.newaxis] + 2) & (position < lengths[:, tf.newaxis])
     return {"input_ids": padded, "segment_ids": tf.cast(is_second, tf.int32), "lengths": lengths}
 
 
@@ -130,14 +130,14 @@ class _Replacements(object):
 
     def __call__(self, codes):
         keys = tf.constant(self._keys, tf.int32)
-        place = tf.minimum(tf.searchsorted(keys, codes), len(self._keys) - 1)
-        index = tf.where(tf.equal(tf.gather(keys, place), codes), place + 1, tf.zeros_like(place))
+        row = tf.minimum(tf.searchsorted(keys, codes), len(self._keys) - 1)
+        index = tf.where(tf.equal(tf.gather(keys, row), codes), row + 1, tf.zeros_like(row))
         lengths = [1] + [len(text) for text in self._texts]
         rows = tf.RaggedTensor.from_row_lengths(
             tf.constant([-1] + [code for text in self._texts for code in text], tf.int32), lengths)
-        found = tf.gather(rows, index)  # row 0 stands for the character itself
-        source = found.value_rowids()
-        values = found.flat_values
+        chosen = tf.gather(rows, index)  # row 0 stands for the character itself
+        source = chosen.value_rowids()
+        values = chosen.flat_values
         return tf.where(values < 0, tf.gather(codes, source), values), source
 
 
@@ -156,14 +156,14 @@ def _cases():
 def _settle_sigmas(codes, rows):
     """Writes the Σ of characters int [C] at the end of their words as ς; rows: int64 [C]."""
     case = _cases()(codes)
-    place = tf.where(tf.not_equal(case, IGNORABLE))[:, 0]
-    cased, row = tf.equal(tf.gather(case, place), CASED), tf.gather(rows, place)
+    index = tf.where(tf.not_equal(case, IGNORABLE))[:, 0]
+    cased, row = tf.equal(tf.gather(case, index), CASED), tf.gather(rows, index)
     together = tf.equal(row[1:], row[:-1])
-    edge = tf.zeros([tf.minimum(tf.size(place), 1)], tf.bool)
+    edge = tf.zeros([tf.minimum(tf.size(index), 1)], tf.bool)
     before = tf.concat([edge, cased[:-1] & together], 0)
     after = tf.concat([cased[1:] & together, edge], 0)
-    is_last = tf.equal(tf.gather(codes, place), ord("Σ")) & before & ~after
-    last = tf.boolean_mask(place, is_last)
+    is_last = tf.equal(tf.gather(codes, index), ord("Σ")) & before & ~after
+    last = tf.boolean_mask(index, is_last)
     return tf.tensor_scatter_nd_update(
         codes, last[:, tf.newaxis], tf.fill([tf.size(last)], np.int32(ord("ς"))))
 
@@ -339,8 +339,8 @@ def difference(tokenizer, texts):
     with tf.Graph().as_default(), tf.Session() as session:
         given = tf.placeholder(tf.string, [None])
         ids = encoder(tokenizer)(given)
-        found = session.run(ids, {given: [text.encode("utf-8") for text in texts]})
-    for text, row in zip(texts, found.to_list()):
+        tokenized = session.run(ids, {given: [text.encode("utf-8") for text in texts]})
+    for text, row in zip(texts, tokenized.to_list()):
         expected = tokenizer.encode(text)
         if row != expected:
             return "%r is %s in the graph, %s here" % (text[:80], row[:20], expected[:20])

@@ -151,12 +151,12 @@ class Interpreter(object):
 
     def _run_padded(self, given):
         """One sequence, filled up to the length of the file; its outputs are cut to its own."""
-        found = self._run({name: np.pad(
+        outputs = self._run({name: np.pad(
             array, [(0, 0), (0, (PREDICTIONS if name == POSITIONS else self._length)
                              - array.shape[1])], "constant") for name, array in given.items()})
         return {name: array[:, :given[POSITIONS if name == "masked_lm_logits" else
                                       "input_ids"].shape[1]] if array.ndim == 3 else array
-                for name, array in found.items()}
+                for name, array in outputs.items()}
 
 
 def _interpreter_class():
@@ -164,7 +164,7 @@ def _interpreter_class():
     if hasattr(tf.lite, "Interpreter"):
         return tf.lite.Interpreter
     try:
-        from ai_edge_litert.interpreter import Interpreter as found
+        from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise UserError("%s; pip install ai-edge-litert to run TFLite files" % error) from None
-    return found
+    return Interpreter

@@ -23,10 +23,10 @@ class Work(object):
       errors: {index of an item: the sentence that is its answer}.
     """
 
-    def __init__(self, name, predictor, found, max_characters):
-        self.name, self.predictor, self.items = name, predictor, found
+    def __init__(self, name, predictor, given, max_characters):
+        self.name, self.predictor, self.items = name, predictor, given
         self.errors, self._rows = {}, collections.OrderedDict()
-        for index, item in enumerate(found):
+        for index, item in enumerate(given):
             with self._error_of(index):
                 length = request_body.characters(item)
                 if length > max_characters:

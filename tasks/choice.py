@@ -71,14 +71,14 @@ class Choice(base.Task):
             with bad_lines.allowed() as line:
                 self._check(question)
             questions += [question] if line.good else []
-        place = paths[0] if len(paths) == 1 else "%s and %d more" % (paths[0], len(paths) - 1)
-        bad_lines.report(place)
+        location = paths[0] if len(paths) == 1 else "%s and %d more" % (paths[0], len(paths) - 1)
+        bad_lines.report(location)
         if not questions:
             raise UserError("%s: no questions in %s"
                             % (paths[0], "this file" if len(paths) == 1 else "these files"))
         if self._dataset.submission and split == "test":
             _check_ids(questions)
-        _say_answers(place, questions)
+        _say_answers(location, questions)
         return questions
 
     def _check(self, question):
@@ -196,22 +196,22 @@ def _check_ids(questions):
         locations[question.id] = question.location
 
 
-def _say_answers(place, questions):
+def _say_answers(location, questions):
     """Prints how many questions there are, and how often each position is the right one."""
     counts = collections.Counter(question.label for question in questions)
     unknown = counts.pop(None, 0)
     answers = ", ".join("%d %d" % item for item in sorted(counts.items()))
-    console.say("%s: %d questions; %s", place, len(questions),
+    console.say("%s: %d questions; %s", location, len(questions),
                 "positions of the answers: " + answers if answers else "no answers")
     if answers and unknown:
         console.say("%s: %d questions have no answer, so there will be no scores of this file",
-                    place, unknown)
+                    location, unknown)
     twice = sum(question.label is not None and
                 question.choices.count(question.choices[question.label]) > 1
                 for question in questions)
     if twice:
         console.say("%s: in %d questions another choice is the same text as the answer; the first "
-                    "one counts", place, twice)
+                    "one counts", location, twice)
 
 
 def excerpt(example):

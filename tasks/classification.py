@@ -153,10 +153,10 @@ class Classification(base.Task):
         and that is no label of this task (as -1)."""
         if not self._is_test(split):
             return ()
-        found = [row.cells["label"] for row in rows
+        labels = [row.cells["label"] for row in rows
                  if row.cells and not self._has_no_label(row.cells)]
         empty = () if self._target.is_known("") else ("",)
-        given = [label for label in found if label not in empty]
+        given = [label for label in labels if label not in empty]
         if not given or given.count(given[0]) < len(given) or self._target.is_known(given[0]):
             return empty
         console.say("%s: the label is %r in every line, which is none of this task: the file is "

@@ -159,8 +159,8 @@ class Reading(base.Task):
             answers = Answers(best, odds, n_best, self._threshold or 0.0)
             if (self._threshold is None and self._head.finds_threshold
                     and self._dataset.with_negative and self.is_labelled(examples)):
-                found = self._scores_with_negative(examples, answers)["best_f1_thresh"]
-                answers = answers._replace(threshold=found)
+                threshold = self._scores_with_negative(examples, answers)["best_f1_thresh"]
+                answers = answers._replace(threshold=threshold)
             self._extracted = examples, predictions, answers
         return self._extracted[2]
 

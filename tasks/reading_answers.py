@@ -53,13 +53,13 @@ def best_spans(context, starts, ends, settings, keep_empty=False):
     scores = starts.logits + ends.logits
     order = np.argsort(-scores[is_span], kind="stable")
     answers = collections.OrderedDict()
-    for place in map(tuple, np.argwhere(is_span)[order]):
-        begin, end = int(starts.characters[place]), int(ends.characters[place])
+    for span in map(tuple, np.argwhere(is_span)[order]):
+        begin, end = int(starts.characters[span]), int(ends.characters[span])
         text = context[begin:end].strip()
         if (text or keep_empty) and text not in answers:
             begin = context.index(text, begin)
-            answers[text] = Span(text, begin, begin + len(text), float(starts.logits[place]),
-                                 float(ends.logits[place]))
+            answers[text] = Span(text, begin, begin + len(text), float(starts.logits[span]),
+                                 float(ends.logits[span]))
             if len(answers) == settings.n_best_size:
                 break
     return list(answers.values())

@@ -133,11 +133,11 @@ class Tagging(base.Task):
             return
         predictions = {name: [window[name] for window in windows]
                        for name in ("first_units", "last_units")}
-        found, = self.entities([example], dict(
+        predicted, = self.entities([example], dict(
             predictions, example=[0] * len(windows),
             tag_ids=[window["label_ids"] for window in windows]))
         yield ("entities", "begin or end inside a token or in characters that have none, so they "
-               "cannot be predicted", len(set(example.entities) - set(found)),
+               "cannot be predicted", len(set(example.entities) - set(predicted)),
                len(example.entities))
 
     def build(self, config, model, features, is_training):

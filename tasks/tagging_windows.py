@@ -100,10 +100,10 @@ def entities(tokens, tags):
     They reach over units without a token of their own (white space, dropped characters) where they
     go on behind them.
     """
-    tokens, found = sorted(tokens), []
+    tokens, decoded = sorted(tokens), []
     for entity_type, begin, end in tag_schemes.decode([tags[tag_id] for _, _, tag_id in tokens]):
         last = tokens[end - 1][1]
         if end < len(tokens):
             last = min(last, tokens[end][0] - 1)
-        found.append(tag_schemes.Entity(entity_type, tokens[begin][0] - 1, last))
-    return found
+        decoded.append(tag_schemes.Entity(entity_type, tokens[begin][0] - 1, last))
+    return decoded

@@ -148,9 +148,9 @@ class _Emissions(dict):
     """{character: its log-probabilities in the states B, M, E, S}, computed on first access."""
 
     def __missing__(self, char):
-        found = self[char] = tuple(
+        states = self[char] = tuple(
             finalseg.emit_P[state].get(char, finalseg.MIN_FLOAT) for state in "BMES")
-        return found
+        return states
 
 
 _START = [finalseg.start_P[state] for state in "BMES"]

@@ -75,11 +75,11 @@ class HashSet:
 
     def contains(self, hashes):
         """uint64 [n] -> bool [n]."""
-        found = np.zeros(len(hashes), bool)
+        is_known = np.zeros(len(hashes), bool)
         for array in self._arrays:
             places = np.minimum(np.searchsorted(array, hashes), len(array) - 1)
-            found |= array[places] == hashes
-        return found
+            is_known |= array[places] == hashes
+        return is_known
 
     def insert(self, hashes):
         """Takes in hashes that are not there."""
@@ -113,9 +113,9 @@ class Bands:
     def __call__(self, document):
         """A list of lines -> uint64 [bands]."""
         minhash = self._empty.copy()
-        found = shingles(document)
-        for begin in range(0, len(found), AT_ONCE):
-            minhash.update_batch(found[begin:begin + AT_ONCE].tolist())
+        pieces = shingles(document)
+        for begin in range(0, len(pieces), AT_ONCE):
+            minhash.update_batch(pieces[begin:begin + AT_ONCE].tolist())
         rows = minhash.hashvalues[:self._number * self._rows].reshape(self._number, self._rows)
         return np.array([_hash(b"%d " % number + row.astype("<u8").tobytes())
                          for number, row in enumerate(rows)], np.uint64)

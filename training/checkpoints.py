@@ -55,9 +55,9 @@ def listed_prefixes(directory):
     The state files of the original codes hold whole paths, which go on naming the place from which
     the directory was moved or copied.
     """
-    own = [(path, os.path.join(directory, os.path.basename(path)))
+    prefixes = [(path, os.path.join(directory, os.path.basename(path)))
            for path in _in_state_file(directory)]
-    return [here if tf.gfile.Exists(here + ".index") else path for path, here in own]
+    return [here if tf.gfile.Exists(here + ".index") else path for path, here in prefixes]
 
 
 def latest(directory):
@@ -122,9 +122,9 @@ def _candidates(directory, listed):
     if not listed:
         return newest_first
     last = listed[-1]
-    found = re.search(r"-([0-9]+)$", last)
+    match = re.search(r"-([0-9]+)$", last)
     older = [prefix for prefix in newest_first
-             if prefix != last and (found is None or steps[prefix] < int(found.group(1)))]
+             if prefix != last and (match is None or steps[prefix] < int(match.group(1)))]
     return [last] * (last in steps or tf.gfile.Exists(last + ".index")) + older
 
 
@@ -267,8 +267,8 @@ def best(directory):
     if record is None:
         raise _best_error(directory, "%s is damaged" % path)
     prefix = os.path.join(folder, os.path.basename(record["checkpoint"]))
-    lost = [kind for kind in ("index", "data") if not any(
-        name.startswith("%s.%s" % (os.path.basename(prefix), kind))
+    lost = [part for part in ("index", "data") if not any(
+        name.startswith("%s.%s" % (os.path.basename(prefix), part))
         and files.size(os.path.join(folder, name)) for name in tf.gfile.ListDirectory(folder))]
     if lost:
         raise _best_error(directory, "%s.%s* is missing or empty" % (prefix, lost[0]))

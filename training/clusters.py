@@ -41,21 +41,21 @@ def from_environment(text):
         described = json.loads(text)
         cluster, task = described["cluster"], described["task"]
         workers = list(cluster.get("chief", ())) + list(cluster["worker"])
-        kind, index = task["type"], int(task["index"])
+        job, index = task["type"], int(task["index"])
         others = sorted(set(cluster) - {"chief", "worker"})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError("TF_CONFIG=%s: %s; expected e.g. %s"
                         % (text[:200], str(error) or "not understood", EXAMPLE)) from None
-    if others or kind not in ("chief", "worker"):
+    if others or job not in ("chief", "worker"):
         raise UserError("TF_CONFIG names %s; every machine trains here, so expected only chief and "
-                        "worker, e.g. %s" % (", ".join(others) or "the task %r" % kind, EXAMPLE))
-    place = index + (len(cluster.get("chief", ())) if kind == "worker" else 0)
+                        "worker, e.g. %s" % (", ".join(others) or "the task %r" % job, EXAMPLE))
+    position = index + (len(cluster.get("chief", ())) if job == "worker" else 0)
     bad = [address for address in workers if not _address(address)]
-    if bad or not 0 <= index < len(cluster.get(kind, ())):
+    if bad or not 0 <= index < len(cluster.get(job, ())):
         raise UserError("TF_CONFIG: %s; expected e.g. %s" % (
             "%r is not host:port" % bad[0] if bad else
-            "there is no %s %d among %d" % (kind, index, len(cluster.get(kind, ()))), EXAMPLE))
-    return Cluster(workers, place) if len(workers) > 1 else None
+            "there is no %s %d among %d" % (job, index, len(cluster.get(job, ()))), EXAMPLE))
+    return Cluster(workers, position) if len(workers) > 1 else None
 
 
 def _address(text):
@@ -75,11 +75,11 @@ def local_devices(num_gpus):
     Raises:
       UserError: there are fewer.
     """
-    found = tf.config.experimental.list_physical_devices("GPU")
-    if len(found) < num_gpus:
+    gpus = tf.config.experimental.list_physical_devices("GPU")
+    if len(gpus) < num_gpus:
         raise UserError("--num_gpus=%d: TensorFlow sees %d GPUs here; lower it, or look whether "
                         "the driver and CUDA fit this TensorFlow (nvidia-smi, "
-                        "CUDA_VISIBLE_DEVICES)" % (num_gpus, len(found)))
+                        "CUDA_VISIBLE_DEVICES)" % (num_gpus, len(gpus)))
     return ["/gpu:%d" % index for index in range(num_gpus)]
 
 

@@ -89,9 +89,10 @@ def run_settings(flags, prefers_amp=False):
     Raises:
       UserError: --amp cannot work here.
     """
-    def taken(kind):
-        """The settings of a kind whose fields are flags of the same names."""
-        return kind(**{name: getattr(flags, name) for name in kind._fields if name in flags})
+    def taken(settings):
+        """The settings of a type whose fields are flags of the same names."""
+        return settings(**{
+            name: getattr(flags, name) for name in settings._fields if name in flags})
 
     checkpointing = taken(Checkpointing)
     if not checkpointing.keep_checkpoint_max:

@@ -183,9 +183,9 @@ def train(estimator, input_fn, max_steps, record_paths, run, further_hooks=()):
     if not is_chief():
         _wait_for_checkpoint(estimator, step.last)
         # TensorFlow lets the other workers save too, since a save is a collective operation.
-        own = os.path.join(run.checkpointing.output_dir, "tmp_worker_%d" % cluster.index)
-        if tf.gfile.IsDirectory(own):
-            tf.gfile.DeleteRecursively(own)
+        directory = os.path.join(run.checkpointing.output_dir, "tmp_worker_%d" % cluster.index)
+        if tf.gfile.IsDirectory(directory):
+            tf.gfile.DeleteRecursively(directory)
     if termination.asked:
         sys.exit("stopped by SIGTERM: step %d is saved; the same command goes on from there"
                  % step.last)

@@ -203,13 +203,13 @@ class StagnationHook(tf.train.SessionRunHook):
             self._seen.append(float(run_values.results["accuracy"]))
         windows = dict(self._looks)
         if self._step in windows and len(self._seen) >= windows[self._step]:
-            found = sum(self._seen[-windows[self._step]:]) / windows[self._step]
-            if found <= AT_BASELINE * self._baseline:
+            average = sum(self._seen[-windows[self._step]:]) / windows[self._step]
+            if average <= AT_BASELINE * self._baseline:
                 console.say(
                     "warning: at step %d the masked-LM accuracy (%.3f) is that of guessing the "
                     "most frequent token and copying what is not masked (%.3f): nothing is learnt "
                     "from context yet. %s",
-                    self._step, found, self._baseline, self._remedies)
+                    self._step, average, self._baseline, self._remedies)
 
 
 def duration(seconds):

@@ -65,11 +65,11 @@ def resolve(path):
     if tf.gfile.Exists(os.path.join(path, "variables", "variables.index")):
         return os.path.join(path, "variables", "variables")
     if tf.gfile.IsDirectory(path):
-        found = find(path)
-        if found is None:
+        checkpoint = find(path)
+        if checkpoint is None:
             raise UserError("%s: no checkpoint in this directory; give the path of model.ckpt-STEP"
                             % path)
-        return found
+        return checkpoint
     path = re.sub(r"\.(?:index|meta|data-\d+-of-\d+)$", "", path)
     if not tf.gfile.Exists(path + ".index"):
         raise UserError("%s: no such checkpoint (%s.index is missing); give the path without its "
@@ -170,26 +170,26 @@ def _variable_row(prefix, name, shape, source, shapes, allow_partial):
       shapes: {name: shape} of the checkpoint.
     """
     is_head = not name.startswith(("bert/", "cls/"))
-    found = shapes.get(source)
-    if found == shape:
+    saved = shapes.get(source)
+    if saved == shape:
         return Row("loaded", name, shape, "" if source == name else "from %s" % source, source)
-    if found is None and variable_names.is_slot(name):
+    if saved is None and variable_names.is_slot(name):
         raise UserError("%s holds no %s, as released checkpoints without optimizer slots; leave "
                         "--restore_slots out to begin with moments of 0" % (prefix, name))
-    if found is None:
+    if saved is None:
         if is_head or allow_partial:
             return Row("random", name, shape,
                        "the task's own head" if is_head else "not in the checkpoint")
         raise UserError("%s has no variable %s; expected every variable below bert/ and cls/ (pass "
                         "--allow_partial_init to leave it random)" % (prefix, name))
     if is_head:
-        return Row("random", name, shape, "the checkpoint's is %s" % "x".join(map(str, found)))
+        return Row("random", name, shape, "the checkpoint's is %s" % "x".join(map(str, saved)))
     if name.endswith("word_embeddings"):
         raise UserError("%s was trained with a vocabulary of %d tokens and embeddings of %d, the "
                         "config says vocab_size %d and embedding_size %d; use the config and the "
-                        "vocabulary that came with it" % ((prefix,) + tuple(found) + tuple(shape)))
+                        "vocabulary that came with it" % ((prefix,) + tuple(saved) + tuple(shape)))
     raise UserError("%s: %s is %s, the config makes it %s; use the config that came with the "
-                    "checkpoint" % (prefix, name, "x".join(map(str, found)),
+                    "checkpoint" % (prefix, name, "x".join(map(str, saved)),
                                     "x".join(map(str, shape))))
 
 

@@ -77,15 +77,15 @@ def claim(directory, identity, features):
     if not estimators.is_chief():
         return
     good, damaged = checkpoints.newest_whole(directory)
-    found = company.identity(directory) if good else {}
-    if found:
-        differing = _differing(found, identity, features)
+    before = company.identity(directory) if good else {}
+    if before:
+        differing = _differing(before, identity, features)
         if differing:
             raise UserError("--output_dir=%s holds checkpoints of another run: %s; use an empty "
                             "directory or that run's flags" % (directory, ", ".join(
                                 "%s is %s there and %s here" % one for one in differing)))
-        kept = {key: found[key] for key in set(company.features_of(None, None)) | {_TRAINING}
-                if key in found}
+        kept = {key: before[key] for key in set(company.features_of(None, None)) | {_TRAINING}
+                if key in before}
         features = dict(kept, **features)
     if good:
         checkpoints.go_on_from(directory, good, damaged)
@@ -93,13 +93,13 @@ def claim(directory, identity, features):
                            dict(identity, **features))
 
 
-def _differing(found, identity, features):
+def _differing(before, identity, features):
     """[(key, value in run.json, value here)], sorted."""
-    shared = set(found) & set(features)
-    strict = (set(found) | set(identity)) - set(company.features_of(None, None)) - {_TRAINING}
+    shared = set(before) & set(features)
+    strict = (set(before) | set(identity)) - set(company.features_of(None, None)) - {_TRAINING}
     here = dict(identity, **features)
-    return [(key, found.get(key), here.get(key)) for key in sorted(strict | shared)
-            if found.get(key) != here.get(key)]
+    return [(key, before.get(key), here.get(key)) for key in sorted(strict | shared)
+            if before.get(key) != here.get(key)]
 
 
 def check_initial(run, features, is_training):
@@ -167,8 +167,8 @@ def note_training(directory, values, is_used_up=False):
         return
     latest = checkpoints.latest(directory)
     step = checkpoints.checkpoint_step(latest)
-    found = company.identity(directory)
-    before = found.get(_TRAINING)
+    identity = company.identity(directory)
+    before = identity.get(_TRAINING)
     changes = _changes(before, values) if latest else []
     if latest and (is_used_up or step >= (values["num_train_steps"] or step + 1)):
         console.say("step %d is reached in %s%s: nothing is trained%s", step, directory,
@@ -189,7 +189,7 @@ def note_training(directory, values, is_used_up=False):
     if latest and isinstance(before, dict):  # what it began with stays
         values = dict(values, init_checkpoint=before.get("init_checkpoint"))
     whole_files.write_json(os.path.join(directory, company.IDENTITY_FILE),
-                           dict(found, **{_TRAINING: values}))
+                           dict(identity, **{_TRAINING: values}))
 
 
 def _changes(before, values):

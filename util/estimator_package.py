@@ -49,12 +49,12 @@ def install():
     Raises:
       ImportError: the package is not installed.
     """
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None:
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None:
         raise ImportError("No module named %r" % PACKAGE)
     # Its own __init__ would import canned estimators, feature columns and Keras too.
     bare = types.ModuleType(PACKAGE)
-    bare.__path__ = list(found.submodule_search_locations)
+    bare.__path__ = list(spec.submodule_search_locations)
     sys.modules[PACKAGE] = bare
     stand_ins = _stand_ins()
     sys.modules.update(stand_ins)
@@ -68,8 +68,8 @@ def install():
 def _namespace(names):
     """The objects of one part of PUBLIC."""
     taken = types.SimpleNamespace()
-    for place, wanted in names.items():
-        module = importlib.import_module("%s.python.estimator.%s" % (PACKAGE, place))
+    for module_name, wanted in names.items():
+        module = importlib.import_module("%s.python.estimator.%s" % (PACKAGE, module_name))
         for name in wanted:
             setattr(taken, name, getattr(module, name))
     return taken

@@ -27,11 +27,11 @@ def is_remote(path):
 def gfile(path):
     """What opens a remote path: fsspec, else TensorFlow."""
     from util import remote
-    found = remote.file_system(path)
-    if not found:
+    system = remote.file_system(path)
+    if not system:
         from util import platforms  # takes seconds and 400 MB
-        found = platforms.tf.gfile
-    return found
+        system = platforms.tf.gfile
+    return system
 
 
 def open_file(path, mode="r"):
@@ -66,10 +66,10 @@ def stamps(paths):
 
 def _stamp(path):
     if is_remote(path):
-        found = gfile(path).Stat(path)
-        return found.length, found.mtime_nsec
-    found = os.stat(path)
-    return found.st_size, found.st_mtime_ns
+        status = gfile(path).Stat(path)
+        return status.length, status.mtime_nsec
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
 
 
 def changed(before):
@@ -177,8 +177,8 @@ def names(directory):
 
 def all_below(path):
     """The local files of a directory and of those in it, or the files of a checkpoint's prefix."""
-    found = [os.path.join(root, name) for root, _, names in os.walk(path) for name in names]
-    return found or glob.glob(glob.escape(path) + "*")
+    paths = [os.path.join(root, name) for root, _, names in os.walk(path) for name in names]
+    return paths or glob.glob(glob.escape(path) + "*")
 
 
 def check_name(text):

@@ -16,8 +16,8 @@ def _described():
 
 def name():
     """As "Intel(R) Xeon(R) Processor", or "unknown processor"."""
-    found = re.search(r"^model name\s*: (.+)$", _described(), re.M)
-    return found.group(1).strip() if found else "unknown processor"
+    match = re.search(r"^model name\s*: (.+)$", _described(), re.M)
+    return match.group(1).strip() if match else "unknown processor"
 
 
 def has_vnni():

@@ -65,9 +65,9 @@ class _FileSystem:
 
     def _of(self, path):
         """A path -> (its fsspec file system, of this process, its name there)."""
-        found = self._fsspec.core.url_to_fs(path)
-        found[0].invalidate_cache()
-        return found
+        resolved = self._fsspec.core.url_to_fs(path)
+        resolved[0].invalidate_cache()
+        return resolved
 
     def GFile(self, path, mode="r"):  # noqa: N802 - TensorFlow's names
         with _reported(path):

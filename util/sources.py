@@ -48,13 +48,13 @@ def imports(path, at_top=False):
 
 def closure(*paths, imports_of=imports):
     """The files themselves and all project files that they import, directly or not, sorted."""
-    found, waiting = set(), list(paths)
+    seen, waiting = set(), list(paths)
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
+        if path not in seen:
+            seen.add(path)
             waiting += imports_of(path)
-    return sorted(found)
+    return sorted(seen)
 
 
 def loads(path, package):
