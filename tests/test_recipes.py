@@ -40,7 +40,7 @@ def test_between_two_sizes_is_the_larger(shape, name):
 
 
 @pytest.mark.parametrize("name, optimizer, examples, rate", [
-    ("tiny", "adamw", 32, 2e-4),  # trained tiny_google: README
+    ("tiny", "adamw", 32, 2e-4),  # trained tiny_google: docs/recipes.md
     ("tiny", "adamw", 128, 4e-4),
     ("tiny", "adamw", 4096, 6e-4),  # the highest AdamW rate of the sources
     ("base", "adamw", 256, 1e-4),  # BERT
