@@ -313,16 +313,16 @@ def inference(flags, paths, directory):
             console.say("transformers is skipped: %s", problem)
         else:
             processes.append(stack.enter_context(ways.Ways("theirs", directory, python)))
-        ran = []  # [(row, its process)]
+        entries = []  # [(row, its process)]
         for process in processes:
             for row in process.rows:
                 if row["problem"]:
                     console.say("%s is skipped: %s", row["row"], row["problem"])
                 else:
-                    ran.append((row, process))
-        ways.check_equal(ran)
-        seconds, first = ways.measure_in_turn(ran, flags.rounds, directory)
-    return ways.rows_of(running.last_line(printed), [row for row, _ in ran], seconds, first)
+                    entries.append((row, process))
+        ways.check_equal(entries)
+        seconds, first = ways.measure_in_turn(entries, flags.rounds, directory)
+    return ways.rows_of(running.last_line(printed), [row for row, _ in entries], seconds, first)
 
 
 BENCHMARKS = {"data": data, "masking": masking, "pretrain": pretrain, "finetune": finetune,

@@ -61,10 +61,10 @@ class Ways(object):
         return self._answer()["seconds" if seconds else "probabilities"]
 
 
-def check_equal(ran):
+def check_equal(entries):
     """Raises a UserError if a row has other probabilities than the first one, or all have one."""
     for cell in CELL_SECONDS:
-        rows = [(row["row"], process) for row, process in ran if cell in row["cells"]]
+        rows = [(row["row"], process) for row, process in entries if cell in row["cells"]]
         expected = values = None
         for name, process in rows:
             values = [share for shares in process.ask(name, cell) for share in shares]
@@ -82,7 +82,7 @@ def check_equal(ran):
                             "checked; give another --bert_config_file")
 
 
-def measure_in_turn(ran, rounds, directory):
+def measure_in_turn(entries, rounds, directory):
     """Measures every cell of every row, one after the other, round after round.
 
     Returns:
@@ -91,14 +91,14 @@ def measure_in_turn(ran, rounds, directory):
     seconds, first = collections.defaultdict(list), []
     pair = os.path.join(directory, "pair.tsv")
     whole_files.write_lines(pair, ["\u4f60\u597d\t\u60a8\u597d"])
-    total = rounds * sum(len(row["cells"]) for row, _ in ran)
+    total = rounds * sum(len(row["cells"]) for row, _ in entries)
     with console.progress(total=total, unit="cells", desc="measuring") as bar:
         for _ in range(rounds):
             first.append(running.measure(running.ours(
                 "similarity.py", model=os.path.join(directory, "plain"), input_file=pair,
                 engine="onnxruntime"))[1]["seconds"])
             for cell, budget in CELL_SECONDS.items():
-                for row, process in ran:
+                for row, process in entries:
                     if cell in row["cells"]:
                         seconds[row["row"], cell].append(process.ask(row["row"], cell, budget))
                         bar.update()

@@ -146,9 +146,9 @@ def report(path, description):
              else "%s: a BERT (convert it: --from=bert)" % path]
     lines.append("  sizes         " + ", ".join(
         "%s %s" % item for item in description.sizes.items()))
-    unshared = description.unshared and "; {:,} if no layer were shared".format(
-        description.unshared)
-    lines.append("  parameters    {:,}{}".format(description.parameters, unshared or ""))
+    unshared = ("; {:,} if no layer were shared".format(description.unshared)
+                if description.unshared else "")
+    lines.append("  parameters    {:,}{}".format(description.parameters, unshared))
     lines.append("  step          %s" % ("none" if description.step is None else description.step))
     lines.append("  slots         %d arrays%s" % (
         description.slots, " (--strip drops them)" if description.slots else ""))

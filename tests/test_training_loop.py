@@ -6,7 +6,6 @@ import tiny
 from pretraining import held_out, inputs, learning_curve, stages, training_loop
 from training import budget as budgets
 from training import checkpoints, estimators, settings
-from training.budget import ENDLESS
 
 NOTHING = inputs.Data([], None, None)
 
@@ -78,7 +77,7 @@ def test_a_budget_that_is_used_up_ends_the_training(machine, tmp_path):
     assert estimator.done == [(0, 4), 7]
     estimator = machine(0, ends=7)
     training_loop.train_and_evaluate(estimator, asked(tmp_path, budget=budgets.Budget(3600.0)), 10)
-    assert estimator.done == [(0, ENDLESS), 7]
+    assert estimator.done == [(0, budgets.ENDLESS), 7]
 
 
 @pytest.mark.parametrize("step, trains, expected", [
