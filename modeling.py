@@ -362,12 +362,11 @@ class AlbertModel(object):
         type_table = self._variable("token_type_embeddings", [config.type_vocab_size, width])
         position_table = self._variable(
             "position_embeddings", [config.max_position_embeddings, width])
-        with tf.control_dependencies(_check_length(length, config.max_position_embeddings)):
-            positions = self._rows.position_rows(position_table)  # [S, W], or of all rows
         # The table has two rows: a one-hot product is faster than a gather and its gradient.
         types = lookup(type_table, token_type_ids, True, words.dtype)  # [rows, W]
-        return dropout(layer_norm(words + types + tf.cast(positions, words.dtype)),
-                       self._hidden_dropout)
+        with tf.control_dependencies(_check_length(length, config.max_position_embeddings)):
+            summed = self._rows.add_positions(tf.add_n([words, types]), position_table)
+        return dropout(layer_norm(summed), self._hidden_dropout)
 
     def _encode(self, x, recompute, positions):
         """[rows, E or H] -> every layer's output [rows, H].

@@ -47,9 +47,9 @@ class Padded(object):
         """[B, S] of the batch -> [B, S], as this object wants rows."""
         return values
 
-    def position_rows(self, table):
-        """[positions, W] -> what is added to the rows of words, [S, W]."""
-        return table[:self._length]
+    def add_positions(self, x, table):
+        """Rows [B, S, W] plus those of [positions, W] where they stand -> [B, S, W]."""
+        return x + tf.cast(table[:self._length], x.dtype)
 
     def attend(self, query, key, value, num_heads, dropout_rate=0.0, seed=None):
         """Attention of [B, Q, H] to [B, S, H] twice -> [B, Q, H]."""
@@ -119,9 +119,15 @@ class Packed(object):
         """[B, S] of the batch -> [T]."""
         return tf.gather(tf.reshape(values, [-1]), self._sources)
 
-    def position_rows(self, table):
-        """[positions, W] -> what is added to the rows of words, [T, W]; its gradient is dense."""
-        return _rows(tf.convert_to_tensor(table), self._slots % self._shape[1])
+    def add_positions(self, x, table):
+        """Rows [T, W] plus those of [positions, W], whose gradient is dense -> [T, W].
+
+        By tf.add_n: the gradient of x + y asks for the shape of x here, so that x is computed, and
+        TensorFlow's optimizer sums the terms of x once more with y. It begins with a term that
+        nothing else needs by then, whichever that is, and runs would differ in their last bits.
+        """
+        positions = _rows(tf.convert_to_tensor(table), self._slots % self._shape[1])
+        return tf.add_n([x, tf.cast(positions, x.dtype)])
 
     def attend(self, query, key, value, num_heads, dropout_rate=0.0, seed=None):
         """Attention of [T, H], or [B, Q, H] of `at`, to [T, H] twice -> as the queries."""
