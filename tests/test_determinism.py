@@ -17,7 +17,8 @@ pytestmark = pytest.mark.usefixtures("optimized_graphs", "groups_of_lengths")
 
 BATCH, LENGTH, RUNS = 32, 64, 20
 products = pytest.mark.parametrize(
-    "scope", [contextlib.nullcontext, layers.cast_products], ids=["float32", "cast"])
+    "scope", [contextlib.nullcontext, layers.narrow_products, layers.cast_products],
+    ids=["float32", "narrow", "cast"])
 
 
 def config_of(**changes):
