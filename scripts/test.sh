@@ -2,9 +2,9 @@
 # Runs the tests on the newest TensorFlow, and where their Pythons are found, those for which the
 # version can make a difference on 1.15.5, and on 2.15.1, between the two, those of the core
 # (tests/conftest.py). Two processes share the newest's files; the older releases run beside them.
-# Of the slow tests, and on 1.15.5 of the files outside of the core, a quarter runs each time, which
+# Of the slow tests, and on 1.15.5 of the files outside of the core, a sixth runs each time, which
 # follows from the commit; what is marked every_platform runs each time on the newest and the oldest.
-# scripts/test.sh --all runs all quarters.
+# scripts/test.sh --all runs all of them.
 # It makes its own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest:
 # scripts/test.sh -k lamb
 # Spark's tests want Java: as root on Debian or Ubuntu it is installed, else they are left out.
@@ -16,7 +16,7 @@ fast= part=1/1
 case ${1-} in
   --fast) fast=1; shift ;;
   --all) shift ;;
-  '') commit=$(git rev-parse --short=7 HEAD 2>/dev/null) && part=$((0x$commit % 4 + 1))/4 ;;
+  '') commit=$(git rev-parse --short=7 HEAD 2>/dev/null) && part=$((0x$commit % 6 + 1))/6 ;;
 esac
 
 # add RELEASE PYTHONS: one more environment, where this machine has one of these Pythons.

@@ -27,7 +27,7 @@ def config_of(**changes):
                        max_position_embeddings=LENGTH, **changes)
 
 
-def loss_and_gradients(config, scope, recompute=False):
+def loss_and_gradients(config, scope):
     """One step's tensors, over sequences of different lengths."""
     rng = np.random.RandomState(0)
     mask = np.arange(LENGTH) < rng.randint(12, LENGTH, [BATCH, 1])
@@ -37,8 +37,7 @@ def loss_and_gradients(config, scope, recompute=False):
         for values in (mask, rng.randint(5, 100, mask.shape), rng.randint(5, 100, [BATCH, 4])))
     with scope():
         model = modeling.AlbertModel(
-            config, True, ids, mask, ids % 2, scope="bert", skip_padding=True,
-            recompute=recompute)
+            config, True, ids, mask, ids % 2, scope="bert", skip_padding=True)
         loss = modeling.get_sentence_order_output(
             config, model.get_pooled_output(), ids[:, 0] % 2)[0]
         loss += modeling.get_masked_lm_output(
@@ -47,7 +46,7 @@ def loss_and_gradients(config, scope, recompute=False):
 
 
 @products
-@pytest.mark.parametrize("variant", sorted(VARIANTS))
+@pytest.mark.parametrize("variant", ["brightmart_preln", "google_groups"])
 def test_sums_have_one_order(variant, scope):
     """AddN begins with the first of its terms that nothing else needs any more.
 
@@ -77,11 +76,10 @@ def test_sums_have_one_order(variant, scope):
 
 
 @products
-@pytest.mark.parametrize("recompute", [False, True])
-def test_every_run_has_the_same_bits(scope, recompute):
+def test_every_run_has_the_same_bits(scope):
     config = config_of(num_hidden_groups=1)
     with tf.Graph().as_default(), tf.Session() as session:
-        tensors = loss_and_gradients(config, scope, recompute)
+        tensors = loss_and_gradients(config, scope)
         session.run(tf.global_variables_initializer())
         runs = [b"".join(value.tobytes() for value in session.run(tensors)) for _ in range(RUNS)]
     assert len(set(runs)) == 1
