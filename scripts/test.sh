@@ -2,7 +2,7 @@
 # Runs the tests on the newest TensorFlow, and where their Pythons are found, those for which the
 # version can make a difference on 1.15.5, and on 2.15.1, between the two, those of the core
 # (tests/conftest.py). Two processes share the newest's files; the older releases run beside them.
-# Of the slow tests, and on 1.15.5 of the files outside of the core, a sixth runs each time, which
+# Of the slow tests, and on 1.15.5 of the files outside of the core, an eighth runs each time, which
 # follows from the commit; what is marked every_platform runs each time on the newest and the oldest.
 # scripts/test.sh --all runs all of them.
 # It makes its own environments (.venv, .venv-2.15, .venv-1.15). Arguments go to pytest:
@@ -16,7 +16,7 @@ fast= part=1/1
 case ${1-} in
   --fast) fast=1; shift ;;
   --all) shift ;;
-  '') commit=$(git rev-parse --short=7 HEAD 2>/dev/null) && part=$((0x$commit % 6 + 1))/6 ;;
+  '') commit=$(git rev-parse --short=7 HEAD 2>/dev/null) && part=$((0x$commit % 8 + 1))/8 ;;
 esac
 
 # add RELEASE PYTHONS: one more environment, where this machine has one of these Pythons.

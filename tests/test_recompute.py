@@ -13,12 +13,6 @@ import processes
 import tiny
 from processes import needs_proc
 
-VARIANTS = {
-    "brightmart": {},
-    "brightmart_preln": {"ln_type": "preln"},
-    "google": {"num_hidden_groups": 1, "hidden_act": "relu"},
-    "google_groups": {"num_hidden_groups": 2, "inner_group_num": 2},
-}
 DROPOUT = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
 
 
@@ -96,10 +90,10 @@ def assert_equal(found, floor=0.0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compute, variant", [(plain, variant) for variant in sorted(VARIANTS)]
+@pytest.mark.parametrize("compute, variant", [(plain, variant) for variant in sorted(tiny.VARIANTS)]
                          + [(in_parts, "google")])
 def test_same_loss_and_gradients(compute, variant):
-    assert_equal(run_both(compute, tiny.config(**VARIANTS[variant])))
+    assert_equal(run_both(compute, tiny.config(**tiny.VARIANTS[variant])))
 
 
 @pytest.mark.parametrize("variant", ["brightmart_preln", "google"])
@@ -108,7 +102,7 @@ def test_the_last_block_for_some_positions_alone(variant):
 
     Without recomputation they are golden numbers (test_modeling.py).
     """
-    assert_equal(run_both(some_positions, tiny.config(**VARIANTS[variant]), (None, True)),
+    assert_equal(run_both(some_positions, tiny.config(**tiny.VARIANTS[variant]), (None, True)),
                  floor=1e-6)
 
 

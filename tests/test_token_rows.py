@@ -13,12 +13,6 @@ import token_rows
 pytestmark = pytest.mark.usefixtures("groups_of_lengths")
 
 BATCH, LENGTH = 9, 20
-VARIANTS = {
-    "brightmart": {},
-    "brightmart_preln": {"ln_type": "preln"},
-    "google": {"num_hidden_groups": 1, "hidden_act": "relu"},
-    "google_groups": {"num_hidden_groups": 2, "inner_group_num": 2},
-}
 
 
 def ragged(rng):
@@ -103,7 +97,7 @@ def assert_equal(found):
 ])
 def test_loss_and_gradients(variant, loss, mask_of, options):
     def compute(features, skip_padding):
-        value = loss(tiny.config(**VARIANTS[variant]), features, skip_padding, **options)
+        value = loss(tiny.config(**tiny.VARIANTS[variant]), features, skip_padding, **options)
         # The squares of an embedding table's look-ups decide the norm that clips.
         return [value] + [tensor for gradient in optimization.compute_gradients(value)
                           for tensor in gradient[:2] if tensor is not None]

@@ -15,6 +15,12 @@ CONFIG = {"vocab_size": 100, "embedding_size": 8, "hidden_size": 16, "num_hidden
           "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32,
           "initializer_range": 0.3}
 LAYOUTS = {"brightmart": {}, "google": {"num_hidden_groups": 1}}
+VARIANTS = {
+    "brightmart": {},
+    "brightmart_preln": {"ln_type": "preln"},
+    "google": {"num_hidden_groups": 1, "hidden_act": "relu"},
+    "google_groups": {"num_hidden_groups": 2, "inner_group_num": 2},
+}
 CHARACTERS = [chr(0x4e00 + index) for index in range(95)]
 LENGTH, PREDICTIONS = 16, 2  # of pre-training records
 PRETRAINING = {"do_train": True, "num_warmup_steps": 0, "learning_rate": 0.01, "optimizer": "adamw",
