@@ -209,13 +209,20 @@ class Workers(object):
         return self.logs[index].read_text()
 
 
+@pytest.fixture(scope="module")
+def one_step(data, quick_trainings):
+    """Flags of runs that begin with what one step has made, its slots too.
+
+    A first step makes large moves of rounding errors.
+    """
+    initial = train(data, data / "one_step", num_train_steps=1)
+    return {"init_checkpoint": initial, "restore_slots": True}
+
+
 @pytest.mark.slow
 @pytest.mark.every_platform
-def test_two_workers_equal_one_also_after_one_was_killed(data, tmp_path):
-    """From an initial checkpoint; the restart evaluates on the way, after which both go on."""
-    initial = train(data, tmp_path / "start", num_train_steps=1)
-    options = {"init_checkpoint": initial, "restore_slots": True, "save_checkpoints_steps": 20,
-               "num_train_steps": 100000}
+def test_two_workers_equal_one_also_after_one_was_killed(data, one_step, tmp_path):
+    options = dict(one_step, save_checkpoints_steps=20, num_train_steps=100000)
     output = tmp_path / "out"
     with Workers(flags_of(data, output, **options), output) as workers:
         workers.wait_until((output / "model.ckpt-20.index").exists)
@@ -226,21 +233,34 @@ def test_two_workers_equal_one_also_after_one_was_killed(data, tmp_path):
     assert last.startswith("error: worker 1 (127.0.0.1:")
     assert last.endswith(") is gone; start all workers again with the same commands, they go on "
                          "from " + latest)
-    begun, given = tiny.weights(output / "model.ckpt-0"), tiny.weights(initial)
+    begun = tiny.weights(output / "model.ckpt-0")
+    given = tiny.weights(one_step["init_checkpoint"])
     for name in set(begun) - {"global_step"}:
         np.testing.assert_array_equal(begun[name], given[name], err_msg=name)
     shutil.copytree(str(output), str(tmp_path / "alone"))
-    step = checkpoints.checkpoint_step(latest) + 3
-    options.update(num_train_steps=step, do_eval=True, eval_every_steps=step - 1)
-    with Workers(flags_of(data, output, **options), output) as workers:
+    options["num_train_steps"] = checkpoints.checkpoint_step(latest) + 3
+    assert_two_train_as_one(data, output, tmp_path / "alone", options)
+
+
+@pytest.mark.slow
+def test_two_workers_evaluate_on_the_way_and_go_on(data, one_step, tmp_path):
+    # The keys' bias has rounding errors for a gradient, and Adam makes moves of them.
+    options = dict(one_step, learning_rate=0.003, do_eval=True, eval_every_steps=2)
+    said = assert_two_train_as_one(data, tmp_path / "out", tmp_path / "alone", options)
+    assert_same_results(tmp_path / "alone", tmp_path / "out")
+    assert said[0].count("eval_results.txt") == 2
+    assert "eval_results.txt" not in said[1]
+
+
+def assert_two_train_as_one(data, together, alone, options):
+    """What two workers do in one directory this process does in the other; what the workers say."""
+    with Workers(flags_of(data, together, **options), together) as workers:
         assert workers.statuses() == [0, 0], workers.said(0) + workers.said(1)
-    assert_close(train(data, tmp_path / "alone", **options),
-                 str(output / ("model.ckpt-%d" % step)))
-    assert_same_results(tmp_path / "alone", output)
-    assert workers.said(0).count("eval_results.txt") == 2
-    assert "eval_results.txt" not in workers.said(1)
-    assert "Traceback" not in workers.said(0) + workers.said(1)
-    assert not (output / "tmp_worker_1").exists()
+    assert_close(train(data, alone, **options), tf.train.latest_checkpoint(str(together)))
+    said = [workers.said(index) for index in range(2)]
+    assert "Traceback" not in "".join(said)
+    assert not (together / "tmp_worker_1").exists()
+    return said
 
 
 @pytest.mark.slow
