@@ -11,7 +11,6 @@ import layers
 import modeling
 import optimization
 import tiny
-from test_recompute import VARIANTS
 
 pytestmark = pytest.mark.usefixtures("optimized_graphs", "groups_of_lengths")
 
@@ -52,7 +51,7 @@ def test_sums_have_one_order(variant, scope):
 
     Which one that is must not depend on what other threads have done; a + b is b + a.
     """
-    config = config_of(**VARIANTS[variant])
+    config = config_of(**tiny.VARIANTS[variant])
     executed = tf.RunMetadata()
     with tf.Graph().as_default(), tf.Session() as session:
         tensors = loss_and_gradients(config, scope)
