@@ -155,7 +155,7 @@ def was_trained_with_amp(directory):
 
 
 def note_training(directory, values, is_used_up=False):
-    """Writes `training(...)` into run.json; says how it differs from that of the steps before.
+    """Writes `training(...)` into run.json; says whether it goes on, and with what other settings.
 
     Says too if nothing is going to be trained, as num_train_steps is reached or the budget of time
     `is_used_up`; then run.json stays.
@@ -186,6 +186,8 @@ def note_training(directory, values, is_used_up=False):
         console.say("warning: the training in %s goes on from step %d with other settings: %s; use "
                     "an empty --output_dir for another training", directory, step,
                     "; ".join(changes))
+    elif latest:
+        console.say("the training in %s goes on from step %d", directory, step)
     if latest and isinstance(before, dict):  # what it began with stays
         values = dict(values, init_checkpoint=before.get("init_checkpoint"))
     whole_files.write_json(os.path.join(directory, company.IDENTITY_FILE),
