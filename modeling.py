@@ -234,8 +234,8 @@ class AlbertModel(object):
           scope: the variable scope, "bert" when None, the name in every released checkpoint.
           recompute: keep only each block's input and recompute the block in the backward pass, see
             `layers.recomputed`; less memory for about 1.4 times the time.
-          compute_type: tf.bfloat16 (for TPUs) or tf.float16 for matrix products and GELU. Variables
-            and their gradients, LayerNorm, the attention's softmax, the pooler and everything the
+          compute_type: tf.bfloat16 or tf.float16 for matrix products and GELU. Variables and their
+            gradients, LayerNorm, the attention's softmax, the pooler and everything the
             getters return stay float32.
           output_positions: int [B, P]; compute the last block only for the first token and these
             positions, for heads that read no others: the same numbers with less work.
@@ -260,8 +260,7 @@ class AlbertModel(object):
         with tf.variable_scope(scope, default_name="bert"):
             with tf.variable_scope("embeddings"):
                 self._rows = Packed(input_mask) if skip_padding else Padded(input_mask)
-                words = self._embed_words(
-                    self._rows.place(input_ids), use_one_hot_embeddings)
+                words = self._embed_words(self._rows.place(input_ids), use_one_hot_embeddings)
                 self._embedded = self._add_positions_and_types(
                     words, self._rows.place(token_type_ids), shape_list(input_ids)[1])
             with tf.variable_scope("encoder"):
