@@ -44,9 +44,9 @@ FLAG_MODULES = COMMANDS | {"benchmarks/cluster.py", "serving/server_flags.py", "
 LAZY = {"util/files.py"}
 
 # Tests of something else than one module's contract.
-SUBJECTS = {"architecture", "changes", "coming_over", "commands", "determinism", "families",
-            "invented_files", "invented_texts", "readme", "recompute", "resume", "sample_model",
-            "scripts", "tasks", "training_graph"}
+SUBJECTS = {"architecture", "changes", "coming_over", "commands", "data_files", "data_refused",
+            "determinism", "families", "invented_files", "invented_texts", "readme", "recompute",
+            "resume", "sample_model", "scripts", "tasks", "training_graph"}
 # Tested through the rows of tasks/datasets.py.
 THROUGH_OTHERS = {"tasks/submissions.py"}
 

@@ -18,7 +18,7 @@ from pretraining import instances as instances_of
 from text import corpus as corpus_of
 from text import segmentation
 
-# The golden bytes in test_create_pretraining_data.py hold on both.
+# The golden bytes of test_data_files.py hold on all.
 pytestmark = pytest.mark.one_platform
 
 PAD, UNK, CLS, SEP, MASK = range(5)
