@@ -8,22 +8,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import published
 import run_classifier
 import tiny
 import tuning
-from published import (
-    MNLI_HEADER,
-    MNLI_ROW,
-    STS_HEADER,
-    STS_ROW,
-    copa,
-    create,
-    lines,
-    pair,
-    set_up,
-    write,
-    wsc,
-)
+from published import copa, create, lines, pair, set_up, write, wsc
 from tasks import classification, classification_data, targets
 
 
@@ -88,10 +77,10 @@ def test_submissions_of_copa(tmp_path):
 
 
 def test_submissions_of_mnli_and_sts_b(tmp_path):
-    write(tmp_path, test_matched__tsv=lines(MNLI_HEADER, MNLI_ROW),
-          test_mismatched__tsv=lines(MNLI_HEADER, MNLI_ROW),
+    write(tmp_path, test_matched__tsv=lines(published.MNLI_HEADER, published.MNLI_ROW),
+          test_mismatched__tsv=lines(published.MNLI_HEADER, published.MNLI_ROW),
           diagnostic__tsv=lines(("index", "sentence1", "sentence2"), ("0", "a", "b")),
-          test__tsv=lines(STS_HEADER, STS_ROW))
+          test__tsv=lines(published.STS_HEADER, published.STS_ROW))
     for split, name in (("test", "MNLI-m.tsv"), ("test_mm", "MNLI-mm.tsv"), ("ax", "AX.tsv")):
         texts = predict(create("mnli", tmp_path), tmp_path, split, probabilities=[[0, 0, 1]])
         assert texts[name] == ["index\tprediction", "0\tneutral"]
@@ -369,15 +358,15 @@ def pairs(count, seed):
 @pytest.mark.one_platform
 def test_learns_mnli_with_both_dev_files(tmp_path):
     tuning.prepare(tmp_path)
-    header = MNLI_HEADER + ("label1", "gold_label")
+    header = published.MNLI_HEADER + ("label1", "gold_label")
     for name, count, seed in (("train", 640, 0), ("dev_matched", 60, 1), ("dev_mismatched", 50, 2)):
-        rows = [MNLI_ROW[:8] + (first, second, "-", label) for first, second, label
+        rows = [published.MNLI_ROW[:8] + (first, second, "-", label) for first, second, label
                 in pairs(count, seed)]
         (tmp_path / (name + ".tsv")).write_text(lines(header, *rows), encoding="utf-8")
     for name in ("test_matched", "test_mismatched"):
-        rows = [("%d" % index,) + MNLI_ROW[1:8] + (first, second)
+        rows = [("%d" % index,) + published.MNLI_ROW[1:8] + (first, second)
                 for index, (first, second, _) in enumerate(pairs(30, 3))]
-        (tmp_path / (name + ".tsv")).write_text(lines(MNLI_HEADER, *rows), encoding="utf-8")
+        write(tmp_path, **{name + "__tsv": lines(published.MNLI_HEADER, *rows)})
     output = tuning.run(tmp_path, task_name="MNLI", do_train=True, do_eval=True, do_predict=True,
                         learning_rate=0.003, train_step=160, eval_every_steps=160)
     for suffix in ("", "_dev_mm"):

@@ -1,7 +1,6 @@
 """Pre-training instances: sentence order, whole words, n-gram spans, 80/10/10, in numbers."""
 
 import collections
-import math
 import re
 import types
 
@@ -13,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 import create_vocab
 import tokenization
+from factories import assert_share
 from pretraining import inputs, records
 from pretraining import instances as instances_of
 from text import corpus as corpus_of
@@ -65,11 +65,6 @@ def in_text_order(instance):
 def budget(instance, settings=SETTINGS):
     return min(settings.max_predictions_per_seq,
                max(1, int(round(len(instance.tokens) * settings.masked_lm_prob))))
-
-
-def assert_share(count, total, share):
-    """Within four standard deviations of a binomial law."""
-    assert abs(count - total * share) < 4 * math.sqrt(total * share * (1 - share)), (count, total)
 
 
 @pytest.fixture(scope="module")
