@@ -69,7 +69,7 @@ def _define_schedule_flags():
                        upper_bound=0.999999)
     flags.DEFINE_float("order_rate", None, "Factor on the rate of the pooler and the "
                        "sentence-order head; default: 1, of a training that begins with counts "
-                       "0.1.", lower_bound=0.0)
+                       "0.1, or less where its rate is that of a short budget.", lower_bound=0.0)
     flags.DEFINE_float("poly_power", 1.0, "Power of the decay to 0; 1 is linear.", lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", None, "Updates in all; default: 125000.",
                          lower_bound=1)
@@ -262,16 +262,14 @@ def choose_schedule(flags, config, step_examples, is_counted=False):
     of_steps = (flags.num_train_steps or DEFAULT_STEPS, flags.num_warmup_steps)
     recipe = recipes.resolve(config, optimizer, step_examples, flags.learning_rate,
                              *((1, 0) if flags.budget_hours else of_steps), beta_2=flags.beta_2,
-                             is_counted=is_counted)
+                             is_counted=is_counted, budget_hours=flags.budget_hours)
     exclude = flags.lamb_exclude or optimization.LAYOUT_LAMB_EXCLUDE[config.layout]
     console.say("optimizer: %s, peak rate %g; %s", {
         "adamw": "AdamW", "muon": "Muon for matrices, AdamW for the rest",
         "lamb": "LAMB (%s)" % LAMB_RULES[exclude]}[optimizer], recipe.learning_rate, reason)
-    order_rate = flags.order_rate
-    if order_rate is None:
-        order_rate = recipes.COUNTED_ORDER_RATE if is_counted else 1.0
     common = {"poly_power": flags.poly_power, "optimizer": optimizer, "lamb_exclude": exclude,
-              "beta_2": recipe.beta_2, "order_rate": order_rate}
+              "beta_2": recipe.beta_2,
+              "order_rate": recipe.order_rate if flags.order_rate is None else flags.order_rate}
     for sentence in recipe.sentences:
         # A model that has left the beginning behind is another matter than the recipes'.
         if not (flags.init_checkpoint and sentence.startswith("warning: ")):

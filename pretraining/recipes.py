@@ -20,7 +20,7 @@ Recipe = collections.namedtuple(
 # What `resolve` returns: the numbers to train with, and lines to show.
 Resolved = collections.namedtuple(
     "Resolved", "name optimizer step_examples learning_rate beta_2 num_warmup_steps "
-    "num_train_steps sentences")
+    "num_train_steps order_rate sentences")
 
 # (name, hidden_size, num_hidden_layers) of the published models, smallest first.
 SIZES = (("tiny", 312, 4), ("small", 384, 6), ("base", 768, 12), ("large", 1024, 24),
@@ -77,8 +77,12 @@ COUNTED = {optimizer: Recipe(COUNTED_SIZE, optimizer, 7e-4, 0.98, 32, 10000, 100
                              "rate measured here with first weights from counts")
            for optimizer in ("adamw", "muon")}
 HIGHEST_COUNTED = 2e-3
+# A budget of fewer hours than LONG has a higher rate, by the cube root of how many times fewer, but
+# none more than SHORT: of what was measured from six minutes to three hours it is near the best.
+LONG, SHORT = 3.0, 0.1
 # The factor on the rate of its pooler and sentence-order head. What a batch tells of order is
-# little, and at the whole rate the noise of the steps is more: the pooler's tanh saturates.
+# little, and at the whole rate the noise of the steps is more: the pooler's tanh saturates. It is
+# as much less as the rate of a short budget is more.
 COUNTED_ORDER_RATE = 0.1
 # The shares of its budget up to which it has one layer, and two.
 SHALLOW_SHARES = (0.06, 0.6)
@@ -164,8 +168,15 @@ def warmup_steps(recipe, num_train_steps):
     return max(share, min(2000, num_train_steps // 20))
 
 
+def short_budget_factor(recipe, budget_hours):
+    """By what the rate of a row is multiplied in a budget of hours, or None; 1 for most rows."""
+    if not budget_hours or recipe not in COUNTED.values():
+        return 1.0
+    return (LONG / min(max(budget_hours, SHORT), LONG)) ** (1 / 3.0)
+
+
 def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train_steps=None,
-            num_warmup_steps=None, beta_2=None, is_counted=False):
+            num_warmup_steps=None, beta_2=None, is_counted=False, budget_hours=None):
     """The numbers to train with: given ones are kept, None is replaced from the table.
 
     Args:
@@ -173,9 +184,11 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
       optimizer: "adamw", "lamb" or "muon".
       step_examples: examples per update, all accumulated parts together.
       is_counted: as in recipe_for.
+      budget_hours: how long the training may take, or None.
 
     Returns:
-      Resolved; warnings among its sentences begin with "warning: ".
+      Resolved, whose order_rate is the factor on the rate of pooler and sentence-order head;
+      warnings among its sentences begin with "warning: ".
 
     Raises:
       UserError: an unknown optimizer, or a batch size below 1.
@@ -186,8 +199,15 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
         step_examples = recipe.train_batch_size
         sentences.append("--train_batch_size not given: the recipe's {:,} examples an update"
                          .format(step_examples))
-    advised = scaled(recipe, step_examples)
+    factor = short_budget_factor(recipe, budget_hours)
+    advised = float("%.3g" % (factor * scaled(recipe, step_examples)))
     sentences += rate_sentences(config, recipe, step_examples, learning_rate, advised)
+    order_rate = COUNTED_ORDER_RATE if is_counted else 1.0
+    if learning_rate is None:
+        learning_rate, order_rate = advised, float("%.3g" % (order_rate / factor))
+        if factor > 1.0:
+            sentences.append("that rate is %.2g times the recipe's, as the budget is %g hours, not "
+                             "%g or more" % (factor, budget_hours, LONG))
     if beta_2 is None:
         beta_2 = recipe.beta_2
         sentences.append("--beta_2 not given: the recipe's %g" % beta_2)
@@ -199,9 +219,8 @@ def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train
         num_warmup_steps = warmup_steps(recipe, num_train_steps)
         sentences.append("--num_warmup_steps not given: {:,} of {:,} steps"
                          .format(num_warmup_steps, num_train_steps))
-    return Resolved(recipe.name, optimizer, step_examples,
-                    advised if learning_rate is None else learning_rate, beta_2, num_warmup_steps,
-                    num_train_steps, sentences)
+    return Resolved(recipe.name, optimizer, step_examples, learning_rate, beta_2, num_warmup_steps,
+                    num_train_steps, order_rate, sentences)
 
 
 def full_deviation(config):

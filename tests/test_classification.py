@@ -362,7 +362,7 @@ def test_learns_mnli_with_both_dev_files(tmp_path):
     for name, count, seed in (("train", 640, 0), ("dev_matched", 60, 1), ("dev_mismatched", 50, 2)):
         rows = [published.MNLI_ROW[:8] + (first, second, "-", label) for first, second, label
                 in pairs(count, seed)]
-        (tmp_path / (name + ".tsv")).write_text(lines(header, *rows), encoding="utf-8")
+        write(tmp_path, **{name + "__tsv": lines(header, *rows)})
     for name in ("test_matched", "test_mismatched"):
         rows = [("%d" % index,) + published.MNLI_ROW[1:8] + (first, second)
                 for index, (first, second, _) in enumerate(pairs(30, 3))]

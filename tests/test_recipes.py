@@ -68,6 +68,28 @@ def test_rate_of_counted_weights(name, optimizer, examples, rate):
     assert not [sentence for sentence in found.sentences if sentence.startswith("warning")]
 
 
+@pytest.mark.parametrize("hours, rate, order_rate", [
+    (0.01, 3.08e-3, 0.0322), (0.1, 3.08e-3, 0.0322), (0.24, 2.3e-3, 0.0431), (1.1, 1.38e-3, 0.0716),
+    (3, 9.9e-4, 0.1), (48, 9.9e-4, 0.1), (None, 9.9e-4, 0.1)])
+def test_rate_of_a_short_budget(hours, rate, order_rate):
+    """Pooler and order head keep theirs, 1e-4."""
+    found = recipes.resolve(SHAPES["tiny"], "muon", 64, is_counted=True, budget_hours=hours)
+    assert (found.learning_rate, found.order_rate) == (rate, order_rate)
+    assert found.learning_rate * found.order_rate == pytest.approx(1e-4, rel=0.02)
+    said = [line for line in found.sentences if "as the budget is" in line]
+    assert len(said) == (hours in (0.01, 0.1, 0.24, 1.1))
+
+
+@pytest.mark.parametrize("name, optimizer, is_counted, given, order_rate", [
+    ("tiny", "muon", False, None, 1.0), ("base", "muon", True, None, 0.1),
+    ("tiny", "lamb", True, None, 0.1), ("tiny", "muon", True, 5e-4, 0.1)])
+def test_rates_that_are_of_no_short_budget(name, optimizer, is_counted, given, order_rate):
+    found = [recipes.resolve(SHAPES[name], optimizer, 64, given, is_counted=is_counted,
+                             budget_hours=hours) for hours in (0.1, None)]
+    assert found[0].learning_rate == found[1].learning_rate
+    assert found[0].order_rate == found[1].order_rate == order_rate
+
+
 @pytest.mark.parametrize("examples", [1, 32, 256, 4096])
 def test_larger_models_get_lower_adamw_rates(examples):
     rates = [recipes.resolve(SHAPES[name], "adamw", examples).learning_rate for name in NAMES]
@@ -77,7 +99,7 @@ def test_larger_models_get_lower_adamw_rates(examples):
 
 def test_chosen_numbers_and_why():
     found = recipes.resolve(SHAPES["tiny"], "adamw", 32, num_train_steps=4000)
-    assert found[:-1] == ("tiny", "adamw", 32, 2e-4, 0.98, 200, 4000)
+    assert found[:-1] == ("tiny", "adamw", 32, 2e-4, 0.98, 200, 4000, 1.0)
     assert found.sentences == [
         "--learning_rate not given: 0.0002 for albert tiny (312 wide, 4 layers), adamw, 32 "
         "examples an update (0.0002 at 32: rate measured here with tiny_google, steps as "
@@ -88,7 +110,7 @@ def test_chosen_numbers_and_why():
 
 def test_nothing_given_is_the_papers_run():
     found = recipes.resolve(SHAPES["xlarge"], "lamb")
-    assert found[:-1] == ("xlarge", "lamb", 4096, 0.00176, 0.999, 3125, 125000)
+    assert found[:-1] == ("xlarge", "lamb", 4096, 0.00176, 0.999, 3125, 125000, 1.0)
     assert [line.split(":")[0] for line in found.sentences] == [
         "--train_batch_size not given", "--learning_rate not given", "--beta_2 not given",
         "--num_train_steps not given", "--num_warmup_steps not given"]
@@ -97,7 +119,7 @@ def test_nothing_given_is_the_papers_run():
 
 def test_given_numbers_are_kept():
     found = recipes.resolve(SHAPES["large"], "adamw", 64, 3e-5, 1000, 0, 0.9)
-    assert found == ("large", "adamw", 64, 3e-5, 0.9, 0, 1000, [])
+    assert found == ("large", "adamw", 64, 3e-5, 0.9, 0, 1000, 1.0, [])
 
 
 @pytest.mark.parametrize("name, optimizer, steps, warmup", [
