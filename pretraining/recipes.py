@@ -77,9 +77,9 @@ COUNTED = {optimizer: Recipe(COUNTED_SIZE, optimizer, 7e-4, 0.98, 32, 10000, 100
                              "rate measured here with first weights from counts")
            for optimizer in ("adamw", "muon")}
 HIGHEST_COUNTED = 2e-3
-# A budget of fewer hours than LONG has a higher rate, by the cube root of how many times fewer, but
-# none more than SHORT: of what was measured from six minutes to three hours it is near the best.
-LONG, SHORT = 3.0, 0.1
+# A budget of fewer hours than LONG has a higher rate, by the square root of how many times fewer,
+# but none more than SHORT: measured at six minutes, fifteen and an hour.
+LONG, SHORT = 1.0, 0.1
 # The factor on the rate of its pooler and sentence-order head. What a batch tells of order is
 # little, and at the whole rate the noise of the steps is more: the pooler's tanh saturates. It is
 # as much less as the rate of a short budget is more.
@@ -172,7 +172,7 @@ def short_budget_factor(recipe, budget_hours):
     """By what the rate of a row is multiplied in a budget of hours, or None; 1 for most rows."""
     if not budget_hours or recipe not in COUNTED.values():
         return 1.0
-    return (LONG / min(max(budget_hours, SHORT), LONG)) ** (1 / 3.0)
+    return math.sqrt(LONG / min(max(budget_hours, SHORT), LONG))
 
 
 def resolve(config, optimizer, step_examples=None, learning_rate=None, num_train_steps=None,

@@ -259,13 +259,13 @@ def test_a_budget_begins_with_them_and_one_layer(data, tmp_path, caplog, changes
 
 
 @pytest.mark.parametrize("given, is_counted, expected", [
-    ({}, True, (0.01, 0.0693)), ({}, False, (0.05, 1.0)),
+    ({}, True, (0.01, 0.1)), ({}, False, (0.05, 1.0)),
     ({"warmup_proportion": 0.2, "order_rate": 0.5}, True, (0.2, 0.5))])
 def test_schedule_of_a_budget(given, is_counted, expected, tmp_path):
     flags = tiny.parse(run_pretraining.define_flags, budget_hours=1, output_dir=tmp_path, **given)
     schedule = pretraining_flags.choose_schedule(flags, tiny.config(), 64, is_counted)
     assert (schedule.warmup_proportion, schedule.order_rate) == expected
-    assert schedule.learning_rate == (1.43e-3 if is_counted else 2.83e-4)
+    assert schedule.learning_rate == (9.9e-4 if is_counted else 2.83e-4)
     assert schedule.optimizer == ("muon" if is_counted else "adamw")
 
 
