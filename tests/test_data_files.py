@@ -11,15 +11,7 @@ from util import external_sort, shard_names
 
 import pytest
 
-from factories import (
-    TEXT,
-    description,
-    everything,
-    make,
-    news,
-    read,
-    refused,
-)
+from factories import TEXT, description, everything, make, news, read, refused
 from pretraining import shard_files, shards
 from processes import needs_proc
 from training import input_pipeline

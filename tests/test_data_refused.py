@@ -7,14 +7,7 @@ import pytest
 from absl import flags as absl_flags
 
 import create_pretraining_data as command
-from factories import (
-    NEWS,
-    TEXT,
-    description,
-    flags,
-    make,
-    refused,
-)
+from factories import NEWS, TEXT, description, flags, make, refused
 from tiny import parse
 
 # TensorFlow has no part in it.
