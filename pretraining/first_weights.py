@@ -8,8 +8,9 @@ frequent a token is, which tokens have the same neighbours, and that a token's n
 to look. So the bias of the masked-LM head begins as the logarithm of the frequencies; the word
 embeddings as directions of the positive pointwise mutual information of neighbours (Levy and
 Goldberg 2014); positions as sinusoids (Vaswani et al. 2017, section 3.5), which two thirds of the
-heads turn so that each looks at one distance, 1 to 8 tokens before or behind. All of it is trained
-like any other weight, and no variable is added.
+heads turn so that each looks at one distance, 1 to 8 tokens before or behind. Of the other heads
+half look at a segment, half from a word at that of the other segment which is most like it. All of
+it is trained like any other weight, and no variable is added.
 
 Dimensions: V vocabulary, E embedding, H hidden, W width of the position embeddings (E in Google's
 layout, H in brightmart's), D head size, C contexts, F frequencies of the sinusoids.
@@ -32,6 +33,7 @@ FEWEST = 5  # occurrences of a token whose neighbours say something
 CONTEXTS, LARGEST_TABLE = 2048, 1 << 26  # the most frequent tokens, as neighbours; V * C at most
 LOOKING_HEADS, FARTHEST = 2 / 3, 8
 SHARPNESS = 40.0  # a looking head's weight at its distance, where one further has 1
+LIKENESS = 12.0  # logarithm of a matching head's weight at the same word, where an unlike one has 1
 FREQUENCIES, HIGHEST, LOWEST = 16, 2.6, 0.03  # of sinusoids, in radians a token
 POSITIONS, TYPES = 0.5, 0.25  # squared length of their embeddings, where a word's is 1
 
@@ -167,8 +169,8 @@ def values(config, shapes, counts, seed):
     deviation = recipes.full_deviation(config)
     weights = {name: deviation * np.clip(rng.standard_normal(shape), -2, 2)
                for name, shape in sorted(shapes.items()) if len(shape) == 2}
-    reader = _set_embeddings(weights, config, counts, deviation, rng)
-    _set_looking_heads(weights, config, reader)
+    places, words = _set_embeddings(weights, config, counts, deviation, rng)
+    _set_heads(weights, config, list(_heads(config, places, words, rng)))
     shares = (counts.frequencies + 1.0) / (counts.tokens + len(counts.frequencies))
     weights["cls/predictions/output_bias"] = np.log(shares)
     return {name: value.astype(np.float32) for name, value in weights.items()}
@@ -186,6 +188,12 @@ def segment_heads(config):
     return [-1, 1][:rest // 2]
 
 
+def matching_heads(config):
+    """The numbers of the heads after those, which look at the same word in the other segment."""
+    return range(len(looking_heads(config)) + len(segment_heads(config)),
+                 config.num_attention_heads)
+
+
 def _frequencies(number):
     return np.geomspace(HIGHEST, LOWEST, number)
 
@@ -201,6 +209,7 @@ def _set_embeddings(weights, config, counts, deviation, rng):
 
     Returns:
       [H, 2F + 1]: what makes of a block's input its sinusoids, and -1 or 1 for its segment.
+      [H, at most E]: what makes of it the word's embedding, of length 1.
     """
     hidden, width = config.hidden_size, config.embedding_size
     stretch = 1.0  # of an embedding, on its way to the first block
@@ -209,29 +218,30 @@ def _set_embeddings(weights, config, counts, deviation, rng):
         axes = _orthonormal(min(hidden, width + 2 * number + 1), hidden, rng)
         weights["bert/embeddings/word_embeddings_2"] = recipes.FULL * axes[:width]
         words, places = _turned(counts.vectors, width, rng), axes[-2 * number - 1:]
-        seen, energy = places, width * np.square(deviation * recipes.FULL)
+        seen, seen_words = places, axes[:width]
+        energy = width * np.square(deviation * recipes.FULL)
     else:
         number = max(1, min(FREQUENCIES, width // 8))
         own = 2 * number + 1
         words = np.pad(_turned(counts.vectors, width - own, rng), [(0, 0), (own, 0)], "constant")
-        seen = places = np.eye(own, width)
+        places, axes = np.eye(own, width), np.eye(width)
         energy = (width - own) * np.square(deviation)
         if width != hidden:
             axes, stretch = _orthonormal(width, hidden, rng), recipes.FULL
             weights["bert/encoder/embedding_hidden_mapping_in/kernel"] = stretch * axes
-            seen = places.dot(axes)
+        seen, seen_words = axes[:own], axes[own:]
     table, types = (weights["bert/embeddings/%s_embeddings" % name]
                     for name in ("position", "token_type"))
     sizes = np.sqrt(energy * np.append(np.full(2 * number, POSITIONS / number), TYPES))
     weights["bert/embeddings/word_embeddings"] = words * deviation * math.sqrt(words.shape[1])
     table[:] = (sizes[:-1] * _sinusoids(len(table), number)).dot(places[:-1])
     types[:] = sizes[-1] * np.linspace(-1, 1, len(types))[:, np.newaxis] * places[-1]
-    sizes *= math.sqrt(table.shape[1] / (1 + POSITIONS + TYPES) / energy)  # after their LayerNorm
+    # After their LayerNorm, which in pre-LN another one follows.
+    length = math.sqrt((table.shape[1] if config.ln_type == "postln" else hidden)
+                       / (1 + POSITIONS + TYPES))
     if config.ln_type == "postln":
-        sizes *= stretch
-    else:  # another LayerNorm
-        sizes *= math.sqrt(hidden / table.shape[1])
-    return seen.T / sizes
+        length *= stretch
+    return seen.T / (sizes * length / math.sqrt(energy)), seen_words.T / length
 
 
 def _orthonormal(rows, columns, rng):
@@ -247,37 +257,48 @@ def _turned(vectors, width, rng):
     return vectors.dot(_orthonormal(width, width, rng))
 
 
-def _set_looking_heads(weights, config, reader):
-    """Queries and keys of the heads that look at one distance, or at one segment.
+def _heads(config, places, words, rng):
+    """Yields of every head what makes of a block's input its queries and keys, [H, at most D] both.
 
-    Sinusoids are turned by a distance; a segment is the other where its sign is.
+    Sinusoids are turned by a distance; a segment is the other where its sign is; words are the same
+    where their products with directions drawn at random are.
 
     Args:
-      reader: [H, 2F + 1], as of `_set_embeddings`.
+      places, words: as of `_set_embeddings`.
     """
     size = config.hidden_size // config.num_attention_heads
-    number = min(reader.shape[1] // 2, size // 2)
-    frequencies = _frequencies(reader.shape[1] // 2)[:number]
+    number = min(places.shape[1] // 2, size // 2)
+    frequencies = _frequencies(places.shape[1] // 2)[:number]
     # Of all numbers of one distance, those of the next: the weights' logarithms differ by this.
     difference = (number - np.cos(frequencies).sum()) / math.sqrt(size)
-    keys = reader[:, :2 * number] * math.sqrt(math.log(SHARPNESS) / difference)
-    side = reader[:, -1] * math.sqrt(math.log(SHARPNESS) / 2 * math.sqrt(size))
+    keys = places[:, :2 * number] * math.sqrt(math.log(SHARPNESS) / difference)
     cosines, sines = keys[:, ::2], keys[:, 1::2]
-    distances = looking_heads(config)
+    for distance in looking_heads(config):
+        angles = distance * frequencies
+        yield np.stack([cosines * np.cos(angles) - sines * np.sin(angles),
+                        cosines * np.sin(angles) + sines * np.cos(angles)], -1).reshape(
+                            len(keys), -1), keys
+    side = places[:, -1:] * math.sqrt(math.log(SHARPNESS) / 2 * math.sqrt(size))
+    for sign in segment_heads(config):
+        yield sign * side, side
+    width = min(words.shape[1], size - 1)
+    for _ in matching_heads(config):
+        directions = _orthonormal(width, words.shape[1], rng).T
+        alike = words.dot(directions) * math.sqrt(
+            LIKENESS * math.sqrt(size) * words.shape[1] / width)
+        yield np.hstack([alike, -side]), np.hstack([alike, side])
+
+
+def _set_heads(weights, config, heads):
+    """The first columns of the queries and keys of every block's heads, from `_heads`."""
+    size = config.hidden_size // config.num_attention_heads
     for scope in set(modeling.block_scopes(config)):
-        query, key = (weights["bert/encoder/%s/%s/self/%s/kernel" % (
-            scope, modeling.BLOCK_NAMES[config.layout].attention, name)]
-            for name in ("query", "key"))
-        for head, distance in enumerate(distances):
-            columns = slice(head * size, head * size + 2 * number)
-            angles = distance * frequencies
-            key[:, columns] = keys
-            query[:, columns] = np.stack([
-                cosines * np.cos(angles) - sines * np.sin(angles),
-                cosines * np.sin(angles) + sines * np.cos(angles)], -1).reshape(len(keys), -1)
-        for head, sign in enumerate(segment_heads(config), len(distances)):
-            key[:, head * size] = side
-            query[:, head * size] = sign * side
+        for number, name in enumerate(("query", "key")):
+            kernel = weights["bert/encoder/%s/%s/self/%s/kernel" % (
+                scope, modeling.BLOCK_NAMES[config.layout].attention, name)]
+            for head, kernels in enumerate(heads):
+                columns = slice(head * size, head * size + kernels[number].shape[1])
+                kernel[:, columns] = kernels[number]
 
 
 def scaffold_fn(first_values):

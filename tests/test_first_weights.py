@@ -86,6 +86,7 @@ def test_as_many_tokens_of_every_file(tmp_path, monkeypatch):
 
 COUNTS = first_weights.Counts(
     1000, np.arange(SIZE), np.eye(SIZE, 128)[np.random.RandomState(0).permutation(SIZE)])
+IDS = np.random.RandomState(1).randint(5, SIZE, [2, 40])
 CONFIGS = {
     "google": {"layout": "google"}, "brightmart": {"layout": "brightmart"},
     "pre-LN": {"layout": "google", "ln_type": "preln"},
@@ -107,9 +108,9 @@ def build():
             "vocab_size": SIZE, "hidden_size": 312, "num_attention_heads": 12,
             "embedding_size": 128, "intermediate_size": 64, "num_hidden_layers": 2,
             "max_position_embeddings": 64}, **changes))
-        ids = tf.constant(np.random.RandomState(1).randint(5, SIZE, [2, 40]))
         types = tf.constant(np.repeat([[0] * 20 + [1] * 20], 2, 0))
-        model = modeling.AlbertModel(config, False, ids, token_type_ids=types, scope="bert")
+        model = modeling.AlbertModel(config, False, tf.constant(IDS), token_type_ids=types,
+                                     scope="bert")
         counts = COUNTS._replace(vectors=np.eye(SIZE, config.embedding_size))
         values = first_weights.values(config, shapes_of(tf.trainable_variables()), counts, seed=1)
         session.run(tf.global_variables_initializer())
@@ -136,8 +137,9 @@ def test_heads_look_at_their_distances(build, name):
         inner = np.arange(10, 30)  # those that have a neighbour there
         found = weights[:, head, inner, inner + distance]
         assert found.min() > 0.4 and found.mean() > 0.75, (head, found.min(), found.mean())
-    others = weights[:, len(first_weights.looking_heads(config)):, 10:30]
-    assert others.max() < 0.5
+    for head in range(len(first_weights.looking_heads(config)), config.num_attention_heads):
+        for distance in first_weights.looking_heads(config):
+            assert weights[:, head, inner, inner + distance].mean() < 0.2, (head, distance)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -153,6 +155,24 @@ def test_heads_look_at_their_segment(build, name):
         found = (weights[:, head] * there).sum(-1)
         assert found.min() > 0.85 and found.mean() > 0.94, (head, found.min(), found.mean())
         assert (weights[:, head] * there).max() < 0.5
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_heads_look_at_the_same_word(build, name):
+    """Tokens that the other segment has too at those; the rest less at any there."""
+    config, _, _, session = build(**CONFIGS[name])
+    heads = first_weights.matching_heads(config)
+    assert len(heads) >= 1
+    sides = np.repeat([-1, 1], 20)
+    is_other = sides[:, np.newaxis] != sides
+    there = (IDS[:, :, np.newaxis] == IDS[:, np.newaxis]) & is_other
+    is_there = there.any(-1)  # [B, S]
+    assert 0.2 < is_there.mean() < 0.8
+    weights = first_attention(session)
+    for head in heads:
+        found = (weights[:, head] * there).sum(-1)[is_there]
+        assert found.min() > 0.5 and found.mean() > 0.8, (head, found.min(), found.mean())
+        assert (weights[:, head] * is_other)[~is_there].max(-1).mean() < 0.4
 
 
 @pytest.mark.parametrize("layout", ["google", "brightmart"])

@@ -77,11 +77,18 @@ def shard_for_replicas(dataset, share):
     return dataset.map(shard).flat_map(tf.data.Dataset.from_tensor_slices).map(with_static_shape)
 
 
+def _begins_as_records(path):
+    """Whether the first 8 bytes may be a record's length, of which the last is the highest."""
+    with files.open_file(path, "rb") as stream:
+        return stream.read(8)[7:] in (b"", b"\0")
+
+
 def count_records(path):
     """The number of records in a file.
 
     Raises:
-      UserError: the file is truncated or corrupt; says after how many records.
+      UserError: the file is truncated or corrupt; says after how many records. Or it is another
+        kind of file.
     """
     count = size = 0
     # TensorFlow takes a header that was cut off (12 bytes) for the end of the file.
@@ -90,6 +97,9 @@ def count_records(path):
             count += 1
             size += len(record) + _FRAME_BYTES
     if size != files.size(path):
+        if not _begins_as_records(path):
+            raise UserError("%s: expected a file of records, but it begins like a text; make "
+                            "records of it with create_pretraining_data.py" % path)
         raise UserError("%s: truncated or corrupt after %d complete records; make or copy the file "
                         "again" % (path, count))
     return count
