@@ -53,8 +53,8 @@ def first_values(flags, config, training, run):
         counts = first_weights.count(training.paths, training.masking, config)
     distances = first_weights.looking_heads(config)
     console.say("the first weights come from {:,} tokens: their frequencies, the neighbours of "
-                "{:,} words, {} of {} heads that look 1 to {} tokens away, {} that look at the same "
-                "word of the other segment; --noinit_from_counts for random ones".format(
+                "{:,} words, {} of {} heads that look 1 to {} tokens away, {} that look at the "
+                "same word of the other segment; --noinit_from_counts for random ones".format(
                     counts.tokens, counts.vectors.any(1).sum(), len(distances),
                     config.num_attention_heads, max(distances, default=0),
                     len(first_weights.matching_heads(config))))

@@ -70,5 +70,5 @@ def test_fine_tuning_from_it_learns(tmp_path):
         data_dir=os.path.join(ROOT, "data", "lcqmc"), output_dir=tmp_path / "out",
         max_seq_length=48, train_batch_size=32, learning_rate=1e-4, num_train_epochs=4,
         **INITIAL))
-    # 0.5 by chance, with a deviation of 0.036
-    assert tiny.results(tmp_path / "out")["accuracy"] > 0.58
+    # 0.5 by chance, with a deviation of 0.036; about 0.65 where no head compared the two.
+    assert tiny.results(tmp_path / "out")["accuracy"] > 0.75
