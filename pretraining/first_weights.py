@@ -9,8 +9,8 @@ to look. So the bias of the masked-LM head begins as the logarithm of the freque
 embeddings as directions of the positive pointwise mutual information of neighbours (Levy and
 Goldberg 2014); positions as sinusoids (Vaswani et al. 2017, section 3.5), which two thirds of the
 heads turn so that each looks at one distance, 1 to 8 tokens before or behind. Of the other heads
-half look at a segment, half from a word at that of the other segment which is most like it. All of
-it is trained like any other weight, and no variable is added.
+at most two look at a segment, the rest from a word at that of the other segment which is most like
+it. All of it is trained like any other weight, and no variable is added.
 
 Dimensions: V vocabulary, E embedding, H hidden, W width of the position embeddings (E in Google's
 layout, H in brightmart's), D head size, C contexts, F frequencies of the sinusoids.
@@ -237,10 +237,8 @@ def _set_embeddings(weights, config, counts, deviation, rng):
     table[:] = (sizes[:-1] * _sinusoids(len(table), number)).dot(places[:-1])
     types[:] = sizes[-1] * np.linspace(-1, 1, len(types))[:, np.newaxis] * places[-1]
     # After their LayerNorm, which in pre-LN another one follows.
-    length = math.sqrt((table.shape[1] if config.ln_type == "postln" else hidden)
-                       / (1 + POSITIONS + TYPES))
-    if config.ln_type == "postln":
-        length *= stretch
+    square = stretch ** 2 * table.shape[1] if config.ln_type == "postln" else hidden
+    length = math.sqrt(square / (1 + POSITIONS + TYPES))  # of a word's part
     return seen.T / (sizes * length / math.sqrt(energy)), seen_words.T / length
 
 
@@ -293,12 +291,11 @@ def _set_heads(weights, config, heads):
     """The first columns of the queries and keys of every block's heads, from `_heads`."""
     size = config.hidden_size // config.num_attention_heads
     for scope in set(modeling.block_scopes(config)):
-        for number, name in enumerate(("query", "key")):
+        for name, parts in zip(("query", "key"), zip(*heads)):
             kernel = weights["bert/encoder/%s/%s/self/%s/kernel" % (
                 scope, modeling.BLOCK_NAMES[config.layout].attention, name)]
-            for head, kernels in enumerate(heads):
-                columns = slice(head * size, head * size + kernels[number].shape[1])
-                kernel[:, columns] = kernels[number]
+            for head, part in enumerate(parts):
+                kernel[:, head * size:head * size + part.shape[1]] = part
 
 
 def scaffold_fn(first_values):

@@ -137,7 +137,10 @@ def test_heads_look_at_their_distances(build, name):
         inner = np.arange(10, 30)  # those that have a neighbour there
         found = weights[:, head, inner, inner + distance]
         assert found.min() > 0.4 and found.mean() > 0.75, (head, found.min(), found.mean())
-    for head in range(len(first_weights.looking_heads(config)), config.num_attention_heads):
+    matching = first_weights.matching_heads(config)
+    others = weights[:, len(first_weights.looking_heads(config)):matching.start, 10:30]
+    assert others.max() < 0.5
+    for head in matching:
         for distance in first_weights.looking_heads(config):
             assert weights[:, head, inner, inner + distance].mean() < 0.2, (head, distance)
 

@@ -135,8 +135,8 @@ def test_files_without_records_of_ours(tmp_path):
     with pytest.raises(UserError, match=r"b: record 0 is not a tf\.train\.Example"):
         check(str(tmp_path / "b"))
     (tmp_path / "c").write_text("plain text, which is no TFRecord at all")
-    with pytest.raises(UserError, match="c: expected a file of records, but it begins like a text; "
-                                        "make .* create_pretraining_data.py$"):
+    with pytest.raises(UserError, match="c: expected a file of records, found another kind; make "
+                                        "records of text with create_pretraining_data.py$"):
         check(str(tmp_path / "c"))
 
 

@@ -98,8 +98,8 @@ def count_records(path):
             size += len(record) + _FRAME_BYTES
     if size != files.size(path):
         if not _begins_as_records(path):
-            raise UserError("%s: expected a file of records, but it begins like a text; make "
-                            "records of it with create_pretraining_data.py" % path)
+            raise UserError("%s: expected a file of records, found another kind; make "
+                            "records of text with create_pretraining_data.py" % path)
         raise UserError("%s: truncated or corrupt after %d complete records; make or copy the file "
                         "again" % (path, count))
     return count
