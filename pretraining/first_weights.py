@@ -26,6 +26,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 from pretraining import recipes
+from training import input_pipeline
 
 MOST_TOKENS = 1 << 25  # of the text that are counted
 WINDOW = 5  # tokens on either side that are neighbours, which count by 1 / distance
@@ -101,7 +102,8 @@ def _batches(path, filler, vocab_size):
         return tf.boolean_mask(apart, tf.sequence_mask(lengths + WINDOW, tf.shape(apart)[1]))
 
     with tf.Graph().as_default(), tf.Session() as session:
-        batches = tf.data.TFRecordDataset(path).batch(4096).map(parse).prefetch(2)
+        batches = input_pipeline.made_ahead(
+            tf.data.TFRecordDataset(path).batch(4096).map(parse), batches=2)
         following = tf.data.make_one_shot_iterator(batches).get_next()
         while True:
             try:

@@ -290,7 +290,7 @@ def pretraining_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_s
             parsed = parsed.map(functools.partial(
                 _weighted, batch_size=batch_size if "context" in params else None))
         share = input_pipeline.input_share(params, input_context)
-        return input_pipeline.shard_for_replicas(parsed, share).prefetch(4)
+        return input_pipeline.made_ahead(input_pipeline.shard_for_replicas(parsed, share))
 
     return input_fn
 

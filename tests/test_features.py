@@ -112,6 +112,16 @@ def test_a_resumed_run_reads_what_an_uninterrupted_one_would(here, first_step):
         np.testing.assert_array_equal(found["window"], expected["window"])
 
 
+@pytest.mark.parametrize("full_length", [False, True])
+def test_no_tuner_runs_that_the_end_of_an_epoch_would_wait_for(here, full_length):
+    task, _, tokenizer, settings = asked(here)
+    split = featurizing.Split(task, "train", tokenizer, harness.feature_settings(
+        settings)._replace(full_length=full_length))
+    for input_fn in (split.training_input_fn(), split.input_fn(), split.input_fn(in_order=True)):
+        with tf.Graph().as_default():
+            assert not tiny.is_tuned(input_fn({}))
+
+
 def test_another_seed_is_another_order(here):
     assert epochs(here, 1)[0] != epochs(here, 1, seed=2)[0]
 

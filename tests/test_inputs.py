@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import tiny
 from factories import MADE_UNMASKED, MASKING, P, S, V, write_description
 from pretraining import inputs, masking, records
 from training import input_pipeline
@@ -378,6 +379,15 @@ def test_endless_spans_epochs_within_a_batch(shards):
 def shares(count, parts):
     """What the input_fn of every one of `count` machines with `parts` devices is given."""
     return [tf.distribute.InputContext(count, index, count * parts) for index in range(count)]
+
+
+@pytest.mark.parametrize("context", [None] + shares(1, 2))
+@pytest.mark.parametrize("is_training", [True, False])
+def test_no_tuner_runs_that_the_end_of_a_session_would_wait_for(shards, is_training, context):
+    with tf.Graph().as_default():
+        dataset = inputs.pretraining_input_fn(shards, S, P, 4, is_training)({}, context)
+        assert not tiny.is_tuned(dataset)
+        assert tiny.is_tuned(tf.data.TFRecordDataset(shards).prefetch(4))
 
 
 @pytest.mark.slow

@@ -106,6 +106,14 @@ class StopHere(Exception):
     """Stands for a kill in the tests of going on."""
 
 
+def is_tuned(dataset):
+    """Whether tf.data's tuner runs beside a dataset; True, too, where nothing was asked for."""
+    options = dataset.options()
+    asked = (options.experimental_optimization.autotune if tf.__version__.startswith("1.")
+             else options.autotune.enabled)
+    return asked is not False
+
+
 def stop_at(monkeypatch, step):
     """Makes training die right after `step`, before anything is saved."""
     after_run = hooks.ProgressHook.after_run

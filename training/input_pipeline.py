@@ -2,6 +2,7 @@
 
     dataset = endless(one_epoch, num_examples, first_example=first_step * batch_size)
     dataset = shard_for_replicas(dataset.batch(batch_size), input_share(params, input_context))
+    dataset = made_ahead(dataset)
 """
 
 import collections
@@ -75,6 +76,20 @@ def shard_for_replicas(dataset, share):
 
     shapes = tf.data.get_output_shapes(dataset)
     return dataset.map(shard).flat_map(tf.data.Dataset.from_tensor_slices).map(with_static_shape)
+
+
+def made_ahead(dataset, batches=4):
+    """The end of every pipeline: some batches are made ahead, by threads that end when asked to.
+
+    tf.data's tuner of the numbers of threads, all of which are given here, does not: it sleeps for
+    as long as it has run, a minute at most, and a session that is closed waits for it.
+    """
+    options = tf.data.Options()
+    if tf.__version__.startswith("1."):
+        options.experimental_optimization.autotune = False
+    else:
+        options.autotune.enabled = False
+    return dataset.prefetch(batches).with_options(options)
 
 
 def _begins_as_records(path):
