@@ -118,10 +118,9 @@ def train_and_evaluate(task, estimator, splits, settings):
     train, dev = splits["train"], splits.get(task.splits("dev")[0])
     if dev and estimators.is_chief():
         _score_best_anew(task, estimator, dev, settings.output_dir)
-    every = settings.eval_every_steps or max(
-        1, train.num_windows // settings.run.batches.step_examples)
-    stops = list(range(every, num_train_steps, every)) if dev else []
-    for stop in stops + [num_train_steps]:
+    every = settings.eval_every_steps or train.num_windows / settings.run.batches.step_examples
+    stops = evaluation_steps(num_train_steps, every) if dev else [num_train_steps]
+    for stop in stops:
         reached = checkpoints.checkpoint_step(estimator.latest_checkpoint())
         if reached > stop:
             continue
@@ -135,11 +134,24 @@ def train_and_evaluate(task, estimator, splits, settings):
         best_step = checkpoints.best(settings.output_dir)["step"]
         if best_step == checkpoints.checkpoint_step(checkpoint):
             predicted = BestPredictions(best_step, predictions)
-        if settings.early_stopping and stop - best_step >= settings.early_stopping * every:
+        waited = sum(best_step < earlier <= stop for earlier in stops)
+        if settings.early_stopping and waited >= settings.early_stopping:
             console.say("stopped early: no better %s in the %d evaluations since step %d",
                         task.metric, settings.early_stopping, best_step)
             break
     return predicted
+
+
+def evaluation_steps(num_train_steps, every):
+    """The steps after which the dev split is scored: `every` so many and the last.
+
+    Args:
+      every: 1 or more; not a whole number where an epoch has no whole number of batches.
+
+    evaluation_steps(1503, 751.625) -> [751, 1503]
+    """
+    stops = {int(every * number) for number in range(1, int(num_train_steps / every) + 1)}
+    return sorted(stops | {num_train_steps})
 
 
 def _score_best_anew(task, estimator, dev, output_dir):

@@ -350,6 +350,24 @@ def test_directory_of_another_run(fine_tuned):
         run(fine_tuned, do_predict=True, labels="no,yes,maybe")
 
 
+@pytest.mark.parametrize("steps, every, expected", [
+    (120, 40.0, [40, 80, 120]),      # three epochs of 640 examples in batches of 16
+    (1503, 6013 / 8, [751, 1503]),   # two of 6,013 in batches of 8: no third evaluation at 1,502
+    (60, 40, [40, 60]),
+    (3, 40, [3]),
+    (10, 4, [4, 8, 10])])
+def test_steps_of_evaluations(steps, every, expected):
+    assert harness.evaluation_steps(steps, every) == expected
+
+
+@pytest.mark.parametrize("examples, batch, epochs", [(6013, 8, 7), (34334, 32, 9), (10, 3, 10)])
+def test_every_epoch_is_evaluated_once(examples, batch, epochs):
+    """The last at the steps that `with_steps` counts."""
+    last = int(examples / batch * epochs)
+    assert harness.evaluation_steps(last, examples / batch) == [
+        examples * epoch // batch for epoch in range(1, epochs + 1)]
+
+
 @pytest.fixture(scope="module")
 def stuck(tmp_path_factory):
     """The directory of a run that cannot learn, and what it said."""
