@@ -252,8 +252,7 @@ class Split(object):
                 batches = sorted_batches(windows, self._features, batch_size, num_batches, seed,
                                          first_pool).skip(skipped)
             share = input_pipeline.input_share(params, input_context)
-            return input_pipeline.made_ahead(
-                input_pipeline.shard_for_replicas(batches, share))
+            return input_pipeline.made_ahead(input_pipeline.shard_for_replicas(batches, share))
 
         return input_fn
 
@@ -269,9 +268,11 @@ class Split(object):
             windows = tf.data.TFRecordDataset(self.path).map(
                 parser(self._features), num_parallel_calls=2)
             if self._settings.full_length:
-                return input_pipeline.made_ahead(self._full_batches(windows, batch_size))
-            return input_pipeline.made_ahead(sorted_batches(
-                windows, self._features, batch_size, 1 if in_order else POOLED_BATCHES))
+                batches = self._full_batches(windows, batch_size)
+            else:
+                batches = sorted_batches(windows, self._features, batch_size,
+                                         1 if in_order else POOLED_BATCHES)
+            return input_pipeline.made_ahead(batches)
 
         return input_fn
 

@@ -103,7 +103,7 @@ def _batches(path, filler, vocab_size):
 
     with tf.Graph().as_default(), tf.Session() as session:
         batches = input_pipeline.made_ahead(
-            tf.data.TFRecordDataset(path).batch(4096).map(parse), batches=2)
+            tf.data.TFRecordDataset(path).batch(4096).map(parse))
         following = tf.data.make_one_shot_iterator(batches).get_next()
         while True:
             try:

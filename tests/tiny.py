@@ -102,16 +102,16 @@ def assert_same_weights(first, second):
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
-class StopHere(Exception):
-    """Stands for a kill in the tests of going on."""
-
-
 def is_tuned(dataset):
     """Whether tf.data's tuner runs beside a dataset; True, too, where nothing was asked for."""
     options = dataset.options()
     asked = (options.experimental_optimization.autotune if tf.__version__.startswith("1.")
              else options.autotune.enabled)
     return asked is not False
+
+
+class StopHere(Exception):
+    """Stands for a kill in the tests of going on."""
 
 
 def stop_at(monkeypatch, step):

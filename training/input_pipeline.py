@@ -78,7 +78,7 @@ def shard_for_replicas(dataset, share):
     return dataset.map(shard).flat_map(tf.data.Dataset.from_tensor_slices).map(with_static_shape)
 
 
-def made_ahead(dataset, batches=4):
+def made_ahead(dataset):
     """The end of every pipeline: some batches are made ahead, by threads that end when asked to.
 
     tf.data's tuner of the numbers of threads, all of which are given here, does not: it sleeps for
@@ -89,7 +89,7 @@ def made_ahead(dataset, batches=4):
         options.experimental_optimization.autotune = False
     else:
         options.autotune.enabled = False
-    return dataset.prefetch(batches).with_options(options)
+    return dataset.prefetch(4).with_options(options)
 
 
 def _begins_as_records(path):
