@@ -184,6 +184,18 @@ def test_keep_best(tmp_path, values, larger, kept, step):
         "best.json", "model.ckpt-%d.data-00000-of-00001" % step, "model.ckpt-%d.index" % step]
 
 
+def test_of_equal_ones_the_lower_loss_is_best(tmp_path):
+    """Where all get one label, accuracy says nothing of what is still learnt."""
+    kept = []
+    for step, (score, loss) in enumerate(
+            [(0.7, 0.62), (0.7, 0.58), (0.7, 0.6), (0.7, float("nan")), (0.6, 0.1)], 1):
+        prefix = tiny.save_checkpoint(tmp_path / ("model.ckpt-%d" % step), {"w": [float(step)]})
+        kept.append(checkpoints.keep_best(
+            str(tmp_path), prefix, step, {"score": score, "loss": loss}, "score"))
+    assert kept == [True, True, False, False, False]
+    assert checkpoints.best(str(tmp_path))["step"] == 2
+
+
 @pytest.mark.parametrize("function, calls, step", [
     ("Copy", 0, 1), ("Copy", 1, 1), ("rename", 0, 1), ("rename", 1, 1), ("rename", 2, 1),
     ("Remove", 0, 2), ("Remove", 1, 2)])

@@ -296,6 +296,8 @@ def _read_best(path):
 def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True, data=None):
     """Copies `checkpoint` to directory/best/ when its metrics[key] is better than all before.
 
+    Of two that are as good, the one with the lower metrics["loss"] is better, where there is one.
+
     Args:
       data: a fingerprint of the examples that the metrics are of, or None.
 
@@ -308,8 +310,10 @@ def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True, 
     except UserError as error:
         console.say("warning: %s; the best checkpoint is looked for anew", str(error).split(";")[0])
         before = None
-    if before and before["step"] != step and not _is_better(
-            metrics[key], before["metrics"].get(key, np.nan), larger_is_better):
+    if before and before["step"] != step and not (
+            _is_better(metrics, before["metrics"], key, larger_is_better)
+            or metrics[key] == before["metrics"].get(key)
+            and _is_better(metrics, before["metrics"], "loss", larger_is_better=False)):
         _record_best(directory, dict(before, scored_step=step))
         return False
     folder = os.path.join(directory, "best")
@@ -343,8 +347,9 @@ def _files_of(prefix, separator="."):
             if entry.startswith(name + separator)]
 
 
-def _is_better(value, before, larger_is_better):
-    """Whether a metric improved; any number is better than NaN."""
+def _is_better(metrics, metrics_before, key, larger_is_better):
+    """Whether a metric improved; any number is better than NaN, or than none."""
+    value, before = metrics.get(key, np.nan), metrics_before.get(key, np.nan)
     if np.isnan(before):
         return not np.isnan(value)
     return value > before if larger_is_better else value < before
