@@ -310,10 +310,8 @@ def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True, 
     except UserError as error:
         console.say("warning: %s; the best checkpoint is looked for anew", str(error).split(";")[0])
         before = None
-    if before and before["step"] != step and not (
-            _is_better(metrics, before["metrics"], key, larger_is_better)
-            or metrics[key] == before["metrics"].get(key)
-            and _is_better(metrics, before["metrics"], "loss", larger_is_better=False)):
+    if before and before["step"] != step and not _is_better(
+            metrics, before["metrics"], key, larger_is_better):
         _record_best(directory, dict(before, scored_step=step))
         return False
     folder = os.path.join(directory, "best")
@@ -347,9 +345,11 @@ def _files_of(prefix, separator="."):
             if entry.startswith(name + separator)]
 
 
-def _is_better(metrics, metrics_before, key, larger_is_better):
-    """Whether a metric improved; any number is better than NaN, or than none."""
-    value, before = metrics.get(key, np.nan), metrics_before.get(key, np.nan)
-    if np.isnan(before):
+def _is_better(metrics, before, key, larger_is_better):
+    """Whether metrics[key] improved, or the loss where it is equal; any number beats NaN."""
+    if metrics[key] == before.get(key):
+        key, larger_is_better = "loss", False
+    value, earlier = metrics.get(key, np.nan), before.get(key, np.nan)
+    if np.isnan(earlier):
         return not np.isnan(value)
-    return value > before if larger_is_better else value < before
+    return value > earlier if larger_is_better else value < earlier
