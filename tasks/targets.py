@@ -19,6 +19,10 @@ from tasks.base import Feature
 SHOWN_LABELS = 30  # of a list of counts
 # The value of --class_weights that stands for the inverse of the labels' frequencies.
 BALANCED = "balanced"
+_WEIGH = "weigh rare labels (--class_weights=balanced)"
+# Below this share of the loss that the labels' frequencies give, something was learnt: that of a
+# hundred examples or two varies by a few per cent.
+_LEARNT = 0.95
 _REMEDIES = ("try another --learning_rate (often a lower one), train longer "
              "(--num_train_epochs)%s, and check that --init_checkpoint is a pre-trained model")
 
@@ -131,10 +135,14 @@ class OneLabel(object):
         if scores["majority_accuracy"] == 1.0 or (
                 scores["accuracy"] > scores["majority_accuracy"] + 1e-9):
             return None
-        return ("accuracy %.4f is not above %.4f, that of always saying the most frequent label: "
-                "the model has learnt nothing; %s" % (
-                    scores["accuracy"], scores["majority_accuracy"],
-                    _REMEDIES % ", weigh rare labels (--class_weights=balanced)"))
+        finding = ("accuracy %.4f is not above %.4f, that of always saying the most frequent label"
+                   % (scores["accuracy"], scores["majority_accuracy"]))
+        if scores["loss"] < _LEARNT * scores["frequency_loss"]:
+            return ("%s, yet the loss %.4f is below %.4f, that of the labels' frequencies: the "
+                    "model has learnt which examples are likelier to have rarer labels, but seldom "
+                    "finds these the likeliest; %s" % (
+                        finding, scores["loss"], scores["frequency_loss"], _WEIGH))
+        return "%s: the model has learnt nothing; %s" % (finding, _REMEDIES % (", " + _WEIGH))
 
     def confusion(self, labels, predictions):
         """(the labels' texts, int [L, L]), or None for other targets."""

@@ -160,6 +160,10 @@ def test_numbers(tmp_path):
 @pytest.mark.parametrize("text, options, scores, message", [
     ("a\tx\nb\ty\nc\tx\n", {}, {"probabilities": [[1, 0]] * 3},
      "accuracy 0.6667 is not above 0.6667, .*--learning_rate.*--init_checkpoint"),
+    ("a\tx\nb\ty\nc\tx\n", {}, {"probabilities": [[0.7, 0.3]] * 3},
+     "not above 0.6667, that of always saying .*: the model has learnt nothing; "),
+    ("a\tx\nb\ty\nc\tx\n", {}, {"probabilities": [[0.9, 0.1], [0.6, 0.4], [0.8, 0.2]]},
+     "the loss 0.4149 is below 0.6365, that of the labels' frequencies: the model has learnt "),
     ("a\tx\nb\ty\nc\tx\n", {}, {"probabilities": [[1, 0], [0, 1], [1, 0]]}, None),
     ("a\tx\nb\ty\n", {"multi_label": True}, {"probabilities": [[0.1, 0.2]] * 2}, "no label of any"),
     ("a\tx\nb\ty\n", {"multi_label": True}, {"probabilities": [[0.1, 0.7]] * 2}, None),

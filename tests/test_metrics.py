@@ -13,6 +13,14 @@ def test_classification():
     scores = metrics.classification([0, 0, 0, 1], [0, 0, 1, 1])
     assert scores["accuracy"] == scores["majority_accuracy"] == 0.75
     assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+    assert scores["frequency_loss"] == pytest.approx(0.75 * np.log(4 / 3) + 0.25 * np.log(4))
+
+
+def test_frequency_loss_is_that_of_predicting_the_frequencies():
+    labels = [2, 2, 5, 2]
+    frequencies = np.array([[0, 0, 0.75, 0, 0, 0.25]] * 4)
+    assert metrics.classification(labels, labels)["frequency_loss"] == pytest.approx(
+        metrics.cross_entropy(labels, frequencies))
 
 
 def test_macro_f1_is_the_mean_over_the_classes_that_occur():
