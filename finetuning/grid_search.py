@@ -14,8 +14,9 @@ from util.errors import UserError
 from finetuning.settings import Export, Vectors
 from training import estimators
 
-# One training of the grid; `directory` holds its checkpoints and results; the score may be None.
-Run = collections.namedtuple("Run", "learning_rate seed directory score")
+# One training of the grid; `directory` holds its checkpoints and results. The score may be None; so
+# may the loss, which only some tasks have: it decides between equal scores.
+Run = collections.namedtuple("Run", "learning_rate seed directory score loss", defaults=(None,))
 
 
 def run(train_once, task, settings):
@@ -40,15 +41,16 @@ def run(train_once, task, settings):
         console.say("== %d of %d: learning rate %g, seed %d", number, len(settings.grid), rate,
                     seed)
         try:
-            score = train_once(task, point._replace(
-                do_predict=False, vectors=Vectors(), export=Export()))[task.metric]
+            scores = train_once(task, point._replace(
+                do_predict=False, vectors=Vectors(), export=Export()))
         except estimators.Diverged as error:
             console.say("no score: %s", error)
-            score = math.nan
-        runs.append(Run(rate, seed, point.output_dir, None if math.isnan(score) else score))
-    scored = [run for run in runs if run.score is not None]
-    best = (max if task.larger_is_better else min)(
-        scored, key=lambda run: run.score) if scored else None
+            scores = {task.metric: None}
+        runs.append(Run(rate, seed, point.output_dir, _number(scores[task.metric]),
+                        _number(scores.get("loss"))))
+    sign = 1 if task.larger_is_better else -1
+    best = max((run for run in runs if run.score is not None), default=None,
+               key=lambda run: (sign * run.score, -(run.loss or 0.0)))
     whole_files.write_json(os.path.join(settings.output_dir, "grid.json"), {
         "metric": task.metric, "runs": [run._asdict() for run in runs],
         "best": best and best._asdict()})
@@ -61,6 +63,11 @@ def run(train_once, task, settings):
     if settings.do_predict or settings.vectors.level or settings.export.directory:
         train_once(task, settings.at(best.learning_rate, best.seed, best.directory)._replace(
             do_train=False, do_eval=settings.export.has_threshold))
+
+
+def _number(value):
+    """A number as it is; None for None and NaN, which JSON does not have."""
+    return None if value is None or math.isnan(value) else value
 
 
 def table(runs, metric):

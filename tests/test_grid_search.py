@@ -67,6 +67,22 @@ def test_every_point_is_trained_and_the_best_one_predicts(here, monkeypatch):
     assert seen[-1][:2] == (1e-6, 1)
 
 
+@pytest.mark.parametrize("losses, best", [({1: 0.6, 2: 0.4, 3: 0.5}, 2), ({}, 1)])
+@pytest.mark.parametrize("larger_is_better", [True, False])
+def test_of_equal_scores_the_lowest_loss_is_best(here, monkeypatch, losses, best, larger_is_better):
+    monkeypatch.setattr(Task, "larger_is_better", larger_is_better)
+
+    def train_once(task, point):
+        seed = point.run.seed
+        return dict({"f1": 0.7}, **({"loss": losses[seed]} if losses else {}))
+
+    grid_search.run(train_once, Task, command_line.settings(flags_of(
+        here, seeds="1,2,3", do_train=True, do_eval=True)))
+    grid = json.loads((here / "out" / "grid.json").read_text())
+    assert grid["best"]["seed"] == best
+    assert [one["loss"] for one in grid["runs"]] == [losses.get(seed) for seed in (1, 2, 3)]
+
+
 @pytest.mark.parametrize("failing, scores, best", [
     ({1e-6}, [None, 0.7], 0.7), ({0.001}, [0.7, None], 0.7), ({1e-6, 0.001}, [None, None], None)])
 def test_a_point_that_diverges_is_a_row(here, caplog, failing, scores, best):
