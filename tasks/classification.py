@@ -250,7 +250,7 @@ class Classification(base.Task):
         return self._target.confusion(_known_labels(examples), predictions)
 
     def warning(self, scores):
-        return self._target.warning(scores)
+        return self._target.warning(scores, bool(self._class_weights))
 
     def errors(self, examples, predictions):
         for index, columns in self._target.errors(_known_labels(examples), predictions):

@@ -13,22 +13,33 @@ SHOWN_LABELS = 20  # of a confusion matrix on a screen
 
 
 def classification(labels, predicted):
-    """int [N] twice -> accuracy, macro F1, and what knowing the classes' frequencies alone gives.
+    """int [N] twice -> accuracy, macro F1 and the accuracy of always saying the largest class.
 
     Macro F1 is scikit-learn's: the mean over the classes that occur among labels or predictions.
-    majority_accuracy is that of always saying the largest class, frequency_loss (nats) that of
-    giving the classes their frequencies as probabilities: the entropy.
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
-    counts = np.bincount(labels)
-    frequencies = counts[counts > 0] / len(labels)
     return {
         "accuracy": float(sklearn_metrics.accuracy_score(labels, predicted)),
         "macro_f1": float(sklearn_metrics.f1_score(
             labels, predicted, average="macro", zero_division=0)),
-        "majority_accuracy": float(counts.max() / len(labels)),
-        "frequency_loss": float(-(frequencies * np.log(frequencies)).sum()),
+        "majority_accuracy": float(np.bincount(labels).max() / len(labels)),
     }
+
+
+def above_chance(labels, probabilities):
+    """int [N], float [N, L] -> by how many standard deviations the labels are more probable than
+    the same labels in another order.
+
+    It is 0 ± 1 where the probabilities say nothing about the labels, whatever they are (mean and
+    variance over all orders: Hoeffding 1951), and at most about the square root of N.
+    """
+    count = len(labels)
+    excess = np.asarray(probabilities, np.float64)
+    of_labels = np.bincount(labels, minlength=excess.shape[1])
+    excess = excess - excess.mean(0)
+    excess -= excess.dot(of_labels)[:, np.newaxis] / count
+    deviation = np.sqrt(np.square(excess).dot(of_labels).sum() / max(count - 1, 1))
+    return float(excess[np.arange(count), labels].sum() / deviation) if deviation else 0.0
 
 
 def matthews(labels, predicted):

@@ -20,9 +20,7 @@ SHOWN_LABELS = 30  # of a list of counts
 # The value of --class_weights that stands for the inverse of the labels' frequencies.
 BALANCED = "balanced"
 _WEIGH = "weigh rare labels (--class_weights=balanced)"
-# Below this share of the loss that the labels' frequencies give, something was learnt: that of a
-# hundred examples or two varies by a few per cent.
-_LEARNT = 0.95
+_LEARNT = 3.0  # standard deviations above chance: once in 700 models that know nothing
 _REMEDIES = ("try another --learning_rate (often a lower one), train longer "
              "(--num_train_epochs)%s, and check that --init_checkpoint is a pre-trained model")
 
@@ -126,23 +124,30 @@ class OneLabel(object):
         predicted = probabilities.argmax(-1)
         scores = metrics.classification(labels, predicted)
         scores["loss"] = metrics.cross_entropy(labels, probabilities)
+        scores["above_chance"] = metrics.above_chance(labels, probabilities)
         for extra in self._extra_scores:
             scores.update(extra(labels, predicted))
         return scores
 
-    def warning(self, scores):
-        """A sentence about scores that show that nothing was learnt, else None."""
-        if scores["majority_accuracy"] == 1.0 or (
+    def warning(self, scores, is_weighted=False):
+        """A sentence about scores that show that nothing was learnt, else None.
+
+        Args:
+          is_weighted: labels had different weights in the loss, which costs accuracy on purpose.
+        """
+        has_learnt = scores["above_chance"] > _LEARNT
+        if scores["majority_accuracy"] == 1.0 or has_learnt and is_weighted or (
                 scores["accuracy"] > scores["majority_accuracy"] + 1e-9):
             return None
         finding = ("accuracy %.4f is not above %.4f, that of always saying the most frequent label"
                    % (scores["accuracy"], scores["majority_accuracy"]))
-        if scores["loss"] < _LEARNT * scores["frequency_loss"]:
-            return ("%s, yet the loss %.4f is below %.4f, that of the labels' frequencies: the "
-                    "model has learnt which examples are likelier to have rarer labels, but seldom "
-                    "finds these the likeliest; %s" % (
-                        finding, scores["loss"], scores["frequency_loss"], _WEIGH))
-        return "%s: the model has learnt nothing; %s" % (finding, _REMEDIES % (", " + _WEIGH))
+        if has_learnt:
+            return ("%s, yet the labels are more probable than in another order, by %.1f standard "
+                    "deviations: the model has learnt which examples are likelier to have rarer "
+                    "labels, but seldom finds these the likeliest; %s" % (
+                        finding, scores["above_chance"], _WEIGH))
+        return "%s: the model has learnt nothing; %s" % (
+            finding, _REMEDIES % ("" if is_weighted else ", " + _WEIGH))
 
     def confusion(self, labels, predictions):
         """(the labels' texts, int [L, L]), or None for other targets."""
@@ -215,7 +220,7 @@ class SeveralLabels(OneLabel):
         return metrics.multi_label(self._indicators(labels), self._predicted(predictions),
                                    np.asarray(predictions["probabilities"], np.float64))
 
-    def warning(self, scores):
+    def warning(self, scores, is_weighted=False):
         if scores["predicted_labels"]:
             return None
         return ("no label of any example has a probability above 0.5: the model has learnt nothing "
@@ -306,7 +311,7 @@ class Number(OneLabel):
     def score(self, labels, predictions):
         return metrics.regression(labels, predictions["values"])
 
-    def warning(self, scores):
+    def warning(self, scores, is_weighted=False):
         if scores["label_deviation"] < 1e-12:
             return ("all labels are the same number, so no correlation is defined; evaluate on a "
                     "file with different ones")

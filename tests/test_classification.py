@@ -89,12 +89,13 @@ def test_submissions_of_mnli_and_sts_b(tmp_path):
                      "STS-B.tsv": ["index\tprediction", "0\t2.500000"]}
 
 
-def custom(directory, text, form="tsv", **options):
+def custom(directory, text, form="tsv", class_weights=None, **options):
     write(directory, **{"train__" + form: text, "dev__" + form: text})
     columns = ("text", "label") if form == "jsonl" else ("0", "1")
     dataset = classification_data.custom_dataset(
         form, columns[0], None, columns[1], None, False, **options)
-    return set_up(classification.Classification(form, dataset, str(directory)))
+    return set_up(classification.Classification(
+        form, dataset, str(directory), class_weights=class_weights))
 
 
 @pytest.mark.parametrize("form, text, separator", [
@@ -162,8 +163,12 @@ def test_numbers(tmp_path):
      "accuracy 0.6667 is not above 0.6667, .*--learning_rate.*--init_checkpoint"),
     ("a\tx\nb\ty\nc\tx\n", {}, {"probabilities": [[0.7, 0.3]] * 3},
      "not above 0.6667, that of always saying .*: the model has learnt nothing; "),
-    ("a\tx\nb\ty\nc\tx\n", {}, {"probabilities": [[0.9, 0.1], [0.6, 0.4], [0.8, 0.2]]},
-     "the loss 0.4149 is below 0.6365, that of the labels' frequencies: the model has learnt "),
+    (30 * "a\tx\n" + 10 * "b\ty\n", {}, {"probabilities": [[0.9, 0.1]] * 30 + [[0.6, 0.4]] * 10},
+     "not above 0.7500, .*, yet .* by 6.2 standard deviations: the model has learnt which .*weigh"),
+    (30 * "a\tx\n" + 10 * "b\ty\n", {"class_weights": "balanced"},
+     {"probabilities": [[0.4, 0.6]] * 10 + [[0.6, 0.4]] * 20 + [[0.3, 0.7]] * 10}, None),
+    ("a\tx\nb\ty\nc\tx\n", {"class_weights": ["1", "2"]}, {"probabilities": [[0.4, 0.6]] * 3},
+     "the model has learnt nothing; .*num_train_epochs\\), and check that --init_checkpoint"),
     ("a\tx\nb\ty\nc\tx\n", {}, {"probabilities": [[1, 0], [0, 1], [1, 0]]}, None),
     ("a\tx\nb\ty\n", {"multi_label": True}, {"probabilities": [[0.1, 0.2]] * 2}, "no label of any"),
     ("a\tx\nb\ty\n", {"multi_label": True}, {"probabilities": [[0.1, 0.7]] * 2}, None),

@@ -1,5 +1,7 @@
 """Scores with values worked out by hand; the confusion matrix as text."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -13,14 +15,20 @@ def test_classification():
     scores = metrics.classification([0, 0, 0, 1], [0, 0, 1, 1])
     assert scores["accuracy"] == scores["majority_accuracy"] == 0.75
     assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
-    assert scores["frequency_loss"] == pytest.approx(0.75 * np.log(4 / 3) + 0.25 * np.log(4))
 
 
-def test_frequency_loss_is_that_of_predicting_the_frequencies():
-    labels = [2, 2, 5, 2]
-    frequencies = np.array([[0, 0, 0.75, 0, 0, 0.25]] * 4)
-    assert metrics.classification(labels, labels)["frequency_loss"] == pytest.approx(
-        metrics.cross_entropy(labels, frequencies))
+def test_above_chance_counts_deviations_over_all_orders_of_the_labels():
+    labels = [2, 0, 2, 0, 2, 1]
+    probabilities = np.random.RandomState(1).dirichlet([1, 1, 1, 1], len(labels))
+    chosen = probabilities[np.arange(len(labels)), list(itertools.permutations(labels))].sum(1)
+    expected = (chosen[0] - chosen.mean()) / chosen.std()  # the first order is the one given
+    assert abs(expected) > 0.1
+    assert metrics.above_chance(labels, probabilities) == pytest.approx(expected)
+
+
+def test_above_chance_of_the_same_probabilities_is_none():
+    assert metrics.above_chance([0, 1, 1], [[0.5, 0.5]] * 3) == 0.0
+    assert metrics.above_chance([0], [[0.25, 0.75]]) == 0.0
 
 
 def test_macro_f1_is_the_mean_over_the_classes_that_occur():
