@@ -26,7 +26,7 @@ def classification(labels, predicted):
     }
 
 
-def above_chance(labels, probabilities):
+def deviations_above_chance(labels, probabilities):
     """int [N], float [N, L] -> by how many standard deviations the labels are more probable than
     the same labels in another order.
 

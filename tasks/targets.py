@@ -124,7 +124,7 @@ class OneLabel(object):
         predicted = probabilities.argmax(-1)
         scores = metrics.classification(labels, predicted)
         scores["loss"] = metrics.cross_entropy(labels, probabilities)
-        scores["above_chance"] = metrics.above_chance(labels, probabilities)
+        scores["deviations_above_chance"] = metrics.deviations_above_chance(labels, probabilities)
         for extra in self._extra_scores:
             scores.update(extra(labels, predicted))
         return scores
@@ -135,7 +135,7 @@ class OneLabel(object):
         Args:
           is_weighted: labels had different weights in the loss, which costs accuracy on purpose.
         """
-        has_learnt = scores["above_chance"] > _LEARNT
+        has_learnt = scores["deviations_above_chance"] > _LEARNT
         if scores["majority_accuracy"] == 1.0 or has_learnt and is_weighted or (
                 scores["accuracy"] > scores["majority_accuracy"] + 1e-9):
             return None
@@ -145,7 +145,7 @@ class OneLabel(object):
             return ("%s, yet the labels are more probable than in another order, by %.1f standard "
                     "deviations: the model has learnt which examples are likelier to have rarer "
                     "labels, but seldom finds these the likeliest; %s" % (
-                        finding, scores["above_chance"], _WEIGH))
+                        finding, scores["deviations_above_chance"], _WEIGH))
         return "%s: the model has learnt nothing; %s" % (
             finding, _REMEDIES % ("" if is_weighted else ", " + _WEIGH))
 

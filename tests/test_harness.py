@@ -46,8 +46,8 @@ def evaluations(output):
 def test_learns_and_keeps_the_best(fine_tuned):
     scores = tiny.results(fine_tuned / "out")
     assert scores["accuracy"] > 0.9  # 0.5 by chance
-    assert set(scores) == {"accuracy", "macro_f1", "majority_accuracy", "above_chance", "loss",
-                           "global_step"}
+    assert set(scores) == {"accuracy", "macro_f1", "majority_accuracy", "deviations_above_chance",
+                           "loss", "global_step"}
     every_epoch = evaluations(fine_tuned / "out")
     assert sorted(every_epoch) == [40, 80, 120]
     best_step = max(every_epoch, key=lambda step: (

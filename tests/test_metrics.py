@@ -17,18 +17,18 @@ def test_classification():
     assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
 
 
-def test_above_chance_counts_deviations_over_all_orders_of_the_labels():
+def test_deviations_above_chance_are_over_all_orders_of_the_labels():
     labels = [2, 0, 2, 0, 2, 1]
     probabilities = np.random.RandomState(1).dirichlet([1, 1, 1, 1], len(labels))
     chosen = probabilities[np.arange(len(labels)), list(itertools.permutations(labels))].sum(1)
     expected = (chosen[0] - chosen.mean()) / chosen.std()  # the first order is the one given
     assert abs(expected) > 0.1
-    assert metrics.above_chance(labels, probabilities) == pytest.approx(expected)
+    assert metrics.deviations_above_chance(labels, probabilities) == pytest.approx(expected)
 
 
-def test_above_chance_of_the_same_probabilities_is_none():
-    assert metrics.above_chance([0, 1, 1], [[0.5, 0.5]] * 3) == 0.0
-    assert metrics.above_chance([0], [[0.25, 0.75]]) == 0.0
+def test_the_same_probabilities_are_not_above_chance():
+    assert metrics.deviations_above_chance([0, 1, 1], [[0.5, 0.5]] * 3) == 0.0
+    assert metrics.deviations_above_chance([0], [[0.25, 0.75]]) == 0.0
 
 
 def test_macro_f1_is_the_mean_over_the_classes_that_occur():
