@@ -31,7 +31,7 @@ def deviations_above_chance(labels, probabilities):
     the same labels in another order.
 
     It is 0 ± 1 where the probabilities say nothing about the labels, whatever they are (mean and
-    variance over all orders: Hoeffding 1951), and at most about the square root of N.
+    variance over all orders: Hoeffding 1951), and at most about the square root of N (L - 1).
     """
     count = len(labels)
     excess = np.asarray(probabilities, np.float64)
