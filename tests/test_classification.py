@@ -377,7 +377,7 @@ def test_learns_mnli_with_both_dev_files(tmp_path):
                 for index, (first, second, _) in enumerate(pairs(30, 3))]
         write(tmp_path, **{name + "__tsv": lines(published.MNLI_HEADER, *rows)})
     output = tuning.run(tmp_path, task_name="MNLI", do_train=True, do_eval=True, do_predict=True,
-                        learning_rate=0.003, train_step=160, eval_every_steps=160)
+                        learning_rate=0.001, train_step=160, eval_every_steps=160)
     for suffix in ("", "_dev_mm"):
         assert tiny.results(output / ("eval_results%s.txt" % suffix))["accuracy"] > 0.9
     for name in ("MNLI-m.tsv", "MNLI-mm.tsv"):
