@@ -12,7 +12,7 @@ from util import console, whole_files
 from util.errors import UserError
 
 from finetuning.settings import Export, Vectors
-from training import estimators
+from training import checkpoints, estimators
 
 # One training of the grid; `directory` holds its checkpoints and results. The score may be None; so
 # may the loss, which only some tasks have: it decides between equal scores.
@@ -34,7 +34,7 @@ def run(train_once, task, settings):
     Raises:
       UserError: no point has a score.
     """
-    runs = []
+    runs, best, best_scores = [], None, {}
     for number, (rate, seed) in enumerate(settings.grid, 1):
         point = settings.at(rate, seed, os.path.join(
             settings.output_dir, "rate%g-seed%d" % (rate, seed)))
@@ -45,12 +45,11 @@ def run(train_once, task, settings):
                 do_predict=False, vectors=Vectors(), export=Export()))
         except estimators.Diverged as error:
             console.say("no score: %s", error)
-            scores = {task.metric: None}
+            scores = {task.metric: math.nan}
         runs.append(Run(rate, seed, point.output_dir, _number(scores[task.metric]),
-                        _number(scores.get("loss"))))
-    sign = 1 if task.larger_is_better else -1
-    best = max((run for run in runs if run.score is not None), default=None,
-               key=lambda run: (sign * run.score, -(run.loss or 0.0)))
+                        _number(scores.get("loss", math.nan))))
+        if checkpoints.is_better(scores, best_scores, task.metric, task.larger_is_better):
+            best, best_scores = runs[-1], scores
     whole_files.write_json(os.path.join(settings.output_dir, "grid.json"), {
         "metric": task.metric, "runs": [run._asdict() for run in runs],
         "best": best and best._asdict()})
@@ -66,8 +65,8 @@ def run(train_once, task, settings):
 
 
 def _number(value):
-    """A number as it is; None for None and NaN, which JSON does not have."""
-    return None if value is None or math.isnan(value) else value
+    """A number as it is; None for NaN, which JSON does not have."""
+    return None if math.isnan(value) else value
 
 
 def table(runs, metric):

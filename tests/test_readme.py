@@ -9,7 +9,6 @@ from conftest import ROOT
 
 pytestmark = pytest.mark.one_platform
 
-
 TASKS = {"afqmc", "c3", "chnsenticorp", "cmrc2018", "nli_zh", "paws_x_zh", "weibo_ner"}
 
 

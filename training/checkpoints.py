@@ -293,10 +293,22 @@ def _read_best(path):
     return None
 
 
-def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True, data=None):
-    """Copies `checkpoint` to directory/best/ when its metrics[key] is better than all before.
+def is_better(metrics, before, key, larger_is_better):
+    """Whether {metric: number} is a better result than the one before, {} for none.
 
-    Of two that are as good, the one with the lower metrics["loss"] is better, where there is one.
+    metrics[key] decides, of equal ones the lower metrics["loss"], where there is one; any number
+    beats NaN.
+    """
+    if metrics[key] == before.get(key):
+        key, larger_is_better = "loss", False
+    value, earlier = metrics.get(key, np.nan), before.get(key, np.nan)
+    if np.isnan(earlier):
+        return not np.isnan(value)
+    return value > earlier if larger_is_better else value < earlier
+
+
+def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True, data=None):
+    """Copies `checkpoint` to directory/best/ when its metrics are better than all before.
 
     Args:
       data: a fingerprint of the examples that the metrics are of, or None.
@@ -310,7 +322,7 @@ def keep_best(directory, checkpoint, step, metrics, key, larger_is_better=True, 
     except UserError as error:
         console.say("warning: %s; the best checkpoint is looked for anew", str(error).split(";")[0])
         before = None
-    if before and before["step"] != step and not _is_better(
+    if before and before["step"] != step and not is_better(
             metrics, before["metrics"], key, larger_is_better):
         _record_best(directory, dict(before, scored_step=step))
         return False
@@ -343,13 +355,3 @@ def _files_of(prefix, separator="."):
     folder, name = os.path.split(prefix)
     return [os.path.join(folder, entry) for entry in tf.gfile.ListDirectory(folder)
             if entry.startswith(name + separator)]
-
-
-def _is_better(metrics, before, key, larger_is_better):
-    """Whether metrics[key] improved, or the loss where it is equal; any number beats NaN."""
-    if metrics[key] == before.get(key):
-        key, larger_is_better = "loss", False
-    value, earlier = metrics.get(key, np.nan), before.get(key, np.nan)
-    if np.isnan(earlier):
-        return not np.isnan(value)
-    return value > earlier if larger_is_better else value < earlier
