@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 from util import console, sources
 from util.errors import UserError
@@ -36,12 +37,12 @@ def measure(command):
     # Leaves nothing in the directories of other projects, not even .pyc files.
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     with tempfile.TemporaryFile() as output:
-        begin = os.times().elapsed
+        begin = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
                                    cwd=sources.ROOT, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = status
-        seconds = os.times().elapsed - begin
+        seconds = time.perf_counter() - begin
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
     if status:

@@ -76,6 +76,12 @@ def test_data_beside_a_script_like_albert_zh(tmp_path, sample_vocab, monkeypatch
     assert "albert_zh is skipped: no --albert_zh_dir" in caplog.messages
 
 
+def test_commands_of_milliseconds_take_time():
+    costs = [running.measure([sys.executable, "-S", "-c", ""])[1] for _ in range(10)]
+    assert len({cost["seconds"] for cost in costs}) == 10  # the clock's steps are finer than 10 ms
+    assert all(0 < cost["seconds"] < 10 for cost in costs)
+
+
 def test_no_segmenter_that_runs(tmp_path, sample_vocab):
     (tmp_path / "in.txt").write_text("a\nb\n")
     flags = tiny.parse(benchmark.define_flags, vocab_file=sample_vocab, megabytes="0.001",
